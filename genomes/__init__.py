@@ -1,0 +1,40 @@
+"""Genomes: alphabets, the backbone genome, validity, canonical form, costs and files. Imports no torch.
+
+Neighbours: `star.models` decodes genomes into modules, `star.search` varies and selects them.
+"""
+
+from .alphabets import ALPHABETS as ALPHABETS
+from .alphabets import FEATURIZERS as FEATURIZERS
+from .alphabets import STRUCTURES as STRUCTURES
+from .alphabets import VALID_OPERATORS as VALID_OPERATORS
+from .alphabets import Alphabet as Alphabet
+from .alphabets import LivClass as LivClass
+from .alphabets import OperatorGenome as OperatorGenome
+from .alphabets import get_alphabet as get_alphabet
+from .costs import DTYPE_BYTES as DTYPE_BYTES
+from .costs import ParameterCount as ParameterCount
+from .costs import cache_bytes as cache_bytes
+from .costs import check_fits as check_fits
+from .costs import liv_cache_bytes as liv_cache_bytes
+from .costs import parameter_count as parameter_count
+from .errors import GenomeError as GenomeError
+from .files import GenomeFile as GenomeFile
+from .files import library_names as library_names
+from .files import load_genome as load_genome
+from .files import read_genome_file as read_genome_file
+from .files import read_library as read_library
+from .files import write_genome_file as write_genome_file
+from .genome import GeneArray as GeneArray
+from .genome import Genome as Genome
+from .genome import Liv as Liv
+from .genome import fit_depth as fit_depth
+from .model_config import ModelConfig as ModelConfig
+from .sampling import random_genome as random_genome
+from .sampling import repair as repair
+from .sampling import valid_values as valid_values
+from .sharing import LivSharing as LivSharing
+from .validity import GENE_NAMES as GENE_NAMES
+from .validity import GENES_PER_LIV as GENES_PER_LIV
+from .validity import NOT_SHARED as NOT_SHARED
+from .validity import GeneProblem as GeneProblem
+from .validity import Repair as Repair

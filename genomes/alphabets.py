@@ -1,0 +1,286 @@
+"""The three alphabets of the search space as literal tables: featurizers, operators, LIV classes.
+
+A featurizer genome is summarised by its *featurizer class*, an operator genome by its *LIV class*, and a
+backbone genome (`genome.py`) is a sequence of LIV classes with their sharing genes. Adding a row here adds the
+feature everywhere: costs and decoding read these tables and nothing else. Source: STAR (arXiv 2411.17800),
+with the project's own choices where the paper is silent (docs/search_space.md).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from .errors import GenomeError
+
+DIAGONAL, LOW_RANK, TOEPLITZ, SEMI_SEPARABLE = 1, 2, 3, 4
+NO_SPARSITY, BANDED = 1, 2
+IDENTITY, SOFTMAX, RELU, SWISH = 1, 2, 3, 4
+PER_CHANNEL, DENSE, GROUPED = 1, 2, 3
+
+SPARSITIES = {NO_SPARSITY: "none", BANDED: "banded"}
+NONLINEARITIES = {IDENTITY: "none", SOFTMAX: "softmax", RELU: "relu", SWISH: "swish"}
+CHANNEL_MIXINGS = {PER_CHANNEL: "diagonal", DENSE: "dense", GROUPED: "grouped"}
+
+
+@dataclass(frozen=True)
+class FeatureGroup:
+    """One feature group of a featurizer genome.
+
+    `form` says how the group is computed: `projection` (dense from the input, then an optional short depthwise
+    convolution and a nonlinearity), `step_size` and `state_input` (from the V features, as in Mamba),
+    `explicit_kernel` and `implicit_kernel` (convolution kernels that do not depend on the input).
+    `expansion` is the group's width divided by the model width, before `repeat` copies it along the channels.
+    """
+
+    name: str
+    token_mixing: int = DIAGONAL
+    sparsity: int = NO_SPARSITY
+    nonlinearity: int = IDENTITY
+    channel_mixing: int = DENSE
+    expansion: Fraction = Fraction(1)
+    repeat: int = 1
+    form: str = "projection"
+    kernel_length: int = 0
+    bias: bool = False
+
+
+def _projections(names: str, **fields: object) -> tuple[FeatureGroup, ...]:
+    return tuple(FeatureGroup(name, **fields) for name in names)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Featurizer:
+    """A featurizer genome: its feature groups, and the state size per channel where a recurrence needs one."""
+
+    groups: tuple[FeatureGroup, ...]
+    state: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the feature groups, in the order in which they are computed."""
+        return tuple(group.name for group in self.groups)
+
+    @property
+    def repeat(self) -> int:
+        """How often B and V are copied along the channels (grouped-query attention); 1 without copies."""
+        return max(group.repeat for group in self.groups)
+
+
+def _grouped_query(repeat: int) -> Featurizer:
+    shared = {"expansion": Fraction(1, repeat), "repeat": repeat}
+    return Featurizer((FeatureGroup("C"), *_projections("BV", **shared)))
+
+
+def _selective(state: int) -> Featurizer:
+    """Mamba's featurizer: V is convolved (length 4) and passed through swish; A, B, C are computed from V."""
+    return Featurizer(
+        (
+            FeatureGroup("V", TOEPLITZ, nonlinearity=SWISH, kernel_length=4, bias=True),
+            FeatureGroup("G", nonlinearity=SWISH),
+            FeatureGroup("A", form="step_size", bias=True),
+            FeatureGroup("B", form="state_input"),
+            FeatureGroup("C", form="state_input"),
+        ),
+        state=state,
+    )
+
+
+def _gated_convolution(form: str, kernel_length: int) -> Featurizer:
+    kernel = FeatureGroup("K", TOEPLITZ, channel_mixing=PER_CHANNEL, form=form, kernel_length=kernel_length)
+    return Featurizer((*_projections("BCV"), kernel))
+
+
+FEATURIZERS: dict[int, Featurizer] = {
+    1: Featurizer(_projections("CBV")),
+    2: Featurizer(_projections("CBV", token_mixing=TOEPLITZ, kernel_length=3)),
+    3: _grouped_query(repeat=4),
+    4: _grouped_query(repeat=2),
+    5: _selective(state=16),
+    6: _selective(state=2),
+    7: _gated_convolution("explicit_kernel", kernel_length=3),
+    8: _gated_convolution("implicit_kernel", kernel_length=0),
+    9: Featurizer(_projections("CV", expansion=Fraction(8, 3))),
+}
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A token-mixing structure: which feature groups it needs, which may be borrowed, which operators are valid.
+
+    `sharing` maps each `feature_sharing` strategy to the groups that borrowers take from the owner. `paired` are
+    the groups that a differential operator needs at full width for each of its two operators; low-rank pairs
+    split the head width instead (arXiv 2410.05258), so nothing is doubled.
+    """
+
+    name: str
+    formula: str
+    groups: tuple[str, ...]
+    sharing: dict[int, tuple[str, ...]]
+    paired: tuple[str, ...]
+    featurizers: tuple[int, ...]
+    sparsities: tuple[int, ...]
+    nonlinearities: tuple[int, ...]
+    channel_mixing: int
+    differential: bool = True
+
+
+STRUCTURES: dict[int, Structure] = {
+    DIAGONAL: Structure(
+        "diagonal", "s(C_i) if i = j", ("C", "V"), {2: ("C",), 3: ("V",)}, (),
+        (9,), (NO_SPARSITY,), (IDENTITY, RELU, SWISH), DENSE, differential=False,
+    ),
+    LOW_RANK: Structure(
+        "low-rank", "s(C_i B_j)", ("C", "B", "V"), {2: ("B", "V"), 3: ("B",), 4: ("V",), 5: ("C", "B")}, (),
+        (1, 2, 3, 4), (NO_SPARSITY, BANDED), (IDENTITY, SOFTMAX, RELU, SWISH), GROUPED,
+    ),
+    TOEPLITZ: Structure(
+        "scaled Toeplitz", "C_i K_(i-j) B_j", ("B", "C", "K", "V"),
+        {2: ("B", "C"), 3: ("K",), 4: ("B", "C", "K"), 5: ("V",)}, ("B", "C", "K"),
+        (7, 8), (NO_SPARSITY,), (IDENTITY,), PER_CHANNEL,
+    ),
+    SEMI_SEPARABLE: Structure(
+        "semi-separable", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"),
+        {2: ("B", "C"), 3: ("A", "B", "C"), 4: ("A",), 5: ("V",)}, ("A", "B", "C"),
+        (5, 6), (NO_SPARSITY,), (IDENTITY,), PER_CHANNEL,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OperatorGenome:
+    """Five integers that define an operator, written as a five-digit code such as `12123`."""
+
+    featurizer: int
+    token_mixing: int
+    sparsity: int
+    nonlinearity: int
+    channel_mixing: int
+
+    @classmethod
+    def from_code(cls, code: str) -> "OperatorGenome":
+        """Read a five-digit code. Raises `GenomeError` unless it is a valid operator genome."""
+        if len(code) != 5 or not code.isdecimal():
+            raise GenomeError(f"operator genome {code!r}: expected five digits, such as 12123")
+        operator = cls(*(int(digit) for digit in code))
+        if operator not in VALID_OPERATORS:
+            valid = " ".join(o.code for o in VALID_OPERATORS)
+            raise GenomeError(f"operator genome {code!r} is not valid; valid ones: {valid}")
+        return operator
+
+    @property
+    def code(self) -> str:
+        """The five digits."""
+        return (
+            f"{self.featurizer}{self.token_mixing}{self.sparsity}{self.nonlinearity}{self.channel_mixing}"
+        )
+
+    @property
+    def structure(self) -> Structure:
+        """The token-mixing structure's row."""
+        return STRUCTURES[self.token_mixing]
+
+    @property
+    def groups(self) -> tuple[FeatureGroup, ...]:
+        """The featurizer's feature groups."""
+        return FEATURIZERS[self.featurizer].groups
+
+    @property
+    def state(self) -> int:
+        """State size per channel of a semi-separable operator, else 0."""
+        return FEATURIZERS[self.featurizer].state
+
+
+VALID_OPERATORS: tuple[OperatorGenome, ...] = tuple(
+    OperatorGenome(featurizer, token_mixing, sparsity, nonlinearity, structure.channel_mixing)
+    for token_mixing, structure in STRUCTURES.items()
+    for featurizer in structure.featurizers
+    for sparsity in structure.sparsities
+    for nonlinearity in structure.nonlinearities
+)
+
+
+@dataclass(frozen=True)
+class LivClass:
+    """One letter of the backbone alphabet: an operator genome, plain or differential."""
+
+    id: int
+    name: str
+    operator: OperatorGenome
+    description: str
+    differential: bool = False
+
+
+@dataclass(frozen=True)
+class Alphabet:
+    """A named set of LIV classes; `classes` are unique by id."""
+
+    name: str
+    classes: tuple[LivClass, ...]
+
+    @cached_property
+    def by_id(self) -> dict[int, LivClass]:
+        """LIV classes by id."""
+        return {liv_class.id: liv_class for liv_class in self.classes}
+
+    @cached_property
+    def ids(self) -> tuple[int, ...]:
+        """All class ids, ascending."""
+        return tuple(sorted(self.by_id))
+
+    @classmethod
+    def from_operators(cls, name: str, codes: Iterable[str], differential: bool = False) -> "Alphabet":
+        """An alphabet of the given operator codes, ids from 1. Raises `GenomeError` for an invalid code."""
+        return cls(
+            name,
+            tuple(
+                LivClass(number, f"Op-{code}", OperatorGenome.from_code(code), "custom operator", differential)
+                for number, code in enumerate(codes, start=1)
+            ),
+        )
+
+
+_PLAIN: tuple[tuple[str, str, str], ...] = (
+    ("SA-1", "12123", "softmax attention"),
+    ("SA-2", "22123", "softmax attention with short convolutions"),
+    ("SA-3", "32123", "grouped-query attention, keys/values x4"),
+    ("SA-4", "42123", "grouped-query attention, keys/values x2"),
+    ("Rec-1", "54111", "selective state space, state 16"),
+    ("Rec-2", "64111", "selective state space, state 2"),
+    ("GConv-1", "73111", "gated short convolution, length 3"),
+    ("GConv-2", "83111", "gated long convolution, implicit kernel"),
+    ("GMemless", "91142", "SwiGLU"),
+)
+_EXTENDED: tuple[tuple[str, str, str], ...] = (
+    ("LinAttn", "12113", "linear attention, fixed state"),
+    ("SA-3-Band", "32223", "grouped-query sliding-window attention"),
+    ("ReLUAttn", "12133", "ReLU attention"),
+    ("SwishAttn", "12143", "swish attention"),
+)
+
+
+def _classes(
+    rows: Iterable[tuple[str, str, str]], first_id: int, differential: bool = False
+) -> tuple[LivClass, ...]:
+    suffix, prefix = ("-Diff", "differential ") if differential else ("", "")
+    return tuple(
+        LivClass(first_id + n, name + suffix, OperatorGenome.from_code(code), prefix + text, differential)
+        for n, (name, code, text) in enumerate(rows)
+    )
+
+
+_STAR_CLASSES = _classes(_PLAIN, 1) + _classes(_PLAIN[:8], 10, differential=True)
+
+ALPHABETS: dict[str, Alphabet] = {
+    "star": Alphabet("star", _STAR_CLASSES),
+    "extended": Alphabet("extended", _STAR_CLASSES + _classes(_EXTENDED, 18)),
+}
+
+
+def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
+    """The alphabet of that name, or the alphabet itself. Raises `GenomeError` for an unknown name."""
+    if isinstance(alphabet, Alphabet):
+        return alphabet
+    if alphabet not in ALPHABETS:
+        raise GenomeError(f"alphabet {alphabet!r} is unknown; available: {', '.join(sorted(ALPHABETS))}")
+    return ALPHABETS[alphabet]

@@ -1,0 +1,158 @@
+"""Genome files: one genome a YAML file, read safely and validated, and the library of saved designs."""
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .alphabets import get_alphabet
+from .errors import GenomeError
+from .genome import Genome, fit_depth
+
+SCHEMA = 1
+_KEYS = {
+    "schema": int,
+    "name": str,
+    "alphabet": str,
+    "genome": str,
+    "pattern": str,
+    "notes": str,
+    "metrics": dict,
+    "parents": list,
+}
+
+
+@dataclass(frozen=True)
+class GenomeFile:
+    """The content of a genome file.
+
+    `pattern` tells that the genome is a motif to be repeated or cut to the wanted depth, not one fixed backbone.
+    `metrics` maps names to numbers (or text), `parents` lists genome ids.
+    """
+
+    name: str
+    genome: Genome
+    pattern: bool = False
+    notes: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+    parents: list[str] = field(default_factory=list)
+
+
+def _parse_yaml(text: str, source: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise GenomeError(f"{source}: not readable as YAML ({reason})") from None
+    if not isinstance(content, dict):
+        raise GenomeError(f"{source}: expected a mapping with the keys {', '.join(_KEYS)}")
+    return content
+
+
+def _check_keys(content: dict[str, Any], source: str) -> None:
+    schema = content.get("schema")
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise GenomeError(f"{source}: key 'schema' is {schema!r}, expected {SCHEMA}")
+    if schema > SCHEMA:
+        raise GenomeError(
+            f"{source}: key 'schema' is {schema}, but this version reads up to {SCHEMA}; upgrade star-synthesis"
+        )
+    unknown = [str(key) for key in content if key not in _KEYS]
+    if unknown:
+        raise GenomeError(f"{source}: unknown key {unknown[0]!r}, expected only {', '.join(_KEYS)}")
+    for key, kind in _KEYS.items():
+        if key in content and not isinstance(content[key], kind):
+            raise GenomeError(
+                f"{source}: key {key!r} is {content[key]!r}, expected {kind.__name__} (quote text that looks like a number)"
+            )
+    if ("genome" in content) == ("pattern" in content):
+        raise GenomeError(f"{source}: expected exactly one of the keys 'genome' and 'pattern'")
+
+
+def parse_genome_file(text: str, source: str) -> GenomeFile:
+    """Read the text of a genome file; `source` names it in errors.
+
+    Raises `GenomeError` for anything but a valid genome of a known schema with known keys.
+    """
+    content = _parse_yaml(text, source)
+    _check_keys(content, source)
+    try:
+        written = content.get("genome", content.get("pattern"))
+        genome = Genome.from_text(written, content.get("alphabet", "star")).check()
+    except GenomeError as error:
+        raise GenomeError(f"{source}: {error}") from None
+    return GenomeFile(
+        name=content.get("name", Path(source).stem),
+        genome=genome,
+        pattern="pattern" in content,
+        notes=content.get("notes", ""),
+        metrics=content.get("metrics", {}),
+        parents=[str(parent) for parent in content.get("parents", [])],
+    )
+
+
+def read_genome_file(path: str | Path) -> GenomeFile:
+    """Read a genome file. Raises `GenomeError` naming the file and what is wrong with it."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise GenomeError(f"{path}: cannot be read ({reason})") from None
+    return parse_genome_file(text, str(path))
+
+
+def write_genome_file(path: str | Path, content: GenomeFile) -> None:
+    """Write a genome file that `read_genome_file` reads back to an equal value."""
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "name": content.name,
+        "alphabet": get_alphabet(content.genome.alphabet).name,
+        "pattern" if content.pattern else "genome": content.genome.to_text(),
+    }
+    optional = {"notes": content.notes, "metrics": content.metrics, "parents": content.parents}
+    document.update({key: value for key, value in optional.items() if value})
+    Path(path).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def library_names() -> list[str]:
+    """Names of the saved designs in `genomes/library`, sorted."""
+    entries = (files("star.genomes") / "library").iterdir()
+    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+
+
+def read_library(name: str) -> GenomeFile:
+    """Read a saved design. Raises `GenomeError` listing the available names when there is none of that name."""
+    if name not in library_names():
+        raise GenomeError(f"library genome {name!r} is unknown; available: {', '.join(library_names())}")
+    entry = files("star.genomes") / "library" / f"{name}.yaml"
+    return parse_genome_file(entry.read_text(encoding="utf-8"), f"{name}.yaml")
+
+
+def _looks_like_text(reference: str) -> bool:
+    return bool(reference) and set(reference) <= set("0123456789.-")
+
+
+def load_genome(
+    reference: str, depth: int | None = None, alphabet: str = "star"
+) -> tuple[Genome, str, list[str]]:
+    """A genome from a library name, a file path or the text form, at the wanted depth.
+
+    depth: number of LIVs; None keeps a file's or text's own. Returns the genome, its name and notices, for example
+    that a fixed genome was repeated or cut. Raises `GenomeError` for anything that is none of the three.
+    """
+    notices: list[str] = []
+    if _looks_like_text(reference):
+        genome, name, is_pattern = Genome.from_text(reference, alphabet).check(), "genome", False
+    else:
+        path = Path(reference)
+        is_path = path.suffix in {".yaml", ".yml"} or path.exists()
+        content = read_genome_file(path) if is_path and not path.is_dir() else read_library(reference)
+        genome, name, is_pattern = content.genome, content.name, content.pattern
+    if depth is not None and depth != genome.depth:
+        change = "repeated" if depth > genome.depth else "cut"
+        if not is_pattern:
+            notices.append(f"{reference}: {change} from depth {genome.depth} to {depth}")
+        genome = fit_depth(genome, depth)
+    return genome, name, notices

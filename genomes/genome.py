@@ -1,0 +1,136 @@
+"""The backbone genome: an immutable sequence of LIVs, five integers each, with its text and array forms."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .alphabets import Alphabet, LivClass, get_alphabet
+from .errors import GenomeError
+from .sharing import LivSharing, canonical_livs, resolve_sharing
+from .validity import GENES_PER_LIV, NOT_SHARED, GeneProblem, find_problems
+
+GeneArray = npt.NDArray[np.int64]
+
+
+class Liv(NamedTuple):
+    """The five genes of one LIV, named as in `GENE_NAMES`."""
+
+    liv_class: int
+    featurizer_group: int = 1
+    featurizer_sharing: int = NOT_SHARED
+    feature_group: int = 1
+    feature_sharing: int = NOT_SHARED
+
+
+def _parse_liv(text: str, position: int, whole: str) -> Liv:
+    parts = text.split(".") if "." in text else list(text)
+    if len(parts) != GENES_PER_LIV or not all(part.isdecimal() and part.isascii() for part in parts):
+        raise GenomeError(
+            f"genome {whole!r}: LIV {position} is {text!r}, expected five digits such as 21211, "
+            "or five numbers with dots such as 10.1.2.1.1; LIVs are joined by '-'"
+        )
+    return Liv(*map(int, parts))
+
+
+@dataclass(frozen=True)
+class Genome:
+    """A backbone of LIVs over an alphabet. It may hold invalid genes: `validate` lists them, `check` raises."""
+
+    livs: tuple[Liv, ...]
+    alphabet: Alphabet
+
+    @classmethod
+    def from_text(cls, text: str, alphabet: str | Alphabet = "star") -> "Genome":
+        """Read `21211-31112` or `10.1.2.1.1-9.1.1.1.1`. Raises `GenomeError` naming the malformed LIV."""
+        livs = tuple(_parse_liv(liv, n, text) for n, liv in enumerate(text.strip().split("-")))
+        return cls(livs, get_alphabet(alphabet))
+
+    @classmethod
+    def from_genes(cls, genes: Sequence[Sequence[int]], alphabet: str | Alphabet = "star") -> "Genome":
+        """A genome from one sequence of five integers a LIV."""
+        return cls(tuple(Liv(*(int(gene) for gene in liv)) for liv in genes), get_alphabet(alphabet))
+
+    @classmethod
+    def from_array(cls, array: npt.ArrayLike, alphabet: str | Alphabet = "star") -> "Genome":
+        """A genome from an integer array of shape (depth * 5,). Raises `GenomeError` for another shape or dtype."""
+        genes = np.asarray(array)
+        if genes.ndim != 1 or not genes.size or genes.size % GENES_PER_LIV or genes.dtype.kind not in "iu":
+            raise GenomeError(
+                f"genome array: shape {genes.shape} and dtype {genes.dtype}, expected integers of shape (depth * 5,)"
+            )
+        return cls.from_genes(genes.reshape(-1, GENES_PER_LIV).tolist(), alphabet)
+
+    def to_text(self) -> str:
+        """Digits when every gene is below 10, otherwise dots inside each LIV."""
+        separator = "" if all(0 <= gene < 10 for liv in self.livs for gene in liv) else "."
+        return "-".join(separator.join(map(str, liv)) for liv in self.livs)
+
+    def to_array(self) -> GeneArray:
+        """The genes as int64, shape (depth * 5,)."""
+        return np.array(self.livs, dtype=np.int64).reshape(-1)
+
+    @property
+    def depth(self) -> int:
+        """Number of LIVs."""
+        return len(self.livs)
+
+    def validate(self) -> list[GeneProblem]:
+        """Every problem of the genome, shallowest LIV first; empty when it is valid."""
+        return find_problems(self.livs, self.alphabet)
+
+    def check(self) -> "Genome":
+        """The genome itself when it is valid. Raises `GenomeError` with every problem otherwise."""
+        problems = self.validate()
+        if problems:
+            raise GenomeError(f"genome {self.to_text()!r}: " + "; ".join(map(str, problems)))
+        return self
+
+    @cached_property
+    def sharing(self) -> tuple[LivSharing, ...]:
+        """Owners of features and weights, a LIV each (valid genomes only)."""
+        return resolve_sharing(self.check().livs, self.alphabet)
+
+    def canonical(self) -> "Genome":
+        """The canonical form, equal for two genomes exactly when they are the same architecture."""
+        livs = canonical_livs(self.check().livs, self.alphabet)
+        return Genome(tuple(Liv(*liv) for liv in livs), self.alphabet)
+
+    @cached_property
+    def id(self) -> str:
+        """Stable content hash of the canonical form: 12 hexadecimal digits.
+
+        It is taken over operator codes, not class ids, so that alphabets which agree on the classes used agree
+        on the hash.
+        """
+        parts = []
+        for liv in self.canonical().livs:
+            liv_class = self.alphabet.by_id[liv.liv_class]
+            kind = liv_class.operator.code + ("d" if liv_class.differential else "")
+            parts.append(".".join([kind, *map(str, liv[1:])]))
+        return hashlib.sha256("-".join(parts).encode()).hexdigest()[:12]
+
+    def classes(self) -> tuple[LivClass, ...]:
+        """The LIV class of every LIV (valid genomes only)."""
+        return tuple(self.alphabet.by_id[liv.liv_class] for liv in self.check().livs)
+
+
+def fit_depth(genome: Genome, depth: int) -> Genome:
+    """Repeat or cut a genome to `depth` LIVs; each repetition shares within itself only.
+
+    Sharing that a cut leaves with one member is inert and is removed. Raises `GenomeError` for depth < 1.
+    """
+    if depth < 1:
+        raise GenomeError(f"depth {depth}: expected at least 1 LIV")
+    if depth == genome.depth:
+        return genome
+    genome.check()
+    livs = [
+        Liv(liv[0], liv[1] + (n // genome.depth) * depth, liv[2], liv[3] + (n // genome.depth) * depth, liv[4])
+        for n, liv in ((n, genome.livs[n % genome.depth]) for n in range(depth))
+    ]
+    return Genome(tuple(Liv(*liv) for liv in canonical_livs(livs, genome.alphabet)), genome.alphabet)

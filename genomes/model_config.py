@@ -1,0 +1,85 @@
+"""The sizes a genome is decoded at, and every width derived from them: the one place with such arithmetic."""
+
+from dataclasses import dataclass
+from math import ceil
+
+from .alphabets import LOW_RANK, FeatureGroup, LivClass
+from .errors import GenomeError
+
+HEAD_WIDTH = 64
+NARROW = 256  # below this width the head width is a quarter of the width
+POSITION_FREQUENCIES = 8
+KERNEL_HIDDEN_WIDTH = 32
+
+
+@dataclass
+class ModelConfig:
+    """Everything but the genome that decides a model's parameters and cache.
+
+    width: model width d. vocabulary: number of tokens. window: positions that banded operators see.
+    tie_embeddings: one matrix for embedding and head. rope_base: base of the rotary position embedding.
+    norm_eps: epsilon of every RMSNorm.
+    """
+
+    width: int = 64
+    vocabulary: int = 256
+    window: int = 64
+    tie_embeddings: bool = True
+    rope_base: float = 10000.0
+    norm_eps: float = 1e-6
+
+    def check(self) -> None:
+        """Raise `GenomeError` when a size cannot be built."""
+        multiple = HEAD_WIDTH if self.width >= NARROW else 16
+        if self.width < 16 or self.width % multiple:
+            raise GenomeError(
+                f"model.width={self.width}: expected a multiple of 16 below {NARROW}, of {HEAD_WIDTH} from there on"
+            )
+        for name in ("vocabulary", "window"):
+            if getattr(self, name) < 1:
+                raise GenomeError(f"model.{name}={getattr(self, name)}: expected at least 1")
+
+
+def head_width(width: int) -> int:
+    """Width of one attention head: 64, or a quarter of a width below 256."""
+    return HEAD_WIDTH if width >= NARROW else width // 4
+
+
+def check_repeat(liv_class: LivClass, width: int) -> None:
+    """Raise `GenomeError` when grouped heads cannot be repeated evenly at this width."""
+    repeats = max(group.repeat for group in liv_class.operator.groups)
+    heads = width // head_width(width)
+    if liv_class.operator.token_mixing == LOW_RANK and heads % repeats:
+        raise GenomeError(
+            f"model.width={width} gives {heads} heads, but {liv_class.name} repeats keys and values x{repeats}: "
+            f"expected a width with a multiple of {repeats} heads of width {head_width(width)}"
+        )
+
+
+def group_width(group: FeatureGroup, width: int) -> int:
+    """Channels of a projected feature group before `repeat`; an expansion above 1 is rounded up to 8."""
+    exact = group.expansion * width
+    return 8 * ceil(exact / 8) if group.expansion > 1 else int(exact)
+
+
+def inner_width(liv_class: LivClass, width: int) -> int:
+    """Channels of T applied to V, the input of the output projection."""
+    value = next(group for group in liv_class.operator.groups if group.name == "V")
+    return group_width(value, width) * value.repeat
+
+
+def step_rank(width: int) -> int:
+    """Rank of the step-size projection of a selective state space: width / 16, at least 1."""
+    return max(1, ceil(width / 16))
+
+
+def operator_copies(liv_class: LivClass, group: str) -> int:
+    """How many operators need this group at full width: 2 for the paired groups of a differential class."""
+    return 2 if liv_class.differential and group in liv_class.operator.structure.paired else 1
+
+
+def lambda_width(liv_class: LivClass, width: int) -> int:
+    """Width of the four vectors that parametrise lambda (arXiv 2410.05258); 0 for plain classes."""
+    if not liv_class.differential:
+        return 0
+    return head_width(width) // (2 if liv_class.operator.token_mixing == LOW_RANK else 1)

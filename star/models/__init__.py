@@ -1,0 +1,7 @@
+"""Models: LIV featurizers and structures, and the language model that a genome decodes into.
+
+Neighbours: `star.genomes` says what a genome is and costs, `star.training` trains the model.
+"""
+
+from .language_model import LanguageModel as LanguageModel
+from .language_model import decode as decode

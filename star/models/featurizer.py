@@ -1,0 +1,187 @@
+"""Featurizers: from the normalised input to the feature groups a structure needs.
+
+A feature is a tuple with one entry for each operator that needs it: one for plain classes and for unpaired groups, two for
+the paired groups of differential classes. `FORMS` maps each form of the featurizer table to its module.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from star.genomes import LivClass, ModelConfig
+from star.genomes.alphabets import SWISH, FeatureGroup
+from star.genomes.model_config import (
+    KERNEL_HIDDEN_WIDTH,
+    POSITION_FREQUENCIES,
+    group_width,
+    inner_width,
+    operator_copies,
+    step_rank,
+)
+from torch import nn
+from torch.nn import functional as F
+
+from .convolution import ShortConvolution
+
+INITIAL_STD = 0.02
+
+
+class Transition(NamedTuple):
+    """Feature group A: step sizes (batch, length, channels), positive, and rates (channels, state), negative."""
+
+    step: torch.Tensor
+    rate: torch.Tensor
+
+
+class Kernel(NamedTuple):
+    """Feature group K: explicit taps (channels, taps), or an implicit kernel of any length (length, channels)."""
+
+    values: torch.Tensor
+    implicit: bool
+
+
+Feature = tuple[torch.Tensor | Transition | Kernel, ...]
+Features = dict[str, Feature]
+
+
+def linear(inputs: int, outputs: int, bias: bool = False, std: float = INITIAL_STD) -> nn.Linear:
+    """A linear layer with normal weights of the given standard deviation and zero bias."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    nn.init.normal_(layer.weight, std=std)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Projection(nn.Module):
+    """Dense projection, then an optional short convolution and swish."""
+
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
+        super().__init__()
+        channels = group_width(group, model.width)
+        self.projection = linear(model.width, channels)
+        taps = group.kernel_length
+        self.convolution = ShortConvolution(channels, taps, group.bias) if taps else None
+        self.swish = group.nonlinearity == SWISH
+
+    def forward(self, x: torch.Tensor, features: Features) -> torch.Tensor:
+        """x (batch, length, width) to (batch, length, group width)."""
+        y = self.projection(x)
+        if self.convolution is not None:
+            y = self.convolution(y)
+        return F.silu(y) if self.swish else y
+
+
+def _value(features: Features) -> torch.Tensor:
+    value = features["V"][0]
+    assert isinstance(value, torch.Tensor)
+    return value
+
+
+class StepSize(nn.Module):
+    """Mamba's step sizes and rates, initialised as there (arXiv 2312.00752, section 3.6)."""
+
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
+        super().__init__()
+        channels, rank = inner_width(liv_class, model.width), step_rank(model.width)
+        self.down = linear(channels, rank)
+        self.up = nn.Linear(rank, channels)
+        nn.init.uniform_(self.up.weight, -(rank**-0.5), rank**-0.5)
+        step = torch.exp(torch.rand(channels) * math.log(100.0) + math.log(0.001)).clamp(min=1e-4)
+        with torch.no_grad():
+            self.up.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse softplus
+        rates = torch.arange(1, liv_class.operator.state + 1, dtype=torch.float32)
+        self.log_rate = nn.Parameter(torch.log(rates).repeat(channels, 1))
+
+    def forward(self, x: torch.Tensor, features: Features) -> Transition:
+        """From the V features (batch, length, channels)."""
+        step = F.softplus(self.up(self.down(_value(features))))
+        return Transition(step, -torch.exp(self.log_rate))
+
+
+class StateInput(nn.Module):
+    """Input or read-out vector of a state space, shared over channels."""
+
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
+        super().__init__()
+        self.projection = linear(inner_width(liv_class, model.width), liv_class.operator.state)
+
+    def forward(self, x: torch.Tensor, features: Features) -> torch.Tensor:
+        """From the V features (batch, length, channels) to (batch, length, state)."""
+        return self.projection(_value(features))
+
+
+class ExplicitKernel(nn.Module):
+    """A learned short kernel, one a channel."""
+
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
+        super().__init__()
+        taps = group.kernel_length
+        shape = (inner_width(liv_class, model.width), taps)
+        self.weight = nn.Parameter(torch.empty(shape).uniform_(-(taps**-0.5), taps**-0.5))
+
+    def forward(self, x: torch.Tensor, features: Features) -> Kernel:
+        """The kernel (channels, taps); the last tap meets the present position."""
+        return Kernel(self.weight, implicit=False)
+
+
+class ImplicitKernel(nn.Module):
+    """A long kernel from a small sine network over position features, times an exponential decay (Hyena).
+
+    Nothing depends on the length, so a prefix of the kernel is the kernel of the prefix. The decay starts
+    log-spaced over time scales of 2 to 1,024 positions, and each channel's window has unit energy.
+    """
+
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
+        super().__init__()
+        channels, hidden = inner_width(liv_class, model.width), KERNEL_HIDDEN_WIDTH
+        sizes = (1 + 2 * POSITION_FREQUENCIES, hidden, hidden)
+        self.hidden = nn.ModuleList(
+            linear(i, o, bias=True, std=i**-0.5) for i, o in zip(sizes, sizes[1:], strict=False)
+        )
+        self.output = linear(hidden, channels, std=hidden**-0.5)
+        scales = torch.logspace(math.log10(2.0), math.log10(1024.0), channels)
+        self.log_decay = nn.Parameter(-torch.log(scales))
+
+    def forward(self, x: torch.Tensor, features: Features) -> Kernel:
+        """The kernel (length, channels) for x (batch, length, width); lag 0 first."""
+        time = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)[:, None]
+        octaves = torch.arange(POSITION_FREQUENCIES, device=x.device, dtype=torch.float32)
+        angles = time * (math.pi / 2) * 4.0**-octaves
+        y = torch.cat([torch.log1p(time) / 8, torch.cos(angles), torch.sin(angles)], dim=1)
+        for layer in self.hidden:
+            y = torch.sin(layer(y))
+        decay = torch.exp(self.log_decay)
+        window = torch.sqrt(-torch.expm1(-2 * decay)) * torch.exp(-decay * time)
+        return Kernel(self.output(y) * window, implicit=True)
+
+
+FORMS: dict[str, type[nn.Module]] = {
+    "projection": Projection,
+    "step_size": StepSize,
+    "state_input": StateInput,
+    "explicit_kernel": ExplicitKernel,
+    "implicit_kernel": ImplicitKernel,
+}
+
+
+def build_group(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> nn.ModuleList:
+    """The module of one feature group, one copy for each operator that needs its own."""
+    copies = operator_copies(liv_class, group.name)
+    return nn.ModuleList(FORMS[group.form](group, liv_class, model) for _ in range(copies))
+
+
+class Featurizer(nn.Module):
+    """The feature groups that one LIV computes itself. Tied groups are the owner's very modules."""
+
+    def __init__(self, groups: dict[str, nn.ModuleList]) -> None:
+        super().__init__()
+        self.groups = nn.ModuleDict(groups)
+
+    def forward(self, x: torch.Tensor, borrowed: Features) -> Features:
+        """Features of x (batch, length, width), the borrowed ones included."""
+        features = dict(borrowed)
+        for name, copies in self.groups.items():
+            assert isinstance(copies, nn.ModuleList)
+            features[name] = tuple(copy(x, features) for copy in copies)
+        return features

@@ -1,0 +1,88 @@
+"""Decoding: a genome to a language model of pre-norm residual LIVs, `x <- x + LIV(RMSNorm(x))`."""
+
+import torch
+from star.genomes import Genome, LivClass, LivSharing, ModelConfig, check_fits
+from star.genomes.model_config import inner_width
+from torch import nn
+from torch.nn import functional as F
+
+from .featurizer import INITIAL_STD, Featurizer, Features, build_group, linear
+from .structures import STRUCTURE_MODULES
+
+
+class LivModule(nn.Module):
+    """One linear input-varying operator: norm, featurizer, structure, output projection."""
+
+    def __init__(
+        self,
+        index: int,
+        liv_class: LivClass,
+        sharing: LivSharing,
+        model: ModelConfig,
+        shallower: list["LivModule"],
+        depth: int,
+    ) -> None:
+        super().__init__()
+        self.index = index
+        self.sharing = sharing
+        self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
+        groups: dict[str, nn.ModuleList] = {}
+        for group in liv_class.operator.groups:
+            owner = sharing.weight_owner.get(group.name)
+            if owner == index:
+                groups[group.name] = build_group(group, liv_class, model)
+            elif owner is not None:
+                tied = shallower[owner].featurizer.groups[group.name]
+                assert isinstance(tied, nn.ModuleList)
+                groups[group.name] = tied
+        self.featurizer = Featurizer(groups)
+        self.structure = STRUCTURE_MODULES[liv_class.operator.token_mixing](liv_class, model, index)
+        self.output = linear(
+            inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5
+        )
+
+    def forward(self, x: torch.Tensor, borrowed: Features) -> tuple[torch.Tensor, Features]:
+        """x (batch, length, width) to the residual update of that shape and this LIV's features."""
+        features = self.featurizer(self.norm(x), borrowed)
+        return self.output(self.structure(features)), features
+
+
+class LanguageModel(nn.Module):
+    """Embedding, backbone of LIVs, final norm and head."""
+
+    def __init__(self, genome: Genome, model: ModelConfig) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(model.vocabulary, model.width)
+        nn.init.normal_(self.embedding.weight, std=INITIAL_STD)
+        livs: list[LivModule] = []
+        for index, (liv_class, sharing) in enumerate(zip(genome.classes(), genome.sharing, strict=True)):
+            livs.append(LivModule(index, liv_class, sharing, model, livs, genome.depth))
+        self.livs = nn.ModuleList(livs)
+        self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
+        self.head = None if model.tie_embeddings else linear(model.width, model.vocabulary)
+        self._owners = {s.feature_owner for s in genome.sharing if s.borrowed}
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """tokens int64 (batch, length) to logits (batch, length, vocabulary)."""
+        x = self.embedding(tokens)
+        owned: dict[int, Features] = {}
+        for liv in self.livs:
+            assert isinstance(liv, LivModule)
+            owner = owned.get(liv.sharing.feature_owner, {})
+            borrowed = {name: owner[name] for name in liv.sharing.borrowed}
+            update, features = liv(x, borrowed)
+            if liv.index in self._owners:
+                owned[liv.index] = features
+            x = x + update
+        x = self.norm(x)
+        return F.linear(x, self.embedding.weight) if self.head is None else self.head(x)
+
+
+def decode(genome: Genome, model: ModelConfig) -> LanguageModel:
+    """Build the language model of a genome, with fresh weights from torch's global generator.
+
+    The architecture is a pure function of its arguments; `torch.manual_seed` before the call fixes the weights. Raises
+    `GenomeError` for an invalid genome or a width it cannot have.
+    """
+    check_fits(genome, model)
+    return LanguageModel(genome, model)
