@@ -1,0 +1,1 @@
+"""Hydra configuration of every command, one group a folder."""

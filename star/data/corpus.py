@@ -1,0 +1,67 @@
+"""A byte-level corpus: memory-mapped training and held-out text, and the batches drawn from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from star.data.cache import open_entry
+from star.data.config import DataConfig
+from star.data.text_files import list_files, split
+from star.errors import UserError
+
+Bytes = npt.NDArray[np.uint8]
+
+VOCABULARY = 256
+BYTES_PER_TOKEN = 1.0
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Training and validation text as uint8 arrays (memory-mapped), and the fingerprint of their content."""
+
+    train: Bytes
+    validation: Bytes
+    fingerprint: str
+    vocabulary: int = VOCABULARY
+    bytes_per_token: float = BYTES_PER_TOKEN
+
+    def check_length(self, length: int) -> None:
+        """Raise `UserError` unless both parts hold at least one window of length + 1 tokens."""
+        for name, part in (("training", self.train), ("held-out", self.validation)):
+            if len(part) <= length:
+                raise UserError(
+                    f"training.length={length}: the {name} text has only {len(part)} bytes, expected more than the "
+                    "length; use more text (data.path) or a shorter length"
+                )
+
+    def batch(self, seed: int, step: int, batch_size: int, length: int) -> torch.Tensor:
+        """Random training windows, int64 (batch, length + 1); a function of (seed, step) only."""
+        rng = np.random.default_rng([seed, step])
+        starts = rng.integers(0, len(self.train) - length, size=batch_size)
+        return _windows(self.train, starts, length)
+
+    def validation_batches(self, batches: int, batch_size: int, length: int) -> Iterator[torch.Tensor]:
+        """A fixed held-out sample: evenly spaced windows, int64 (batch, length + 1), the same for every candidate."""
+        starts = np.linspace(0, len(self.validation) - length - 1, batches * batch_size).astype(np.int64)
+        for part in np.split(starts, batches):
+            yield _windows(self.validation, part, length)
+
+
+def _windows(text: Bytes, starts: npt.NDArray[np.int64], length: int) -> torch.Tensor:
+    positions = starts[:, None] + np.arange(length + 1)
+    return torch.from_numpy(text[positions].astype(np.int64))
+
+
+def load_corpus(config: DataConfig) -> Corpus:
+    """Open the corpus, building its cache when needed. Raises `UserError` for missing, empty or unreadable data."""
+    files = list_files(config)
+    train, held_out = split(files, config.held_out)
+    entry, description = open_entry({"train": train, "validation": held_out})
+    return Corpus(
+        train=np.memmap(entry / "train.bin", dtype=np.uint8, mode="r"),
+        validation=np.memmap(entry / "validation.bin", dtype=np.uint8, mode="r"),
+        fingerprint=description["fingerprint"],
+    )

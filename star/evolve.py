@@ -1,0 +1,131 @@
+"""python -m star.evolve +experiment=cache_frontier: evolve architectures, leave a Pareto front in a run folder.
+
+The way of a genome: `search/variation.py` proposes it, `search/loop.py` sends it to a worker, `evaluation/evaluator.py`
+decodes and trains it, `search/archive.py` ranks it, `search/run_folder.py` writes its row.
+"""
+
+import sys
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+from star.genomes import Genome, check_fits, read_library
+from star.genomes import fit_depth as fit_genome
+
+from star.command import EXIT_INTERRUPTED, register, run_command
+from star.configuration import EvolveConfig
+from star.data import load_corpus
+from star.errors import UserError
+from star.evaluation import CacheSetting, Recipe, Workers, plan_workers, select_objectives
+from star.search.algorithms import build_algorithm, check_search
+from star.search.archive import Archive
+from star.search.candidates import Evaluated
+from star.search.closing_table import print_closing_table
+from star.search.loop import evaluate_baselines, run_generations
+from star.search.problem import GenomeProblem
+from star.search.progress import SearchProgress
+from star.search.run_folder import RunFolder
+from star.search.seeds import read_seeds
+from star.search.variation import GenomeRepair
+
+
+def make_recipe(config: EvolveConfig) -> Recipe:
+    """Everything but the genome that decides an evaluation. Raises `UserError` or `GenomeError` for bad sizes."""
+    config.model.check()
+    config.training.check()
+    if config.depth < 1:
+        raise UserError(f"depth={config.depth}: expected at least 1 LIV")
+    cache = CacheSetting(config.cache.context, config.cache.batch, config.cache.dtype)
+    return Recipe(config.model, cache, config.training, config.data, config.seed)
+
+
+def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
+    """The named library designs at the search's depth, checked against the model's sizes."""
+    baselines = {}
+    for name in config.search.baselines:
+        baselines[name] = fit_genome(read_library(name).genome, config.depth).canonical()
+        check_fits(baselines[name], config.model)
+    return baselines
+
+
+def run_path(config: EvolveConfig) -> Path:
+    """The run folder: `run_dir`, or `runs/<experiment_name>/<date_time>`."""
+    if config.run_dir:
+        return Path(config.run_dir)
+    return Path("runs") / config.experiment_name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def print_counts(console: Console, archive: Archive, repair: GenomeRepair) -> None:
+    """One line: how many were evaluated, infeasible by reason, and repaired."""
+    failures = ", ".join(f"{count} {kind}" for kind, count in sorted(archive.failures().items())) or "none"
+    console.print(
+        f"evaluated {len(archive)} architectures; infeasible: {failures}; repaired {repair.repaired_genes} genes in "
+        f"{repair.repaired_genomes} of {repair.seen} proposals",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def main(config: EvolveConfig) -> None:
+    """Check the settings, train the baselines, run the generations, write and show the front."""
+    console = Console()
+    check_search(config.search)
+    objectives = select_objectives(config.search.objectives)
+    settings = plan_workers(
+        config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device
+    )
+    recipe = make_recipe(config)
+    baselines = read_baselines(config)
+    seeds, notices = read_seeds(config.search.seeds, config.depth, config.search.alphabet)
+    problem = GenomeProblem(config.depth, len(objectives), config.search.alphabet)
+    algorithm, duplicates, repair = build_algorithm(config.search, problem, seeds, config.seed)
+    corpus = load_corpus(config.data)
+    corpus.check_length(config.training.length)
+
+    folder = RunFolder(run_path(config))
+    folder.write_provenance(asdict(config), corpus.fingerprint, sys.argv[1:])
+    for notice in notices:
+        console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+    console.print(f"{config.experiment_name}: results go to {folder.path}", highlight=False, soft_wrap=True)
+
+    archive = Archive(objectives)
+    generations, population = config.search.generations, config.search.population
+    total = len(baselines) + generations * population
+    progress = SearchProgress(console, total, archive)
+
+    def record(evaluated: Evaluated) -> None:
+        folder.append(evaluated)
+        progress.candidate_finished()
+
+    try:
+        with Workers(settings, recipe) as workers, progress:
+            evaluate_baselines(baselines, archive, workers.evaluate, config.seed, record)
+            folder.write_views(archive)
+            for generation in run_generations(
+                algorithm,
+                generations,
+                archive,
+                workers.evaluate,
+                config.seed,
+                {seed.id for seed in seeds},
+                duplicates,
+                record,
+            ):
+                folder.write_views(archive)
+                progress.generation_finished(
+                    generation, generations, len(baselines) + (generation + 1) * population
+                )
+    except KeyboardInterrupt:
+        folder.write_views(archive)
+        console.print(f"interrupted; {len(archive)} finished candidates are in {folder.path}", soft_wrap=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    print_closing_table(console, archive, {genome.id: name for name, genome in baselines.items()})
+    print_counts(console, archive, repair)
+    console.print(f"results: {folder.path}", highlight=False, soft_wrap=True)
+
+
+register("evolve_schema", EvolveConfig)
+
+if __name__ == "__main__":
+    run_command("evolve", main)

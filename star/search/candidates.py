@@ -1,0 +1,58 @@
+"""Candidates of a search: a genome with where it came from and how its evaluation ended."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from star.genomes import Genome
+
+from star.evaluation.evaluator import Evaluation
+
+BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
+
+COLUMNS = (
+    "genome_id", "generation", "origin", "parents", "genome", "status", "reason", "validation_loss",
+    "bits_per_byte", "perplexity", "parameters", "cache_bytes", "train_seconds", "seed", "rank",
+)  # fmt: skip
+TIMING_COLUMNS = ("train_seconds",)
+METRICS = ("validation_loss", "bits_per_byte", "perplexity", "parameters", "cache_bytes")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A genome to evaluate. generation counts from 0; parents are genome ids."""
+
+    genome: Genome
+    origin: str
+    generation: int
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A candidate with its evaluation."""
+
+    candidate: Candidate
+    evaluation: Evaluation
+    seed: int
+
+    @property
+    def genome_id(self) -> str:
+        """Content hash of the canonical genome."""
+        return self.candidate.genome.id
+
+    def row(self, rank: int | None = None) -> dict[str, Any]:
+        """The candidate as a row of `population.csv`; empty text where a value does not exist."""
+        metrics = self.evaluation.metrics
+        return {
+            "genome_id": self.genome_id,
+            "generation": self.candidate.generation,
+            "origin": self.candidate.origin,
+            "parents": " ".join(self.candidate.parents),
+            "genome": self.candidate.genome.to_text(),
+            "status": self.evaluation.status,
+            "reason": self.evaluation.reason,
+            **{name: metrics.get(name, "") for name in METRICS},
+            "train_seconds": round(self.evaluation.train_seconds, 3),
+            "seed": self.seed,
+            "rank": "" if rank is None else rank,
+        }

@@ -1,0 +1,94 @@
+"""The closing table: the front beside the baselines trained in the same run, with differences in percent."""
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from star.genomes import Genome
+
+from star.search.archive import Archive
+from star.search.candidates import BASELINE, Evaluated
+
+COMPARED = ("transformer_pp", "striped_mamba")
+HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}
+DIFFERENCES = (("loss", "validation_loss"), ("params", "parameters"), ("cache", "cache_bytes"))
+
+
+def composition(genome: Genome) -> str:
+    """Class names in order, runs counted: `2xGConv-1 GMemless SA-3`."""
+    names = [liv_class.name for liv_class in genome.classes()]
+    runs: list[list[str]] = []
+    for name in names:
+        if runs and runs[-1][0] == name:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return " ".join(f"{len(run)}x{run[0]}" if len(run) > 1 else run[0] for run in runs)
+
+
+def percent(value: float, against: float) -> str:
+    """Signed difference of value to `against` in percent; `n/a` where that is zero."""
+    return "n/a" if not against else f"{100 * (value / against - 1):+.1f}%"
+
+
+def _differences(evaluated: Evaluated, baseline: Evaluated) -> str:
+    own, other = evaluated.evaluation.metrics, baseline.evaluation.metrics
+    return " ".join(percent(own[name], other[name]) for _, name in DIFFERENCES)
+
+
+def _add_row(table: Table, evaluated: Evaluated, name: str, compared: list[Evaluated]) -> None:
+    metrics = evaluated.evaluation.metrics
+    table.add_row(
+        name,
+        f"{metrics['validation_loss']:.4f}",
+        f"{metrics['parameters'] / 1e3:,.1f}k",
+        f"{metrics['cache_bytes'] / 1e3:,.1f}kB",
+        *(_differences(evaluated, baseline) for baseline in compared),
+    )
+
+
+def print_closing_table(console: Console, archive: Archive, names: Mapping[str, str]) -> None:
+    """Print front, baselines, and for each baseline the smallest cache at or below its loss.
+
+    names: names of the baselines by genome id.
+    """
+    baselines = {names[b.genome_id]: b for b in archive.baselines}
+    compared = [name for name in COMPARED if name in baselines]
+    what = "/".join(label for label, _ in DIFFERENCES)
+    table = Table(title="Pareto front over the whole run, and the baselines", title_justify="left")
+    table.add_column("genome")
+    for heading in ("loss", "params", "cache"):
+        table.add_column(heading, justify="right")
+    for name in compared:
+        table.add_column(f"{what} vs\n{HEADINGS[name]}", justify="right", no_wrap=True)
+    against = [baselines[name] for name in compared]
+    for evaluated in archive.front():
+        is_baseline = evaluated.candidate.origin == BASELINE
+        _add_row(table, evaluated, names[evaluated.genome_id] if is_baseline else evaluated.genome_id, against)
+    table.add_section()
+    for name, baseline in baselines.items():
+        _add_row(table, baseline, name, against)
+    console.print(table)
+    for name, baseline in baselines.items():
+        console.print(_smallest_cache_line(name, baseline, archive), highlight=False, soft_wrap=True)
+
+
+def _smallest_cache_line(name: str, baseline: Evaluated, archive: Archive) -> str:
+    """The evolved genome with the smallest cache among those at or below the baseline's loss, in words."""
+    own = baseline.evaluation.metrics
+    better = [
+        evaluated
+        for evaluated in archive.feasible
+        if evaluated.candidate.origin != BASELINE
+        and evaluated.evaluation.metrics["validation_loss"] <= own["validation_loss"]
+    ]
+    if not better:
+        return f"{name}: no evolved genome reaches its loss of {own['validation_loss']:.4f}"
+    best = min(better, key=lambda e: (e.evaluation.metrics["cache_bytes"], e.evaluation.metrics["validation_loss"]))
+    metrics = best.evaluation.metrics
+    share = metrics["cache_bytes"] / own["cache_bytes"] if own["cache_bytes"] else float("nan")
+    return (
+        f"at or below {name}'s loss with the smallest cache: {best.genome_id}, {100 * share:.1f}% of its cache, "
+        f"loss {percent(metrics['validation_loss'], own['validation_loss'])}, "
+        f"parameters {percent(metrics['parameters'], own['parameters'])}  [{composition(best.candidate.genome)}]"
+    )

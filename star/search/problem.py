@@ -1,0 +1,24 @@
+"""The search space as a pymoo problem: integer vectors of shape (depth * 5,), evaluated outside by ask and tell."""
+
+import numpy as np
+from pymoo.core.problem import Problem
+from star.genomes import GENES_PER_LIV, Alphabet, get_alphabet
+
+MOST_STRATEGIES = 5
+
+
+class GenomeProblem(Problem):
+    """Bounds of every gene. One inequality constraint marks candidates that could not be evaluated."""
+
+    def __init__(self, depth: int, objectives: int, alphabet: str | Alphabet = "star") -> None:
+        self.alphabet = get_alphabet(alphabet)
+        self.depth = depth
+        upper = [max(self.alphabet.ids), depth, 2, depth, MOST_STRATEGIES]
+        super().__init__(
+            n_var=depth * GENES_PER_LIV,
+            n_obj=objectives,
+            n_ieq_constr=1,
+            xl=np.ones(depth * GENES_PER_LIV, dtype=np.int64),
+            xu=np.tile(np.array(upper, dtype=np.int64), depth),
+            vtype=int,
+        )

@@ -1,0 +1,11 @@
+"""Training: the loop, its settings and the quality of a trained model.
+
+Neighbours: `star.data` gives the batches, `star.evaluation` calls this for every candidate.
+"""
+
+from .config import TrainingConfig as TrainingConfig
+from .loop import Diverged as Diverged
+from .loop import Quality as Quality
+from .loop import TrainingResult as TrainingResult
+from .loop import train as train
+from .loop import validate as validate

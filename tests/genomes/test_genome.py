@@ -1,0 +1,171 @@
+"""The backbone genome: text and array forms, validity, repair, canonical form."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from star.genomes import (
+    ALPHABETS,
+    GENE_NAMES,
+    Genome,
+    GenomeError,
+    Liv,
+    fit_depth,
+    random_genome,
+    repair,
+    valid_values,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def sample(seed: int, depth: int = 8, sharing: float = 0.6) -> Genome:
+    return random_genome(depth, np.random.default_rng(seed), "extended", sharing)
+
+
+def raw_genes(seed: int, depth: int = 6, highest: int = 30) -> np.ndarray:
+    return np.random.default_rng(seed).integers(-1, highest, size=depth * 5)
+
+
+def architecture(genome: Genome) -> tuple:
+    """Every tie a genome implies, written independently of the canonical form.
+
+    A convolution kernel does not depend on the input: borrowing it and tying its weights are the same.
+    """
+    rows = []
+    for index, (liv_class, sharing) in enumerate(zip(genome.classes(), genome.sharing, strict=True)):
+        row: list = [liv_class.id]
+        for group in liv_class.operator.groups:
+            source = sharing.feature_owner if group.name in sharing.borrowed else index
+            weights = genome.sharing[source].weight_owner[group.name]
+            row.append((group.name, weights) if group.name == "K" else (group.name, source, weights))
+        rows.append(tuple(row))
+    return tuple(rows)
+
+
+def test_example_of_the_paper_shares_weights_and_features() -> None:
+    genome = Genome.from_text("21211-31112-21221-32112")
+    # LIVs 1 and 3 (class 2) tie weights only when they name the same featurizer group.
+    assert genome.validate() == []
+    tied = Genome.from_text("21211-31112-21211-31112")
+    assert tied.sharing[2].weight_owner == {"C": 0, "B": 0, "V": 0}
+    assert tied.sharing[3].borrowed == ("B", "V") and tied.sharing[3].feature_owner == 1
+
+
+@given(SEEDS, st.integers(1, 30))
+def test_text_and_array_forms_round_trip(seed: int, depth: int) -> None:
+    genome = sample(seed, depth)
+    assert Genome.from_text(genome.to_text(), "extended") == genome
+    assert genome.to_array().dtype == np.int64 and genome.to_array().shape == (depth * 5,)
+    assert Genome.from_array(genome.to_array(), "extended") == genome
+
+
+def test_dots_are_written_only_when_needed() -> None:
+    assert Genome((Liv(9),), ALPHABETS["star"]).to_text() == "91111"
+    assert Genome((Liv(10), Liv(9)), ALPHABETS["star"]).to_text() == "10.1.1.1.1-9.1.1.1.1"
+
+
+@pytest.mark.parametrize("text", ["", "2121", "21211-", "21211-3111x", "10.1.1.1", "1.1.1.1.1.1", "²1111"])
+def test_malformed_text_names_the_liv(text: str) -> None:
+    with pytest.raises(GenomeError, match="LIV [01] is"):
+        Genome.from_text(text)
+
+
+@pytest.mark.parametrize("array", [np.ones(7, int), np.ones((2, 5), int), np.ones(5), np.ones(0, int)])
+def test_malformed_array_states_the_expected_shape(array: np.ndarray) -> None:
+    with pytest.raises(GenomeError, match=r"shape \(depth \* 5,\)"):
+        Genome.from_array(array)
+
+
+def test_validate_lists_every_problem() -> None:
+    problems = Genome.from_text("18.1.3.4.1-9.1.1.1.4-1.1.1.1.2-1.1.1.1.3").validate()
+    found = [(p.liv, p.gene, p.value) for p in problems]
+    assert found == [
+        (0, "liv_class", 18),
+        (0, "featurizer_sharing", 3),
+        (1, "feature_sharing", 4),
+        (3, "feature_sharing", 3),
+    ]
+    assert problems[3].allowed == (1, 2)
+    assert "LIV 0 gene liv_class: 18 is not allowed, expected 1 to 17" in str(problems[0])
+    with pytest.raises(GenomeError, match=r"LIV 0 gene liv_class.*LIV 3 gene feature_sharing"):
+        Genome.from_text("18.1.3.4.1-9.1.1.1.4-1.1.1.1.2-1.1.1.1.3").check()
+
+
+@given(SEEDS, SEEDS)
+def test_repair_makes_valid_and_changes_only_what_it_reports(seed: int, repair_seed: int) -> None:
+    genes = raw_genes(seed)
+    genome, repairs = repair(genes, np.random.default_rng(repair_seed))
+    assert genome.validate() == []
+    changed = {(int(i) // 5, GENE_NAMES[i % 5]) for i in np.flatnonzero(genome.to_array() != genes)}
+    assert changed == {(r.liv, r.gene) for r in repairs}
+    again, none = repair(genome.to_array(), np.random.default_rng(0))
+    assert again == genome and none == []
+
+
+@given(SEEDS, st.integers(0, 39))
+def test_valid_values_are_exactly_those_that_keep_the_genome_valid(seed: int, position: int) -> None:
+    genome = sample(seed)
+    genes, (liv, gene) = genome.to_array(), divmod(position, 5)
+    valid = set(valid_values(genes, liv, gene, "extended").tolist())
+    for value in range(-1, 25):
+        changed = genes.copy()
+        changed[position] = value
+        assert (Genome.from_array(changed, "extended").validate() == []) == (value in valid)
+
+
+@given(SEEDS)
+def test_canonical_form_is_a_valid_fixed_point_of_the_same_architecture(seed: int) -> None:
+    genome, _ = repair(raw_genes(seed), np.random.default_rng(seed))
+    canonical = genome.canonical()
+    assert canonical.validate() == [] and canonical.canonical() == canonical
+    assert architecture(canonical) == architecture(genome)
+    assert canonical.id == genome.id
+
+
+def test_canonical_forms_differ_exactly_when_architectures_do() -> None:
+    rng = np.random.default_rng(0)
+    by_architecture: dict[tuple, set[str]] = {}
+    for _ in range(6000):
+        depth = int(rng.integers(2, 6))
+        livs = np.ones((depth, 5), dtype=np.int64)
+        livs[:, 0] = rng.choice([3, 5, 7, 7, 8, 9])
+        livs[:, 1::2] = rng.integers(1, 3, size=(depth, 2))
+        livs[:, 2] = rng.integers(1, 3, size=depth)
+        livs[:, 4] = np.where(rng.random(depth) < 0.6, rng.integers(2, 6), 1)
+        genome, _ = repair(livs.reshape(-1), rng)
+        by_architecture.setdefault(architecture(genome), set()).add(genome.canonical().to_text())
+    assert len(by_architecture) > 1000
+    assert all(len(forms) == 1 for forms in by_architecture.values())
+    texts = [next(iter(forms)) for forms in by_architecture.values()]
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("12222-92222", "11111-91111"),  # groups of one are inert
+        ("12212-13221-12212-13221", "11212-12211-11212-12211"),  # renumbered by first appearance
+        ("71213-71213", "71211-71211"),  # K borrowed under tied weights is tied already
+        ("71214-71214", "71212-71212"),
+    ],
+)
+def test_canonical_examples(text: str, canonical: str) -> None:
+    assert Genome.from_text(text).canonical().to_text() == canonical
+
+
+def test_id_is_stable_across_versions_and_alphabets() -> None:
+    assert Genome.from_text("11111-91111").id == Genome.from_text("11111-91111", "extended").id
+    assert Genome.from_text("11111-91111").id == "ada095119eb9"
+
+
+@given(SEEDS, st.integers(1, 20))
+def test_fit_depth_keeps_classes_and_stays_valid(seed: int, depth: int) -> None:
+    genome = sample(seed, 6)
+    fitted = fit_depth(genome, depth)
+    assert fitted.depth == depth and fitted.validate() == []
+    assert [liv.liv_class for liv in fitted.livs] == [genome.livs[n % 6].liv_class for n in range(depth)]
+
+
+def test_repetitions_share_within_themselves_only() -> None:
+    assert fit_depth(Genome.from_text("71211-71211"), 4).to_text() == "71211-71211-72211-72211"
