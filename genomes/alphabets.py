@@ -171,9 +171,7 @@ class OperatorGenome:
     @property
     def code(self) -> str:
         """The five digits."""
-        return (
-            f"{self.featurizer}{self.token_mixing}{self.sparsity}{self.nonlinearity}{self.channel_mixing}"
-        )
+        return f"{self.featurizer}{self.token_mixing}{self.sparsity}{self.nonlinearity}{self.channel_mixing}"
 
     @property
     def structure(self) -> Structure:
@@ -259,9 +257,7 @@ _EXTENDED: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _classes(
-    rows: Iterable[tuple[str, str, str]], first_id: int, differential: bool = False
-) -> tuple[LivClass, ...]:
+def _classes(rows: Iterable[tuple[str, str, str]], first_id: int, differential: bool = False) -> tuple[LivClass, ...]:
     suffix, prefix = ("-Diff", "differential ") if differential else ("", "")
     return tuple(
         LivClass(first_id + n, name + suffix, OperatorGenome.from_code(code), prefix + text, differential)

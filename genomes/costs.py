@@ -100,8 +100,7 @@ def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
         per_liv.append(
             _own_parameters(liv_class, model.width)
             + sum(
-                operator_copies(liv_class, group.name)
-                * _GROUP_PARAMETERS[group.form](group, model.width, inner, state)
+                operator_copies(liv_class, group.name) * _GROUP_PARAMETERS[group.form](group, model.width, inner, state)
                 for group in liv_class.operator.groups
                 if sharing.weight_owner.get(group.name) == index
             )
@@ -121,15 +120,11 @@ def _attention_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: Mode
     return positions * sum(groups[name] for name in ("B", "V") if name not in borrowed)
 
 
-def _state_space_cache(
-    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
-) -> int:
+def _state_space_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
     return operator_copies(liv_class, "B") * inner_width(liv_class, model.width) * liv_class.operator.state
 
 
-def _convolution_cache(
-    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
-) -> int:
+def _convolution_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
     kernel = next(group for group in liv_class.operator.groups if group.name == "K")
     positions = kernel.kernel_length - 1 if kernel.kernel_length else context
     return operator_copies(liv_class, "B") * positions * inner_width(liv_class, model.width)

@@ -134,9 +134,7 @@ def _looks_like_text(reference: str) -> bool:
     return bool(reference) and set(reference) <= set("0123456789.-")
 
 
-def load_genome(
-    reference: str, depth: int | None = None, alphabet: str = "star"
-) -> tuple[Genome, str, list[str]]:
+def load_genome(reference: str, depth: int | None = None, alphabet: str = "star") -> tuple[Genome, str, list[str]]:
     """A genome from a library name, a file path or the text form, at the wanted depth.
 
     depth: number of LIVs; None keeps a file's or text's own. Returns the genome, its name and notices, for example

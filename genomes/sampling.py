@@ -13,15 +13,17 @@ def random_genome(
     alphabet: str | Alphabet = "star",
     sharing_probability: float = 0.25,
 ) -> Genome:
-    """A valid genome in canonical form: classes uniform, each kind of sharing with `sharing_probability`.
+    """A valid genome in canonical form; each kind of sharing is tried with `sharing_probability`.
 
-    Group numbers are drawn from the lower half of 1..depth, so that groups of several members do occur; sharing
+    Each genome first draws how many classes it may use (1 to depth) and which, then each LIV's class among them:
+    uniform classes would almost never repeat one, and sharing acts within a class only. Group numbers are drawn from the lower half of 1..depth, so that groups of several members do occur; sharing
     that meets no partner is inert and vanishes in the canonical form.
     """
     letters = get_alphabet(alphabet)
     highest = max(1, depth // 2)
     livs = np.empty((depth, GENES_PER_LIV), dtype=np.int64)
-    livs[:, 0] = rng.choice(letters.ids, size=depth)
+    palette = rng.choice(letters.ids, size=int(rng.integers(1, depth + 1)))
+    livs[:, 0] = rng.choice(palette, size=depth)
     livs[:, 1::2] = rng.integers(1, highest + 1, size=(depth, 2))
     livs[:, 2::2] = np.where(rng.random((depth, 2)) < sharing_probability, 2, NOT_SHARED)
     for liv in livs:

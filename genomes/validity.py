@@ -113,8 +113,4 @@ def valid_gene_values(livs: Sequence[Genes], liv: int, gene: int, alphabet: Alph
     if gene in (1, 2):
         return _allowed(livs, liv, gene, alphabet, depth)
     pool = {0: alphabet.ids, 3: tuple(range(1, depth + 1)), 4: _strategies(genes[0], alphabet)}[gene]
-    return tuple(
-        value
-        for value in pool
-        if _agrees(livs, liv, [*genes[:gene], value, *genes[gene + 1 :]], alphabet)
-    )
+    return tuple(value for value in pool if _agrees(livs, liv, [*genes[:gene], value, *genes[gene + 1 :]], alphabet))

@@ -14,9 +14,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from star.genomes import GenomeError
 
 from star.errors import UserError
+from star.genomes import GenomeError
 
 Config = TypeVar("Config")
 

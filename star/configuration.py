@@ -3,44 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from star.genomes import ModelConfig
-
 from star.data.config import DataConfig
+from star.evaluation.objectives import CacheSetting
+from star.genomes import ModelConfig
+from star.search.config import SearchConfig
 from star.training.config import TrainingConfig
-
-
-@dataclass
-class CacheConfig:
-    """What the static cache objective is computed for: positions, sequences, and the dtype of the elements."""
-
-    context: int = 4096
-    batch: int = 1
-    dtype: str = "bfloat16"
-
-
-@dataclass
-class SearchConfig:
-    """The evolution.
-
-    algorithm: `_target_` of any pymoo algorithm and its own arguments. objectives: names from
-    `star.evaluation.objectives`. population, generations: the first generation is the initial population.
-    crossover_points, crossover_probability, mutation_probability (per gene): variation. constrained_mutation: draw
-    only values that keep a genome valid. sharing_probability: of random genomes. seeds: library names, genome files,
-    folders and CSVs for the initial population. baselines: library names trained beside it for comparison.
-    """
-
-    algorithm: dict[str, Any] = field(default_factory=dict)
-    objectives: list[str] = field(default_factory=list)
-    alphabet: str = "star"
-    population: int = 16
-    generations: int = 18
-    crossover_points: int = 2
-    crossover_probability: float = 0.9
-    mutation_probability: float = 0.1
-    constrained_mutation: bool = True
-    sharing_probability: float = 0.25
-    seeds: list[str] = field(default_factory=list)
-    baselines: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -62,7 +29,7 @@ class EvolveConfig:
     workers_per_gpu: int = 1
     threads_per_worker: int = 1
     model: ModelConfig = field(default_factory=ModelConfig)
-    cache: CacheConfig = field(default_factory=CacheConfig)
+    cache: CacheSetting = field(default_factory=CacheSetting)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

@@ -10,10 +10,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from star.genomes import Genome, ModelConfig, liv_cache_bytes, load_genome, parameter_count
 
 from star.command import register, run_command
 from star.errors import UserError
+from star.genomes import Genome, ModelConfig, liv_cache_bytes, load_genome, parameter_count
 
 FORMATS = ("table", "json")
 

@@ -10,14 +10,13 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
-from star.genomes import Genome, check_fits, read_library
-from star.genomes import fit_depth as fit_genome
 
 from star.command import EXIT_INTERRUPTED, register, run_command
 from star.configuration import EvolveConfig
 from star.data import load_corpus
 from star.errors import UserError
-from star.evaluation import CacheSetting, Recipe, Workers, plan_workers, select_objectives
+from star.evaluation import Recipe, Workers, plan_workers, select_objectives
+from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
 from star.search.algorithms import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.candidates import Evaluated
@@ -29,6 +28,8 @@ from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
 from star.search.variation import GenomeRepair
 
+PLAIN_WIDTH = 100  # columns of the closing table where there is no terminal
+
 
 def make_recipe(config: EvolveConfig) -> Recipe:
     """Everything but the genome that decides an evaluation. Raises `UserError` or `GenomeError` for bad sizes."""
@@ -36,15 +37,18 @@ def make_recipe(config: EvolveConfig) -> Recipe:
     config.training.check()
     if config.depth < 1:
         raise UserError(f"depth={config.depth}: expected at least 1 LIV")
-    cache = CacheSetting(config.cache.context, config.cache.batch, config.cache.dtype)
-    return Recipe(config.model, cache, config.training, config.data, config.seed)
+    return Recipe(config.model, config.cache, config.training, config.data, config.seed)
 
 
 def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
     """The named library designs at the search's depth, checked against the model's sizes."""
     baselines = {}
     for name in config.search.baselines:
-        baselines[name] = fit_genome(read_library(name).genome, config.depth).canonical()
+        try:
+            design = read_library(name).genome
+        except GenomeError as error:
+            raise UserError(f"search.baselines: {error}") from None
+        baselines[name] = fit_depth(design, config.depth).canonical()
         check_fits(baselines[name], config.model)
     return baselines
 
@@ -69,12 +73,10 @@ def print_counts(console: Console, archive: Archive, repair: GenomeRepair) -> No
 
 def main(config: EvolveConfig) -> None:
     """Check the settings, train the baselines, run the generations, write and show the front."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     check_search(config.search)
     objectives = select_objectives(config.search.objectives)
-    settings = plan_workers(
-        config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device
-    )
+    settings = plan_workers(config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device)
     recipe = make_recipe(config)
     baselines = read_baselines(config)
     seeds, notices = read_seeds(config.search.seeds, config.depth, config.search.alphabet)
@@ -113,9 +115,7 @@ def main(config: EvolveConfig) -> None:
                 record,
             ):
                 folder.write_views(archive)
-                progress.generation_finished(
-                    generation, generations, len(baselines) + (generation + 1) * population
-                )
+                progress.generation_finished(generation, generations, len(baselines) + (generation + 1) * population)
     except KeyboardInterrupt:
         folder.write_views(archive)
         console.print(f"interrupted; {len(archive)} finished candidates are in {folder.path}", soft_wrap=True)

@@ -66,9 +66,7 @@ class BlockedSelectiveScan(torch.autograd.Function):
         for number in reversed(range(len(ctx.starts))):
             cut = slice(number * BLOCK, (number + 1) * BLOCK)
             inputs = (v[cut], step[cut], b[cut], c[cut])
-            *block, block_rate, carry = _backward_block(
-                inputs, rate, ctx.starts[number], grad_y[cut], carry
-            )
+            *block, block_rate, carry = _backward_block(inputs, rate, ctx.starts[number], grad_y[cut], carry)
             grad_rate += block_rate
             for grad, part in zip(grads, block, strict=True):
                 grad[cut] = part

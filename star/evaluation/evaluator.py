@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from star.genomes import Genome, GenomeError, ModelConfig
 
 from star.data import Corpus, DataConfig
 from star.evaluation.objectives import CacheSetting, static_metrics
+from star.genomes import Genome, GenomeError, ModelConfig
 from star.models import decode
 from star.training import Diverged, TrainingConfig, train, validate
 

@@ -7,20 +7,19 @@ on the held-out sample after the short training.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from star.genomes import Genome, ModelConfig, cache_bytes, parameter_count
-
 from star.errors import UserError
+from star.genomes import Genome, ModelConfig, cache_bytes, parameter_count
 
 STATIC, TRAINED = "static", "trained"
 
 
-@dataclass(frozen=True)
+@dataclass
 class CacheSetting:
     """What the cache objective counts: positions, sequences, dtype of the elements."""
 
-    context: int
-    batch: int
-    dtype: str
+    context: int = 4096
+    batch: int = 1
+    dtype: str = "bfloat16"
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from types import TracebackType
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
-from star.genomes import Genome
 
 from star.errors import UserError
 from star.evaluation.evaluator import WORKER_DIED, Evaluation, Recipe, evaluate, infeasible
+from star.genomes import Genome
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 

@@ -8,17 +8,16 @@ import math
 from functools import lru_cache
 
 import torch
-from star.genomes.alphabets import IDENTITY, RELU, SOFTMAX, SWISH
 from torch.nn import functional as F
+
+from star.genomes.alphabets import IDENTITY, RELU, SOFTMAX, SWISH
 
 CHUNK = 64
 _PAIRWISE = {IDENTITY: lambda scores: scores, RELU: F.relu, SWISH: F.silu}
 
 
 @lru_cache(maxsize=64)
-def _rotations(
-    length: int, width: int, base: float, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _rotations(length: int, width: int, base: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines and sines, (length, width / 2)."""
     with torch.inference_mode(False):
         frequencies = base ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
@@ -55,9 +54,7 @@ def structured_attention(
     grouped = c.shape[1] != b.shape[1]
     if nonlinearity == SOFTMAX:
         mask = None if window is None else _visible(c.shape[2], window, c.device)
-        return F.scaled_dot_product_attention(
-            c, b, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped
-        )
+        return F.scaled_dot_product_attention(c, b, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
     if grouped:
         repeats = c.shape[1] // b.shape[1]
         b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)

@@ -8,6 +8,9 @@ import math
 from typing import NamedTuple
 
 import torch
+from torch import nn
+from torch.nn import functional as F
+
 from star.genomes import LivClass, ModelConfig
 from star.genomes.alphabets import SWISH, FeatureGroup
 from star.genomes.model_config import (
@@ -18,8 +21,6 @@ from star.genomes.model_config import (
     operator_copies,
     step_rank,
 )
-from torch import nn
-from torch.nn import functional as F
 
 from .convolution import ShortConvolution
 
@@ -92,6 +93,7 @@ class StepSize(nn.Module):
             self.up.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse softplus
         rates = torch.arange(1, liv_class.operator.state + 1, dtype=torch.float32)
         self.log_rate = nn.Parameter(torch.log(rates).repeat(channels, 1))
+        self.log_rate.no_weight_decay = True  # type: ignore[attr-defined]  # as in Mamba
 
     def forward(self, x: torch.Tensor, features: Features) -> Transition:
         """From the V features (batch, length, channels)."""

@@ -1,12 +1,13 @@
 """Decoding: a genome to a language model of pre-norm residual LIVs, `x <- x + LIV(RMSNorm(x))`."""
 
 import torch
-from star.genomes import Genome, LivClass, LivSharing, ModelConfig, check_fits
-from star.genomes.model_config import inner_width
 from torch import nn
 from torch.nn import functional as F
 
-from .featurizer import INITIAL_STD, Featurizer, Features, build_group, linear
+from star.genomes import Genome, LivClass, LivSharing, ModelConfig, check_fits
+from star.genomes.model_config import inner_width
+
+from .featurizer import INITIAL_STD, Features, Featurizer, build_group, linear
 from .structures import STRUCTURE_MODULES
 
 
@@ -37,9 +38,7 @@ class LivModule(nn.Module):
                 groups[group.name] = tied
         self.featurizer = Featurizer(groups)
         self.structure = STRUCTURE_MODULES[liv_class.operator.token_mixing](liv_class, model, index)
-        self.output = linear(
-            inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5
-        )
+        self.output = linear(inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5)
 
     def forward(self, x: torch.Tensor, borrowed: Features) -> tuple[torch.Tensor, Features]:
         """x (batch, length, width) to the residual update of that shape and this LIV's features."""

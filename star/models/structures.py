@@ -8,12 +8,13 @@ import math
 from typing import cast
 
 import torch
+from torch import nn
+from torch.nn import functional as F
+
 from star.genomes import LivClass, ModelConfig
 from star.genomes.alphabets import BANDED, DIAGONAL, IDENTITY, LOW_RANK, RELU, SEMI_SEPARABLE, SWISH, TOEPLITZ
 from star.genomes.model_config import head_width, inner_width, lambda_width
 from star.kernels.selective_scan import selective_scan
-from torch import nn
-from torch.nn import functional as F
 
 from .attention import rotate, structured_attention
 from .convolution import long_convolution, short_convolution
@@ -110,9 +111,7 @@ class ScaledToeplitz(StructureModule):
         (v,) = self.paired(features, "V")
         kernels = cast(tuple[Kernel, ...], features["K"])
         outputs = []
-        for b, c, kernel in zip(
-            self.paired(features, "B"), self.paired(features, "C"), kernels, strict=True
-        ):
+        for b, c, kernel in zip(self.paired(features, "B"), self.paired(features, "C"), kernels, strict=True):
             convolve = long_convolution if kernel.implicit else short_convolution
             outputs.append(c * convolve(b * v, kernel.values))
         return self.difference(outputs)

@@ -5,12 +5,18 @@ from typing import Any
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from pymoo.core.algorithm import Algorithm
-from star.genomes import Genome
 
-from star.configuration import SearchConfig
 from star.errors import UserError
+from star.genomes import Genome
+from star.search.config import SearchConfig
 from star.search.problem import GenomeProblem
-from star.search.variation import CanonicalDuplicates, GeneMutation, GenomeRepair, GenomeSampling, LivCrossover
+from star.search.variation import (
+    CanonicalDuplicates,
+    GeneMutation,
+    GenomeRepair,
+    GenomeSampling,
+    LivCrossover,
+)
 
 
 def check_search(config: SearchConfig) -> None:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from star.genomes import Genome
-
 from star.evaluation.evaluator import Evaluation
+from star.genomes import Genome
 
 BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
 

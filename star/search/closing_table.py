@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
-from star.genomes import Genome
 
+from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, Evaluated
 
@@ -27,13 +28,16 @@ def composition(genome: Genome) -> str:
 
 
 def percent(value: float, against: float) -> str:
-    """Signed difference of value to `against` in percent; `n/a` where that is zero."""
-    return "n/a" if not against else f"{100 * (value / against - 1):+.1f}%"
+    """Signed difference of value to `against` in percent; a multiple from 10 on, `n/a` where `against` is zero."""
+    if not against:
+        return "n/a"
+    ratio = value / against
+    return f"{100 * (ratio - 1):+.1f}%" if ratio < 10 else f"x{ratio:.0f}"
 
 
 def _differences(evaluated: Evaluated, baseline: Evaluated) -> str:
     own, other = evaluated.evaluation.metrics, baseline.evaluation.metrics
-    return " ".join(percent(own[name], other[name]) for _, name in DIFFERENCES)
+    return " ".join(f"{percent(own[name], other[name]):>7}" for _, name in DIFFERENCES)
 
 
 def _add_row(table: Table, evaluated: Evaluated, name: str, compared: list[Evaluated]) -> None:
@@ -54,13 +58,13 @@ def print_closing_table(console: Console, archive: Archive, names: Mapping[str, 
     """
     baselines = {names[b.genome_id]: b for b in archive.baselines}
     compared = [name for name in COMPARED if name in baselines]
-    what = "/".join(label for label, _ in DIFFERENCES)
-    table = Table(title="Pareto front over the whole run, and the baselines", title_justify="left")
-    table.add_column("genome")
+    what = " ".join(f"{label:>7}" for label, _ in DIFFERENCES)
+    table = Table(title="Pareto front over the whole run, and the baselines", title_justify="left", box=SIMPLE)
+    table.add_column("genome", no_wrap=True)
     for heading in ("loss", "params", "cache"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for name in compared:
-        table.add_column(f"{what} vs\n{HEADINGS[name]}", justify="right", no_wrap=True)
+        table.add_column(f"against {HEADINGS[name]}:\n{what}", justify="right", no_wrap=True)
     against = [baselines[name] for name in compared]
     for evaluated in archive.front():
         is_baseline = evaluated.candidate.origin == BASELINE

@@ -11,9 +11,9 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator
 from pymoo.core.population import Population
 from pymoo.problems.static import StaticProblem
-from star.genomes import Genome
 
 from star.evaluation.evaluator import Evaluation
+from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate, Evaluated
 from star.search.problem import GenomeProblem
@@ -68,7 +68,11 @@ def _tell(algorithm: Algorithm, population: Population, candidates: list[Candida
 
 
 def evaluate_baselines(
-    baselines: dict[str, Genome], archive: Archive, evaluate_many: EvaluateMany, seed: int, on_finished: OnFinished
+    baselines: dict[str, Genome],
+    archive: Archive,
+    evaluate_many: EvaluateMany,
+    seed: int,
+    on_finished: OnFinished,
 ) -> None:
     """Evaluate named designs before the search, under the same recipe."""
     candidates = [Candidate(genome, BASELINE, 0) for genome in baselines.values()]

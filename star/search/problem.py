@@ -2,6 +2,7 @@
 
 import numpy as np
 from pymoo.core.problem import Problem
+
 from star.genomes import GENES_PER_LIV, Alphabet, get_alphabet
 
 MOST_STRATEGIES = 5

@@ -18,10 +18,10 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from star.genomes import GenomeFile, write_genome_file
 
 from star import __version__
 from star.errors import UserError
+from star.genomes import GenomeFile, write_genome_file
 from star.search.archive import Archive
 from star.search.candidates import COLUMNS, Evaluated
 

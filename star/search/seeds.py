@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from star.genomes import Genome, GenomeError, fit_depth, load_genome
 
 from star.errors import UserError
+from star.genomes import Genome, GenomeError, fit_depth, load_genome
 
 
 def _fitted(genome: Genome, depth: int, source: str, notices: list[str]) -> Genome:

@@ -14,8 +14,8 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
-from star.genomes import GENES_PER_LIV, Genome, random_genome, repair, valid_values
 
+from star.genomes import GENES_PER_LIV, Genome, random_genome, repair, valid_values
 from star.search.problem import GenomeProblem
 
 Matrix = npt.NDArray[np.int64]

@@ -50,11 +50,15 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only: norms, biases and other vectors are not decayed."""
-    parameters = list(model.parameters())
+    """AdamW with weight decay on matrices only: norms, biases and other vectors are not decayed, nor are parameters
+    that a model marks with `no_weight_decay`."""
+    decayed, free = [], []
+    for parameter in model.parameters():
+        is_matrix = parameter.ndim >= 2 and not getattr(parameter, "no_weight_decay", False)
+        (decayed if is_matrix else free).append(parameter)
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": free, "weight_decay": 0.0},
     ]
     beta1, beta2 = config.betas
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(beta1, beta2), fused=True)

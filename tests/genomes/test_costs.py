@@ -1,6 +1,7 @@
 """Costs from the genome alone, against published tables."""
 
 import pytest
+
 from star.genomes import Genome, GenomeError, ModelConfig, cache_bytes, load_genome, parameter_count
 
 

@@ -3,8 +3,17 @@
 from pathlib import Path
 
 import pytest
-from star.genomes import Genome, GenomeError, GenomeFile, library_names, load_genome, read_genome_file
-from star.genomes import read_library, write_genome_file
+
+from star.genomes import (
+    Genome,
+    GenomeError,
+    GenomeFile,
+    library_names,
+    load_genome,
+    read_genome_file,
+    read_library,
+    write_genome_file,
+)
 
 LFM2_ATTENTION = [2, 5, 8, 10, 12, 14]  # positions of attention among LFM2's 16 mixers
 
@@ -34,7 +43,10 @@ def test_single_liv_stays_text(tmp_path: Path) -> None:
         ("genome: 91111-91111\n", "'schema' is None"),
         ("schema: 1\n", "exactly one of the keys 'genome' and 'pattern'"),
         ("schema: 1\ngenome: 91111\n", "'genome' is 91111, expected str"),
-        ("schema: 1\ngenome: 91114-91111\n", "LIV 0 gene feature_sharing: 4 is not allowed, expected 1, 2, 3"),
+        (
+            "schema: 1\ngenome: 91114-91111\n",
+            "LIV 0 gene feature_sharing: 4 is not allowed, expected 1, 2, 3",
+        ),
         ("schema: 1\nalphabet: klingon\ngenome: 91111-91111\n", "alphabet 'klingon' is unknown"),
         ("- a\n", "expected a mapping"),
         ("a: [\n", "not readable as YAML"),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from star.kernels.selective_scan import selective_scan
 from star.kernels.selective_scan.blocked import BLOCK
 from star.kernels.selective_scan.reference import selective_scan_reference
@@ -49,8 +50,11 @@ def test_nothing_of_size_length_times_state_is_kept_for_the_backward_pass() -> N
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
         y = selective_scan(*inputs(batch, length, channels, state, torch.float32))
     assert y.grad_fn is not None
-    starts = sum(start.numel() for start in y.grad_fn.next_functions[0][0].starts) if hasattr(
-        y.grad_fn, "next_functions") and hasattr(y.grad_fn.next_functions[0][0], "starts") else 0
+    starts = (
+        sum(start.numel() for start in y.grad_fn.next_functions[0][0].starts)
+        if hasattr(y.grad_fn, "next_functions") and hasattr(y.grad_fn.next_functions[0][0], "starts")
+        else 0
+    )
     assert saved and max(saved) <= batch * length * max(channels, state)
     assert starts <= batch * length * channels * state // BLOCK
 

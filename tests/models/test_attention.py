@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
-from star.genomes.alphabets import IDENTITY, RELU, SOFTMAX, SWISH
 from torch.nn import functional as F
 
+from star.genomes.alphabets import IDENTITY, RELU, SOFTMAX, SWISH
 from star.models.attention import CHUNK, rotate, structured_attention
 from star.models.convolution import long_convolution, short_convolution
 
@@ -20,7 +20,7 @@ def heads(length: int, groups: int = 2) -> tuple[torch.Tensor, torch.Tensor, tor
     return c, b, v
 
 
-def by_definition(c, b, v, nonlinearity: int, window: int | None) -> torch.Tensor:  # noqa: ANN001
+def by_definition(c, b, v, nonlinearity: int, window: int | None) -> torch.Tensor:
     """Position by position, in float64."""
     y = torch.zeros(*c.shape[:3], v.shape[-1], dtype=torch.float64)
     for head in range(c.shape[1]):

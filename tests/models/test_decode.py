@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from star.genomes import (
     ALPHABETS,
     VALID_OPERATORS,
@@ -16,7 +17,6 @@ from star.genomes import (
     parameter_count,
     random_genome,
 )
-
 from star.models import LanguageModel, decode
 
 ROUNDING = 1e-5  # the FFT of long convolutions leaks rounding errors from later positions

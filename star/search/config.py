@@ -1,0 +1,29 @@
+"""Settings of the evolution."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class SearchConfig:
+    """The evolution.
+
+    algorithm: `_target_` of any pymoo algorithm and its own arguments. objectives: names from
+    `star.evaluation.objectives`. population, generations: the first generation is the initial population.
+    crossover_points, crossover_probability, mutation_probability (per gene): variation. constrained_mutation: draw
+    only values that keep a genome valid. sharing_probability: of random genomes. seeds: library names, genome files,
+    folders and CSVs for the initial population. baselines: library names trained beside it for comparison.
+    """
+
+    algorithm: dict[str, Any] = field(default_factory=dict)
+    objectives: list[str] = field(default_factory=list)
+    alphabet: str = "star"
+    population: int = 16
+    generations: int = 18
+    crossover_points: int = 2
+    crossover_probability: float = 0.9
+    mutation_probability: float = 0.1
+    constrained_mutation: bool = True
+    sharing_probability: float = 0.25
+    seeds: list[str] = field(default_factory=list)
+    baselines: list[str] = field(default_factory=list)

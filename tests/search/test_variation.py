@@ -1,0 +1,132 @@
+"""Variation operators on their own and inside pymoo's algorithms."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pymoo.algorithms.moo.nsga2 import NSGA2
+from pymoo.algorithms.soo.nonconvex.ga import GA
+from pymoo.core.population import Population
+from pymoo.optimize import minimize
+
+from star.genomes import GENES_PER_LIV, Genome, ModelConfig, cache_bytes, parameter_count, random_genome
+from star.search.problem import GenomeProblem
+from star.search.variation import (
+    CanonicalDuplicates,
+    GeneMutation,
+    GenomeRepair,
+    GenomeSampling,
+    LivCrossover,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+DEPTH = 7
+
+
+def sample(seed: int, count: int = 6, alphabet: str = "extended") -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.stack([random_genome(DEPTH, rng, alphabet, 0.6).to_array() for _ in range(count)])
+
+
+def problem(alphabet: str = "extended", objectives: int = 2) -> GenomeProblem:
+    return GenomeProblem(DEPTH, objectives, alphabet)
+
+
+@settings(deadline=None)
+@given(SEEDS, st.integers(1, 6))
+def test_crossover_cuts_between_livs_only(seed: int, points: int) -> None:
+    parents = sample(seed).reshape(2, 3, -1)
+    children = LivCrossover(points)._do(problem(), parents, random_state=np.random.default_rng(seed))
+    livs = children.reshape(2, 3, DEPTH, GENES_PER_LIV)
+    origin = parents.reshape(2, 3, DEPTH, GENES_PER_LIV)
+    kept, taken = (livs == origin).all(-1), (livs == origin[::-1]).all(-1)
+    assert (kept | taken).all()
+    assert (kept[0] == kept[1]).all()
+    switches = (kept[0, :, 1:] & ~taken[0, :, 1:]) & (taken[0, :, :-1] & ~kept[0, :, :-1])
+    assert switches.sum(axis=1).max() <= points
+
+
+def test_crossover_records_the_parents() -> None:
+    space, rows = problem(), sample(1, 4)
+    population = Population.new("X", rows)
+    ids = [Genome.from_array(row, "extended").id for row in rows]
+    children = LivCrossover().do(space, population, np.array([[0, 1], [2, 3]]), random_state=np.random.default_rng(0))
+    assert [child.get("parents") for child in children] == [ids[:2], ids[2:], ids[:2], ids[2:]]
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS)
+def test_constrained_mutation_keeps_genomes_valid(seed: int) -> None:
+    rows = sample(seed)
+    mutated = GeneMutation(0.3)._do(problem(), rows, random_state=np.random.default_rng(seed))
+    assert all(not Genome.from_array(row, "extended").validate() for row in mutated)
+
+
+def test_mutation_changes_genes_at_its_rate_and_reaches_every_class() -> None:
+    rows = sample(0, 200)
+    mutated = GeneMutation(0.1)._do(problem(), rows, random_state=np.random.default_rng(0))
+    assert 0.07 < (rows != mutated).mean() < 0.11  # a gene with one valid value stays
+    assert set(mutated[:, ::GENES_PER_LIV].ravel()) == set(range(1, 22))
+
+
+def test_unconstrained_mutation_needs_repair_and_repair_counts_it() -> None:
+    rows = sample(0, 60)
+    mutated = GeneMutation(0.3, constrained=False)._do(problem(), rows, random_state=np.random.default_rng(0))
+    invalid = sum(bool(Genome.from_array(row, "extended").validate()) for row in mutated)
+    repair = GenomeRepair()
+    fixed = repair._do(problem(), mutated, random_state=np.random.default_rng(0))
+    assert invalid > 10
+    assert (repair.seen, repair.repaired_genomes) == (60, invalid)
+    assert repair.repaired_genes == (fixed != mutated).sum() >= invalid
+    assert all(not Genome.from_array(row, "extended").validate() for row in fixed)
+
+
+def test_sampling_puts_seeds_first_and_never_repeats() -> None:
+    seeds = [Genome.from_array(row, "extended") for row in sample(5, 3)]
+    rows = GenomeSampling([*seeds, seeds[0]])._do(problem(), 12, random_state=np.random.default_rng(0))
+    ids = [Genome.from_array(row, "extended").id for row in rows]
+    assert ids[:3] == [seed.id for seed in seeds] and len(set(ids)) == 12
+
+
+def test_sampling_of_a_tiny_space_ends() -> None:
+    rows = GenomeSampling()._do(GenomeProblem(1, 1), 40, random_state=np.random.default_rng(0))
+    assert len(rows) == 17
+
+
+def test_duplicates_are_found_by_canonical_form() -> None:
+    inert = Genome.from_text("12222-92222").to_array()
+    plain = Genome.from_text("11111-91111").to_array()
+    other = Genome.from_text("21111-91111").to_array()
+    kept = CanonicalDuplicates().do(Population.new("X", np.stack([inert, plain, other])))
+    assert [list(row) for row in kept.get("X")] == [list(inert), list(other)]
+    duplicates = CanonicalDuplicates()
+    duplicates.proposed.add(Genome.from_text("21111-91111").id)
+    assert len(duplicates.do(Population.new("X", np.stack([plain, other])))) == 1
+
+
+class StaticCosts(GenomeProblem):
+    """Parameters and cache as objectives: a problem that pymoo can minimise without training."""
+
+    def _evaluate(self, X: np.ndarray, out: dict, *args: object, **kwargs: object) -> None:
+        genomes = [Genome.from_array(row, self.alphabet) for row in X]
+        model = ModelConfig()
+        values = [[parameter_count(g, model).non_embedding, cache_bytes(g, model)] for g in genomes]
+        out["F"] = np.array(values, dtype=float)[:, : self.n_obj]
+        out["G"] = -np.ones((len(X), 1))
+
+
+@pytest.mark.parametrize(("algorithm", "objectives"), [(NSGA2, 2), (GA, 1)])
+def test_operators_work_in_pymoo_algorithms_and_improve(algorithm: type, objectives: int) -> None:
+    settings = {
+        "sampling": GenomeSampling(),
+        "crossover": LivCrossover(),
+        "mutation": GeneMutation(),
+        "repair": GenomeRepair(),
+        "eliminate_duplicates": CanonicalDuplicates(),
+    }
+    space = StaticCosts(DEPTH, objectives)
+    built = algorithm(pop_size=12, **settings)
+    result = minimize(space, built, ("n_gen", 12), seed=0)
+    first = minimize(space, algorithm(pop_size=12, **settings), ("n_gen", 1), seed=0)
+    assert np.atleast_2d(result.F)[:, 0].min() < np.atleast_2d(first.F)[:, 0].min()
+    assert all(not Genome.from_array(row).validate() for row in result.pop.get("X"))
