@@ -65,7 +65,8 @@ def _check_keys(content: dict[str, Any], source: str) -> None:
     for key, kind in _KEYS.items():
         if key in content and not isinstance(content[key], kind):
             raise GenomeError(
-                f"{source}: key {key!r} is {content[key]!r}, expected {kind.__name__} (quote text that looks like a number)"
+                f"{source}: key {key!r} is {content[key]!r}, expected {kind.__name__} "
+                "(quote text that looks like a number)"
             )
     if ("genome" in content) == ("pattern" in content):
         raise GenomeError(f"{source}: expected exactly one of the keys 'genome' and 'pattern'")
@@ -79,7 +80,7 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
     content = _parse_yaml(text, source)
     _check_keys(content, source)
     try:
-        written = content.get("genome", content.get("pattern"))
+        written = content["pattern" if "pattern" in content else "genome"]
         genome = Genome.from_text(written, content.get("alphabet", "star")).check()
     except GenomeError as error:
         raise GenomeError(f"{source}: {error}") from None

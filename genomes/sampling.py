@@ -15,9 +15,10 @@ def random_genome(
 ) -> Genome:
     """A valid genome in canonical form; each kind of sharing is tried with `sharing_probability`.
 
-    Each genome first draws how many classes it may use (1 to depth) and which, then each LIV's class among them:
-    uniform classes would almost never repeat one, and sharing acts within a class only. Group numbers are drawn from the lower half of 1..depth, so that groups of several members do occur; sharing
-    that meets no partner is inert and vanishes in the canonical form.
+    A genome first draws how many classes it may use (1 to depth) and which, then each LIV's class among them:
+    uniform classes would almost never repeat one, and sharing acts within a class only. Group numbers are drawn from
+    the lower half of 1..depth, so that groups of several members do occur; sharing that meets no partner is inert
+    and vanishes in the canonical form.
     """
     letters = get_alphabet(alphabet)
     highest = max(1, depth // 2)

@@ -62,14 +62,19 @@ def losses(job: tuple[str, int, EvolveConfig]) -> list[dict[str, object]]:
     return rows
 
 
+def spearman(a: pd.Series, b: pd.Series) -> float:
+    """Rank correlation of two columns of losses."""
+    return float(spearmanr(a, b)[0])  # type: ignore[arg-type]
+
+
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
     """Per budget: Spearman between pairs of seeds, and of each seed against the others' mean at the longest."""
     rows = []
     longest = table[table["steps"] == max(BUDGETS)].pivot(index="design", columns="seed", values="loss")
     for steps, part in table.groupby("steps"):
         by_seed = part.pivot(index="design", columns="seed", values="loss")
-        pairs = [spearmanr(by_seed[a], by_seed[b]).statistic for a, b in combinations(SEEDS, 2)]
-        fidelity = [spearmanr(by_seed[s], longest.drop(columns=s).mean(axis=1)).statistic for s in SEEDS]
+        pairs = [spearman(by_seed[a], by_seed[b]) for a, b in combinations(SEEDS, 2)]
+        fidelity = [spearman(by_seed[s], longest.drop(columns=s).mean(axis=1)) for s in SEEDS]
         rows.append(
             {
                 "steps": steps,

@@ -38,7 +38,6 @@ class BlockedSelectiveScan(torch.autograd.Function):
     def forward(ctx: Any, *inputs: torch.Tensor) -> torch.Tensor:
         """v, step, rate, b, c as `selective_scan`; returns y (batch, length, channels)."""
         v, step, rate, b, c = inputs
-        ctx.save_for_backward(*inputs)
         v, step, b, c = (_time_first(tensor) for tensor in (v, step, b, c))
         length, batch, channels = v.shape
         h = v.new_zeros(batch, channels, rate.shape[-1])
@@ -50,23 +49,23 @@ class BlockedSelectiveScan(torch.autograd.Function):
             states, _ = _scan_block(h, v[cut], step[cut], rate, b[cut])
             y[cut] = torch.matmul(states, c[cut][..., None])[..., 0]
             h = states[-1].clone()
-        ctx.starts = starts
+        ctx.save_for_backward(*inputs, torch.stack(starts))
         return y.transpose(0, 1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor, ...]:  # type: ignore[override]
         """Gradients of v, step, rate, b, c, each of its input's shape."""
-        v, step, rate, b, c = ctx.saved_tensors
+        v, step, rate, b, c, starts = ctx.saved_tensors
         v, step, b, c = (_time_first(tensor) for tensor in (v, step, b, c))
         grad_y = _time_first(grad_outputs[0])
         grads = [torch.empty_like(tensor) for tensor in (v, step, b, c)]
         grad_rate = torch.zeros_like(rate)
-        carry = torch.zeros_like(ctx.starts[0])
-        for number in reversed(range(len(ctx.starts))):
+        carry = torch.zeros_like(starts[0])
+        for number in reversed(range(len(starts))):
             cut = slice(number * BLOCK, (number + 1) * BLOCK)
             inputs = (v[cut], step[cut], b[cut], c[cut])
-            *block, block_rate, carry = _backward_block(inputs, rate, ctx.starts[number], grad_y[cut], carry)
+            *block, block_rate, carry = _backward_block(inputs, rate, starts[number], grad_y[cut], carry)
             grad_rate += block_rate
             for grad, part in zip(grads, block, strict=True):
                 grad[cut] = part

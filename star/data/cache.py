@@ -40,12 +40,7 @@ def listing_key(parts: dict[str, list[TextFile]]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return (
-            hashlib.file_digest(stream, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else (hashlib.sha256(stream.read()).hexdigest())
-        )
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def verified(entry: Path) -> dict[str, str] | None:
@@ -114,6 +109,6 @@ def open_entry(parts: dict[str, list[TextFile]]) -> tuple[Path, dict[str, str]]:
             description = build(entry, parts)
         except OSError as error:
             raise UserError(
-                f"the corpus cache {entry} cannot be written ({error.strerror}); set STAR_CACHE_DIR to a writable folder"
+                f"the corpus cache {entry} cannot be written ({error.strerror}); set STAR_CACHE_DIR to another"
             ) from None
     return entry, description

@@ -47,9 +47,9 @@ def structured_attention(
 ) -> torch.Tensor:
     """Causal `s(C B^T / sqrt(width)) V`.
 
-    c: (batch, heads, length, width); b: (batch, groups, length, width); v: (batch, groups, length, value width), heads a
-    multiple of groups. window: positions seen, the present one included; None sees all. Returns (batch, heads,
-    length, value width).
+    c: (batch, heads, length, width); b: (batch, groups, length, width); v: (batch, groups, length, value width);
+    heads is a multiple of groups. window: positions seen, the present one included; None sees all. Returns
+    (batch, heads, length, value width).
     """
     grouped = c.shape[1] != b.shape[1]
     if nonlinearity == SOFTMAX:

@@ -1,10 +1,11 @@
 """Featurizers: from the normalised input to the feature groups a structure needs.
 
-A feature is a tuple with one entry for each operator that needs it: one for plain classes and for unpaired groups, two for
-the paired groups of differential classes. `FORMS` maps each form of the featurizer table to its module.
+A feature is a tuple with one entry for each operator that needs it: one for plain classes and for unpaired groups,
+two for the paired groups of differential classes. `FORMS` maps each form of the featurizer table to its module.
 """
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -138,9 +139,7 @@ class ImplicitKernel(nn.Module):
         super().__init__()
         channels, hidden = inner_width(liv_class, model.width), KERNEL_HIDDEN_WIDTH
         sizes = (1 + 2 * POSITION_FREQUENCIES, hidden, hidden)
-        self.hidden = nn.ModuleList(
-            linear(i, o, bias=True, std=i**-0.5) for i, o in zip(sizes, sizes[1:], strict=False)
-        )
+        self.hidden = nn.ModuleList(linear(i, o, bias=True, std=i**-0.5) for i, o in pairwise(sizes))
         self.output = linear(hidden, channels, std=hidden**-0.5)
         scales = torch.logspace(math.log10(2.0), math.log10(1024.0), channels)
         self.log_decay = nn.Parameter(-torch.log(scales))

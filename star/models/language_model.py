@@ -1,5 +1,7 @@
 """Decoding: a genome to a language model of pre-norm residual LIVs, `x <- x + LIV(RMSNorm(x))`."""
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -61,12 +63,16 @@ class LanguageModel(nn.Module):
         self.head = None if model.tie_embeddings else linear(model.width, model.vocabulary)
         self._owners = {s.feature_owner for s in genome.sharing if s.borrowed}
 
+    @property
+    def blocks(self) -> list[LivModule]:
+        """The LIVs, shallowest first."""
+        return cast(list[LivModule], list(self.livs))
+
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """tokens int64 (batch, length) to logits (batch, length, vocabulary)."""
         x = self.embedding(tokens)
         owned: dict[int, Features] = {}
-        for liv in self.livs:
-            assert isinstance(liv, LivModule)
+        for liv in self.blocks:
             owner = owned.get(liv.sharing.feature_owner, {})
             borrowed = {name: owner[name] for name in liv.sharing.borrowed}
             update, features = liv(x, borrowed)

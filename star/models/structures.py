@@ -21,6 +21,7 @@ from .convolution import long_convolution, short_convolution
 from .featurizer import Features, Kernel, Transition
 
 DIFFERENTIAL_NORM_EPS = 1e-5
+GATES = {IDENTITY: lambda x: x, RELU: F.relu, SWISH: F.silu}
 LIVS_PER_LAYER = 2  # the source counts layers of attention and feed-forward together
 
 
@@ -61,12 +62,10 @@ class StructureModule(nn.Module):
 class Diagonal(StructureModule):
     """`s(C_i) V_i`: the SwiGLU for s = swish."""
 
-    _NONLINEARITIES = {IDENTITY: lambda x: x, RELU: F.relu, SWISH: F.silu}
-
     def forward(self, features: Features) -> torch.Tensor:
         """C and V (batch, length, inner width)."""
         (c,), (v,) = self.paired(features, "C"), self.paired(features, "V")
-        return self._NONLINEARITIES[self.operator.nonlinearity](c) * v
+        return GATES[self.operator.nonlinearity](c) * v
 
 
 class LowRank(StructureModule):

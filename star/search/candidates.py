@@ -8,7 +8,7 @@ from star.genomes import Genome
 
 BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
 
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "genome_id", "generation", "origin", "parents", "genome", "status", "reason", "validation_loss",
     "bits_per_byte", "perplexity", "parameters", "cache_bytes", "train_seconds", "seed", "rank",
 )  # fmt: skip

@@ -14,12 +14,13 @@ class GenomeProblem(Problem):
     def __init__(self, depth: int, objectives: int, alphabet: str | Alphabet = "star") -> None:
         self.alphabet = get_alphabet(alphabet)
         self.depth = depth
-        upper = [max(self.alphabet.ids), depth, 2, depth, MOST_STRATEGIES]
+        largest = [max(self.alphabet.ids), depth, 2, depth, MOST_STRATEGIES]
+        self.largest = np.tile(np.array(largest, dtype=np.int64), depth)
         super().__init__(
             n_var=depth * GENES_PER_LIV,
             n_obj=objectives,
             n_ieq_constr=1,
             xl=np.ones(depth * GENES_PER_LIV, dtype=np.int64),
-            xu=np.tile(np.array(upper, dtype=np.int64), depth),
+            xu=self.largest,
             vtype=int,
         )

@@ -29,7 +29,7 @@ class GenomeSampling(Sampling):
         self.seeds = list(seeds)
         self.sharing_probability = sharing_probability
 
-    def _do(
+    def _do(  # type: ignore[override]
         self,
         problem: GenomeProblem,
         n_samples: int,
@@ -63,7 +63,7 @@ class LivCrossover(Crossover):
             child.set("parents", [Genome.from_array(p.X, problem.alphabet).id for p in mating])
         return children
 
-    def _do(
+    def _do(  # type: ignore[override]
         self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
     ) -> Matrix:
         """X and the result: int64 (2, matings, depth * 5)."""
@@ -94,7 +94,7 @@ class GeneMutation(Mutation):
             return valid_values(genes, *divmod(position, GENES_PER_LIV), problem.alphabet)
         if position % GENES_PER_LIV == 0:
             return np.array(problem.alphabet.ids)
-        return np.arange(problem.xl[position], problem.xu[position] + 1)
+        return np.arange(1, problem.largest[position] + 1)
 
     def _do(
         self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any

@@ -16,9 +16,9 @@ class TrainingConfig:
     """AdamW training from scratch, and the held-out sample that measures quality.
 
     steps: optimiser steps. batch_size: sequences a step. micro_batch_size: sequences at a time (None: all).
-    length: tokens a sequence. learning_rate: peak. schedule: `constant` or `cosine` (to final_fraction of the peak) after
-    warmup_steps of linear warm-up. gradient_clip: largest gradient norm. validation_batches of validation_batch_size
-    sequences. precision: `auto` is bfloat16 autocast on CUDA and float32 elsewhere.
+    length: tokens a sequence. learning_rate: peak. schedule: `constant` or `cosine` (to final_fraction of the peak)
+    after warmup_steps of linear warm-up. gradient_clip: largest gradient norm. validation_batches
+    of validation_batch_size sequences. precision: `auto` is bfloat16 autocast on CUDA and float32 elsewhere.
     """
 
     steps: int = 100

@@ -47,16 +47,14 @@ def test_output_and_gradients_match_the_definition(length: int, dtype: torch.dty
 def test_nothing_of_size_length_times_state_is_kept_for_the_backward_pass() -> None:
     batch, length, channels, state = 2, 8 * BLOCK, 4, 16
     saved: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
-        y = selective_scan(*inputs(batch, length, channels, state, torch.float32))
-    assert y.grad_fn is not None
-    starts = (
-        sum(start.numel() for start in y.grad_fn.next_functions[0][0].starts)
-        if hasattr(y.grad_fn, "next_functions") and hasattr(y.grad_fn.next_functions[0][0], "starts")
-        else 0
-    )
-    assert saved and max(saved) <= batch * length * max(channels, state)
-    assert starts <= batch * length * channels * state // BLOCK
+
+    def remember(tensor: torch.Tensor) -> torch.Tensor:
+        saved.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+        selective_scan(*inputs(batch, length, channels, state, torch.float32))
+    assert saved and sum(saved) < batch * length * channels * state
 
 
 def test_low_precision_accumulates_in_float32() -> None:

@@ -78,21 +78,19 @@ def test_every_valid_operator_genome(operator: object, differential: bool) -> No
 
 def test_tied_featurizers_are_the_same_tensors() -> None:
     model = build(Genome.from_text("51211-91111-51211"))
-    assert model.livs[0].featurizer.groups["V"] is model.livs[2].featurizer.groups["V"]
-    assert model.livs[0].output.weight is not model.livs[2].output.weight
+    assert model.blocks[0].featurizer.groups["V"] is model.blocks[2].featurizer.groups["V"]
+    assert model.blocks[0].output.weight is not model.blocks[2].output.weight
 
 
 def test_borrowed_features_are_the_owners_tensors() -> None:
     model = build(Genome.from_text("11112-91111-11112"))
-    seen: dict[int, dict] = {}
+    seen: list[dict] = []
     for index in (0, 2):
-        model.livs[index].structure.register_forward_pre_hook(
-            lambda module, args, index=index: seen.__setitem__(index, args[0])
-        )
+        model.blocks[index].structure.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
     model(tokens(5))
     for name in ("B", "V"):
-        assert seen[2][name][0] is seen[0][name][0]
-    assert set(model.livs[2].featurizer.groups) == {"C"}
+        assert seen[1][name][0] is seen[0][name][0]
+    assert set(model.blocks[2].featurizer.groups) == {"C"}
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

@@ -55,7 +55,7 @@ def search(folder: Path, shuffle_seed: int = 0, seeds: tuple[str, ...] = (), **s
     check_search(config)
     objectives = select_objectives(["validation_loss", "cache_bytes"])
     genomes, _ = read_seeds(seeds, DEPTH, "star")
-    algorithm, duplicates, repair = build_algorithm(config, GenomeProblem(DEPTH, 2), genomes, seed=7)
+    algorithm, duplicates, _ = build_algorithm(config, GenomeProblem(DEPTH, 2), genomes, seed=7)
     archive, workers, run = Archive(objectives), FakeWorkers(shuffle_seed), RunFolder(folder)
     baselines = {"transformer_pp": Genome.from_text("11111-91111-11111-91111")}
     evaluate_baselines(baselines, archive, workers.evaluate, 7, run.append)

@@ -98,7 +98,7 @@ def test_duplicates_are_found_by_canonical_form() -> None:
     plain = Genome.from_text("11111-91111").to_array()
     other = Genome.from_text("21111-91111").to_array()
     kept = CanonicalDuplicates().do(Population.new("X", np.stack([inert, plain, other])))
-    assert [list(row) for row in kept.get("X")] == [list(inert), list(other)]
+    assert [list(individual.X) for individual in kept] == [list(inert), list(other)]
     duplicates = CanonicalDuplicates()
     duplicates.proposed.add(Genome.from_text("21111-91111").id)
     assert len(duplicates.do(Population.new("X", np.stack([plain, other])))) == 1
