@@ -53,8 +53,7 @@ def structured_attention(
     """
     grouped = c.shape[1] != b.shape[1]
     if nonlinearity == SOFTMAX:
-        mask = None if window is None else _visible(c.shape[2], window, c.device)
-        return F.scaled_dot_product_attention(c, b, v, attn_mask=mask, is_causal=mask is None, enable_gqa=grouped)
+        return _softmax_attention(c, b, v, window, grouped)
     if grouped:
         repeats = c.shape[1] // b.shape[1]
         b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
@@ -68,6 +67,20 @@ def structured_attention(
     if window is not None:
         seen = seen.clamp(max=window)
     return y * torch.rsqrt(seen)[:, None].to(y.dtype)
+
+
+def _softmax_attention(
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, window: int | None, grouped: bool
+) -> torch.Tensor:
+    """Through torch's fused attention. Its fast paths want equal widths, so narrower C and B are padded with zeros."""
+    scale = c.shape[-1] ** -0.5
+    missing = v.shape[-1] - c.shape[-1]
+    if missing > 0:
+        c, b = F.pad(c, (0, missing)), F.pad(b, (0, missing))
+    mask = None if window is None else _visible(c.shape[2], window, c.device)
+    return F.scaled_dot_product_attention(
+        c, b, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=grouped
+    )
 
 
 def _linear_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

@@ -85,17 +85,12 @@ class LowRank(StructureModule):
         """C (batch, length, width), B and V (batch, length, width / repeat)."""
         c, b, v = (self._heads(self.paired(features, name)[0]) for name in "CBV")
         operators = 1 if self.differential_weight is None else 2
-        outputs = [
-            structured_attention(
-                rotate(c_part, self.rope_base),
-                rotate(b_part, self.rope_base),
-                v,
-                self.operator.nonlinearity,
-                self.window,
-            )
-            for c_part, b_part in zip(c.chunk(operators, dim=-1), b.chunk(operators, dim=-1), strict=True)
-        ]
-        y = self.difference(outputs)
+        # The two operators of a differential class run as further heads of one attention.
+        c, b = (torch.cat(x.chunk(operators, dim=-1), dim=1) for x in (c, b))
+        c, b = rotate(torch.cat([c, b], dim=1), self.rope_base).split([c.shape[1], b.shape[1]], dim=1)
+        v = torch.cat([v] * operators, dim=1)
+        heads = structured_attention(c, b, v, self.operator.nonlinearity, self.window)
+        y = self.difference(list(heads.chunk(operators, dim=1)))
         if self.differential_weight is not None:
             y = F.rms_norm(y, (self.head_width,), eps=DIFFERENTIAL_NORM_EPS)
             y = y * (1 - self.differential_weight.initial)

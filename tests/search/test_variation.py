@@ -1,5 +1,7 @@
 """Variation operators on their own and inside pymoo's algorithms."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,7 +99,7 @@ def test_duplicates_are_found_by_canonical_form() -> None:
     inert = Genome.from_text("12222-92222").to_array()
     plain = Genome.from_text("11111-91111").to_array()
     other = Genome.from_text("21111-91111").to_array()
-    kept = CanonicalDuplicates().do(Population.new("X", np.stack([inert, plain, other])))
+    kept: Any = CanonicalDuplicates().do(Population.new("X", np.stack([inert, plain, other])))
     assert [list(individual.X) for individual in kept] == [list(inert), list(other)]
     duplicates = CanonicalDuplicates()
     duplicates.proposed.add(Genome.from_text("21111-91111").id)
