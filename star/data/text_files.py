@@ -21,6 +21,8 @@ class TextFile:
 
 
 def _standard_library(config: DataConfig) -> list[TextFile]:
+    if config.path is not None:
+        raise UserError(f"data.path={config.path}: the data is the standard library; add data=files to read your own")
     root = Path(sysconfig.get_paths()["stdlib"])
     paths = (path for path in root.rglob("*.py") if not THIRD_PARTY & set(path.relative_to(root).parts))
     return [TextFile(path, path.relative_to(root).as_posix()) for path in paths if path.is_file()]

@@ -41,6 +41,11 @@ def visible_gpus() -> list[str]:
     return listed.split(",") if listed else [str(index) for index in range(torch.cuda.device_count())]
 
 
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def plan_workers(workers: object, workers_per_gpu: int, threads: int, device: str) -> list[WorkerSetting]:
     """One setting a worker. `auto` is one worker per core, or `workers_per_gpu` per GPU.
 
@@ -53,7 +58,7 @@ def plan_workers(workers: object, workers_per_gpu: int, threads: int, device: st
     if workers != "auto" and not is_count:
         raise UserError(f"workers={workers}: expected 'auto' or a whole number of at least 1")
     gpus = [] if device == "cpu" else visible_gpus()
-    automatic = len(gpus) * workers_per_gpu if gpus else len(os.sched_getaffinity(0))
+    automatic = len(gpus) * workers_per_gpu if gpus else usable_cores()
     count = workers if isinstance(workers, int) else automatic
     return [WorkerSetting(threads, gpus[n % len(gpus)] if gpus else None) for n in range(count)]
 

@@ -123,6 +123,7 @@ def test_suffixes_globs_and_binary_files(tmp_path: Path) -> None:
     [
         (DataConfig("files", "/no/such/place"), "data.path=/no/such/place: no such file or folder"),
         (DataConfig("files"), "data.path is not set"),
+        (DataConfig(path="texts"), "data.path=texts: the data is the standard library; add data=files"),
         (DataConfig("web"), "data.kind='web': expected one of stdlib, files"),
         (DataConfig(held_out=0.0), "data.held_out=0.0"),
     ],
