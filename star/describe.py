@@ -5,6 +5,7 @@
 """
 
 import json
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from star.errors import UserError
 from star.genomes import Genome, ModelConfig, liv_cache_bytes, load_genome, parameter_count
 
 FORMATS = ("table", "json")
+PLAIN_WIDTH = 110  # columns where there is no terminal
 
 
 @dataclass
@@ -89,7 +91,7 @@ def describe(config: DescribeConfig) -> dict[str, Any]:
 
 def print_table(content: dict[str, Any]) -> None:
     """Print the table of LIVs and the totals."""
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
     for notice in content["notices"]:
         console.print(f"note: {notice}", style="yellow", highlight=False)
     title = f"{content['name']}  {content['genome_id']}  depth {content['depth']}  width {content['width']}"

@@ -20,15 +20,13 @@ from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_librar
 from star.search.algorithms import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.candidates import Evaluated
-from star.search.closing_table import print_closing_table
+from star.search.closing_table import WIDTH, print_closing_table
 from star.search.loop import evaluate_baselines, run_generations
 from star.search.problem import GenomeProblem
 from star.search.progress import SearchProgress
 from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
 from star.search.variation import GenomeRepair
-
-PLAIN_WIDTH = 100  # columns of the closing table where there is no terminal
 
 
 def make_recipe(config: EvolveConfig) -> Recipe:
@@ -73,7 +71,7 @@ def print_counts(console: Console, archive: Archive, repair: GenomeRepair) -> No
 
 def main(config: EvolveConfig) -> None:
     """Check the settings, train the baselines, run the generations, write and show the front."""
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     check_search(config.search)
     objectives = select_objectives(config.search.objectives)
     settings = plan_workers(config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device)

@@ -110,6 +110,17 @@ def test_smoke_leaves_the_same_front_with_one_and_two_workers(tmp_path: Path) ->
     assert again.returncode == 2 and "already holds a run" in again.stderr
 
 
+def group_ends(group: int) -> bool:
+    """Whether every process of the group is gone within ten seconds of its leader's end."""
+    for _ in range(100):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_leaves_whole_files(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "star.evolve", *SMOKE, "search.generations=500", "run_dir=run"]
@@ -131,8 +142,7 @@ def test_ctrl_c_ends_the_workers_and_leaves_whole_files(tmp_path: Path) -> None:
     assert "finished candidates are in run" in output and "Traceback" not in errors
     rows = pd.read_csv(population)
     assert len(rows) >= 10 and rows["genome_id"].is_unique
-    with pytest.raises(ProcessLookupError):
-        os.killpg(process.pid, 0)  # nobody of the group is left
+    assert group_ends(process.pid)
     assert not list(tmp_path.rglob(".*.csv.*"))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+
 from star.genomes import load_genome
 
 HERE = Path(__file__).parent

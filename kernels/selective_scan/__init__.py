@@ -28,5 +28,6 @@ def selective_scan(
             raise ValueError(f"selective_scan: {name} has shape {tuple(tensor.shape)}, expected {shape}")
     dtype = torch.promote_types(v.dtype, torch.float32)
     tensors = (tensor.to(dtype) for tensor in (v, step, rate, b, c))
-    y: torch.Tensor = BlockedSelectiveScan.apply(*tensors)  # type: ignore[assignment]
+    with torch.autocast(v.device.type, enabled=False):
+        y: torch.Tensor = BlockedSelectiveScan.apply(*tensors)  # type: ignore[assignment]
     return y.to(v.dtype)

@@ -10,6 +10,7 @@ from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, Evaluated
 
+WIDTH = 100  # columns that the whole table takes; a narrower terminal gets one comparison
 COMPARED = ("transformer_pp", "striped_mamba")
 HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}
 DIFFERENCES = (("loss", "validation_loss"), ("params", "parameters"), ("cache", "cache_bytes"))
@@ -57,9 +58,12 @@ def print_closing_table(console: Console, archive: Archive, names: Mapping[str, 
     names: names of the baselines by genome id.
     """
     baselines = {names[b.genome_id]: b for b in archive.baselines}
-    compared = [name for name in COMPARED if name in baselines]
+    columns = COMPARED if console.width >= WIDTH else COMPARED[:1]
+    compared = [name for name in columns if name in baselines]
     what = " ".join(f"{label:>7}" for label, _ in DIFFERENCES)
-    table = Table(title="Pareto front over the whole run, and the baselines", title_justify="left", box=SIMPLE)
+    table = Table(
+        title="Pareto front over the whole run, and the baselines", title_justify="left", box=SIMPLE, pad_edge=False
+    )
     table.add_column("genome", no_wrap=True)
     for heading in ("loss", "params", "cache"):
         table.add_column(heading, justify="right", no_wrap=True)

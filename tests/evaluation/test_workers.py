@@ -91,12 +91,13 @@ def test_a_dying_worker_takes_one_candidate_with_it() -> None:
 @pytest.mark.slow
 def test_workers_give_what_the_parent_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAR_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "texts").mkdir()
     for n in range(6):
-        (tmp_path / f"{n}.txt").write_text(f"some text of file {n} " * 50)
+        (tmp_path / "texts" / f"{n}.txt").write_text(f"some text of file {n} " * 50)
     genomes = [Genome.from_text(text) for text in ("11111", "51111", "81111-91111")]
     results = []
     for count in (1, 2):
-        with Workers(plan_workers(count, 1, 1, "cpu"), recipe(str(tmp_path))) as workers:
+        with Workers(plan_workers(count, 1, 1, "cpu"), recipe(str(tmp_path / "texts"))) as workers:
             results.append(dict(workers.evaluate(genomes)))
     assert [results[0][n].metrics for n in range(3)] == [results[1][n].metrics for n in range(3)]
     assert all(results[0][n].feasible for n in range(3))

@@ -65,6 +65,13 @@ def test_low_precision_accumulates_in_float32() -> None:
     torch.testing.assert_close(y.double(), expected, rtol=2**-7, atol=2**-7)
 
 
+def test_autocast_does_not_lower_the_precision() -> None:
+    tensors = inputs(1, 40, 3, 4, torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = selective_scan(*tensors)
+    assert torch.equal(found, selective_scan(*tensors))
+
+
 def test_wrong_shape_is_named() -> None:
     v, step, rate, b, c = inputs(1, 4, 3, 2, torch.float32)
     with pytest.raises(ValueError, match=r"b has shape \(1, 3, 2\), expected \(1, 4, 2\)"):

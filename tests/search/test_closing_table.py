@@ -4,9 +4,9 @@ import io
 
 import pytest
 from rich.console import Console
-from star.genomes import Genome
 
 from star.evaluation import Evaluation, select_objectives
+from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, OFFSPRING, Candidate, Evaluated
 from star.search.closing_table import composition, percent, print_closing_table
