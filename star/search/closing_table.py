@@ -10,6 +10,7 @@ from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, Evaluated
 
+TITLE = "Pareto front over the whole run, and the baselines"
 WIDTH = 100  # columns that the whole table takes; a narrower terminal gets one comparison
 COMPARED = ("transformer_pp", "striped_mamba")
 HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}
@@ -61,9 +62,7 @@ def print_closing_table(console: Console, archive: Archive, names: Mapping[str, 
     columns = COMPARED if console.width >= WIDTH else COMPARED[:1]
     compared = [name for name in columns if name in baselines]
     what = " ".join(f"{label:>7}" for label, _ in DIFFERENCES)
-    table = Table(
-        title="Pareto front over the whole run, and the baselines", title_justify="left", box=SIMPLE, pad_edge=False
-    )
+    table = Table(title=TITLE, title_justify="left", box=SIMPLE, pad_edge=False)
     table.add_column("genome", no_wrap=True)
     for heading in ("loss", "params", "cache"):
         table.add_column(heading, justify="right", no_wrap=True)
