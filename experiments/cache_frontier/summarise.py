@@ -61,9 +61,9 @@ def draw(population: pd.DataFrame, pareto: pd.DataFrame, path: Path) -> None:
     points = axes.scatter(
         evolved["cache_bytes"] / 1e3, evolved["validation_loss"], c=evolved["generation"], s=18, cmap="viridis"
     )
-    axes.step(
-        pareto["cache_bytes"] / 1e3, pareto["validation_loss"], where="post", color="black", lw=1, label="Pareto front"
-    )
+    cache, loss = pareto["cache_bytes"] / 1e3, pareto["validation_loss"]
+    axes.step(cache, loss, where="post", color="black", lw=1)
+    axes.scatter(cache, loss, s=60, facecolors="none", edgecolors="black", label="Pareto front")
     for name, row in baseline_rows(population).iterrows():
         axes.scatter(row["cache_bytes"] / 1e3, row["validation_loss"], marker="s", color="crimson", s=28)
         axes.annotate(
@@ -78,7 +78,7 @@ def draw(population: pd.DataFrame, pareto: pd.DataFrame, path: Path) -> None:
     axes.set_xlabel("generation cache at 4,096 positions, kB (bfloat16)")
     axes.set_ylabel("validation loss, nats per byte")
     figure.colorbar(points, label="generation")
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper left")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
