@@ -5,28 +5,29 @@ decodes and trains it, `search/archive.py` ranks it, `search/run_folder.py` writ
 """
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pymoo.core.algorithm import Algorithm
 from rich.console import Console
 
 from star.command import EXIT_INTERRUPTED, register, run_command
 from star.configuration import EvolveConfig
-from star.data import load_corpus
+from star.data import Corpus, load_corpus
 from star.errors import UserError
-from star.evaluation import Recipe, Workers, plan_workers, select_objectives
+from star.evaluation import Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
 from star.search.algorithms import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.candidates import Evaluated
 from star.search.closing_table import WIDTH, print_closing_table
-from star.search.loop import evaluate_baselines, run_generations
+from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.problem import GenomeProblem
 from star.search.progress import SearchProgress
 from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
-from star.search.variation import GenomeRepair
+from star.search.variation import CanonicalDuplicates, GenomeRepair
 
 
 def make_recipe(config: EvolveConfig) -> Recipe:
@@ -51,11 +52,68 @@ def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
     return baselines
 
 
+@dataclass(frozen=True)
+class Plan:
+    """Everything a search needs, checked and built before anything is written."""
+
+    objectives: list[Objective]
+    workers: list[WorkerSetting]
+    recipe: Recipe
+    corpus: Corpus
+    baselines: dict[str, Genome]
+    seeds: list[Genome]
+    notices: list[str]
+    algorithm: Algorithm
+    duplicates: CanonicalDuplicates
+    repair: GenomeRepair
+
+
+def make_plan(config: EvolveConfig) -> Plan:
+    """Check every setting. Raises `UserError` or `GenomeError` for the first that cannot be used."""
+    check_search(config.search)
+    objectives = select_objectives(config.search.objectives)
+    workers = plan_workers(config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device)
+    recipe = make_recipe(config)
+    baselines = read_baselines(config)
+    seeds, notices = read_seeds(config.search.seeds, config.depth, config.search.alphabet)
+    problem = GenomeProblem(config.depth, len(objectives), config.search.alphabet)
+    algorithm, duplicates, repair = build_algorithm(config.search, problem, seeds, config.seed)
+    corpus = load_corpus(config.data)
+    corpus.check_length(config.training.length)
+    return Plan(objectives, workers, recipe, corpus, baselines, seeds, notices, algorithm, duplicates, repair)
+
+
 def run_path(config: EvolveConfig) -> Path:
     """The run folder: `run_dir`, or `runs/<experiment_name>/<date_time>`."""
     if config.run_dir:
         return Path(config.run_dir)
     return Path("runs") / config.experiment_name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
+    """Create the run folder with its provenance. Raises `UserError` when it cannot be, or holds a run already."""
+    folder = RunFolder(run_path(config))
+    folder.write_provenance(asdict(config), plan.corpus.fingerprint, sys.argv[1:])
+    return folder
+
+
+def search(config: EvolveConfig, plan: Plan, folder: RunFolder, archive: Archive, console: Console) -> None:
+    """Train the baselines, then run the generations; the archive and the run folder fill as candidates finish."""
+    generations, population, baselines = config.search.generations, config.search.population, len(plan.baselines)
+    progress = SearchProgress(console, baselines + generations * population, archive)
+
+    def record(evaluated: Evaluated) -> None:
+        folder.append(evaluated)
+        progress.candidate_finished()
+
+    with Workers(plan.workers, plan.recipe) as workers, progress:
+        evaluation = EvaluationLoop(archive, workers.evaluate, config.seed, record)
+        evaluate_baselines(plan.baselines, evaluation)
+        folder.write_views(archive)
+        seeds = {seed.id for seed in plan.seeds}
+        for generation in run_generations(plan.algorithm, generations, evaluation, seeds, plan.duplicates):
+            folder.write_views(archive)
+            progress.generation_finished(generation, generations, baselines + (generation + 1) * population)
 
 
 def print_counts(console: Console, archive: Archive, repair: GenomeRepair) -> None:
@@ -70,56 +128,22 @@ def print_counts(console: Console, archive: Archive, repair: GenomeRepair) -> No
 
 
 def main(config: EvolveConfig) -> None:
-    """Check the settings, train the baselines, run the generations, write and show the front."""
+    """Check the settings, search, show the front beside the baselines."""
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    check_search(config.search)
-    objectives = select_objectives(config.search.objectives)
-    settings = plan_workers(config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device)
-    recipe = make_recipe(config)
-    baselines = read_baselines(config)
-    seeds, notices = read_seeds(config.search.seeds, config.depth, config.search.alphabet)
-    problem = GenomeProblem(config.depth, len(objectives), config.search.alphabet)
-    algorithm, duplicates, repair = build_algorithm(config.search, problem, seeds, config.seed)
-    corpus = load_corpus(config.data)
-    corpus.check_length(config.training.length)
-
-    folder = RunFolder(run_path(config))
-    folder.write_provenance(asdict(config), corpus.fingerprint, sys.argv[1:])
-    for notice in notices:
+    plan = make_plan(config)
+    folder = open_folder(config, plan)
+    for notice in plan.notices:
         console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     console.print(f"{config.experiment_name}: results go to {folder.path}", highlight=False, soft_wrap=True)
-
-    archive = Archive(objectives)
-    generations, population = config.search.generations, config.search.population
-    total = len(baselines) + generations * population
-    progress = SearchProgress(console, total, archive)
-
-    def record(evaluated: Evaluated) -> None:
-        folder.append(evaluated)
-        progress.candidate_finished()
-
+    archive = Archive(plan.objectives)
     try:
-        with Workers(settings, recipe) as workers, progress:
-            evaluate_baselines(baselines, archive, workers.evaluate, config.seed, record)
-            folder.write_views(archive)
-            for generation in run_generations(
-                algorithm,
-                generations,
-                archive,
-                workers.evaluate,
-                config.seed,
-                {seed.id for seed in seeds},
-                duplicates,
-                record,
-            ):
-                folder.write_views(archive)
-                progress.generation_finished(generation, generations, len(baselines) + (generation + 1) * population)
+        search(config, plan, folder, archive, console)
     except KeyboardInterrupt:
         folder.write_views(archive)
         console.print(f"interrupted; {len(archive)} finished candidates are in {folder.path}", soft_wrap=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
-    print_closing_table(console, archive, {genome.id: name for name, genome in baselines.items()})
-    print_counts(console, archive, repair)
+    print_closing_table(console, archive, {genome.id: name for name, genome in plan.baselines.items()})
+    print_counts(console, archive, plan.repair)
     console.print(f"results: {folder.path}", highlight=False, soft_wrap=True)
 
 

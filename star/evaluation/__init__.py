@@ -10,4 +10,5 @@ from .objectives import CacheSetting as CacheSetting
 from .objectives import Objective as Objective
 from .objectives import select_objectives as select_objectives
 from .workers import Workers as Workers
+from .workers import WorkerSetting as WorkerSetting
 from .workers import plan_workers as plan_workers

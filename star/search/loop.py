@@ -5,6 +5,7 @@ however the workers finish.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pymoo.core.algorithm import Algorithm
@@ -23,27 +24,33 @@ EvaluateMany = Callable[[Sequence[Genome]], Iterator[tuple[int, Evaluation]]]
 OnFinished = Callable[[Evaluated], None]
 
 
-def evaluate_candidates(
-    candidates: Sequence[Candidate],
-    archive: Archive,
-    evaluate_many: EvaluateMany,
-    seed: int,
-    on_finished: OnFinished,
-) -> None:
-    """Evaluate candidates the archive does not know; they enter it in the given order.
+@dataclass(frozen=True)
+class EvaluationLoop:
+    """Evaluates candidates that the archive does not know, and keeps them there.
 
-    `on_finished` is called for each as it finishes. What has finished when an interrupt comes is kept.
+    seed: of every evaluation, for the record. on_finished is called for each candidate as it finishes.
     """
-    fresh = {c.genome.id: c for c in reversed(candidates) if c.genome.id not in archive}
-    ordered = [c for n, c in enumerate(candidates) if fresh.get(c.genome.id) is c]
-    finished: dict[int, Evaluated] = {}
-    try:
-        for index, evaluation in evaluate_many([candidate.genome for candidate in ordered]):
-            finished[index] = Evaluated(ordered[index], evaluation, seed)
-            on_finished(finished[index])
-    finally:
-        for index in sorted(finished):
-            archive.add(finished[index])
+
+    archive: Archive
+    evaluate_many: EvaluateMany
+    seed: int
+    on_finished: OnFinished
+
+    def run(self, candidates: Sequence[Candidate]) -> None:
+        """Evaluate candidates; they enter the archive in the given order, also those finished before an interrupt."""
+        fresh: dict[str, Candidate] = {}
+        for candidate in candidates:
+            if candidate.genome.id not in self.archive:
+                fresh.setdefault(candidate.genome.id, candidate)
+        ordered = list(fresh.values())
+        finished: dict[int, Evaluated] = {}
+        try:
+            for index, evaluation in self.evaluate_many([candidate.genome for candidate in ordered]):
+                finished[index] = Evaluated(ordered[index], evaluation, self.seed)
+                self.on_finished(finished[index])
+        finally:
+            for index in sorted(finished):
+                self.archive.add(finished[index])
 
 
 def _candidates(population: Population, generation: int, problem: GenomeProblem, seeds: set[str]) -> list[Candidate]:
@@ -67,28 +74,18 @@ def _tell(algorithm: Algorithm, population: Population, candidates: list[Candida
     algorithm.tell(infills=population)
 
 
-def evaluate_baselines(
-    baselines: dict[str, Genome],
-    archive: Archive,
-    evaluate_many: EvaluateMany,
-    seed: int,
-    on_finished: OnFinished,
-) -> None:
-    """Evaluate named designs before the search, under the same recipe."""
-    candidates = [Candidate(genome, BASELINE, 0) for genome in baselines.values()]
-    evaluate_candidates(candidates, archive, evaluate_many, seed, on_finished)
-    archive.fix_reference()
+def evaluate_baselines(baselines: dict[str, Genome], evaluation: EvaluationLoop) -> None:
+    """Evaluate named designs before the search, under the same recipe; they set the hypervolume's reference."""
+    evaluation.run([Candidate(genome, BASELINE, 0) for genome in baselines.values()])
+    evaluation.archive.fix_reference()
 
 
 def run_generations(
     algorithm: Algorithm,
     generations: int,
-    archive: Archive,
-    evaluate_many: EvaluateMany,
-    seed: int,
+    evaluation: EvaluationLoop,
     seeds: set[str],
     duplicates: CanonicalDuplicates,
-    on_finished: OnFinished,
 ) -> Iterator[int]:
     """Run generations, yielding the number of each (from 0) when it is finished.
 
@@ -102,6 +99,6 @@ def run_generations(
             return
         candidates = _candidates(population, generation, problem, seeds)
         duplicates.proposed.update(candidate.genome.id for candidate in candidates)
-        evaluate_candidates(candidates, archive, evaluate_many, seed, on_finished)
-        _tell(algorithm, population, candidates, archive)
+        evaluation.run(candidates)
+        _tell(algorithm, population, candidates, evaluation.archive)
         yield generation

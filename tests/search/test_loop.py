@@ -19,7 +19,7 @@ from star.search.archive import Archive
 from star.search.candidates import COLUMNS, Evaluated
 from star.search.config import SearchConfig
 from star.search.front import hypervolume, pareto_ranks
-from star.search.loop import evaluate_baselines, run_generations
+from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.problem import GenomeProblem
 from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
@@ -58,9 +58,10 @@ def search(folder: Path, shuffle_seed: int = 0, seeds: tuple[str, ...] = (), **s
     algorithm, duplicates, _ = build_algorithm(config, GenomeProblem(DEPTH, 2), genomes, seed=7)
     archive, workers, run = Archive(objectives), FakeWorkers(shuffle_seed), RunFolder(folder)
     baselines = {"transformer_pp": Genome.from_text("11111-91111-11111-91111")}
-    evaluate_baselines(baselines, archive, workers.evaluate, 7, run.append)
+    evaluation = EvaluationLoop(archive, workers.evaluate, 7, run.append)
+    evaluate_baselines(baselines, evaluation)
     ids = {genome.id for genome in genomes}
-    for _ in run_generations(algorithm, 4, archive, workers.evaluate, 7, ids, duplicates, run.append):
+    for _ in run_generations(algorithm, 4, evaluation, ids, duplicates):
         run.write_views(archive)
     return archive, workers, run
 
@@ -113,7 +114,7 @@ def test_candidates_are_in_the_csv_as_soon_as_they_finish(tmp_path: Path) -> Non
 
     baselines = {name: Genome.from_text(text) for name, text in (("a", "11111"), ("b", "91111"))}
     archive = Archive(select_objectives(["validation_loss"]))
-    evaluate_baselines(baselines, archive, FakeWorkers(0).evaluate, 0, record)
+    evaluate_baselines(baselines, EvaluationLoop(archive, FakeWorkers(0).evaluate, 0, record))
     assert lines == [2, 3]
 
 
@@ -125,7 +126,7 @@ def test_an_interrupt_keeps_what_has_finished() -> None:
 
     baselines = {name: Genome.from_text(text) for name, text in (("a", "11111"), ("b", "91111"))}
     with pytest.raises(KeyboardInterrupt):
-        evaluate_baselines(baselines, archive, FakeWorkers(0).evaluate, 0, interrupt)
+        evaluate_baselines(baselines, EvaluationLoop(archive, FakeWorkers(0).evaluate, 0, interrupt))
     assert len(archive) == 1
 
 
