@@ -95,7 +95,7 @@ def _smallest_cache_line(name: str, baseline: Evaluated, archive: Archive) -> st
     metrics = best.evaluation.metrics
     share = metrics["cache_bytes"] / own["cache_bytes"] if own["cache_bytes"] else float("nan")
     return (
-        f"at or below {name}'s loss with the smallest cache: {best.genome_id}, {100 * share:.1f}% of its cache, "
+        f"at or below {name}'s loss with the smallest cache: {best.genome_id}, {100 * share:.3g}% of its cache, "
         f"loss {percent(metrics['validation_loss'], own['validation_loss'])}, "
         f"parameters {percent(metrics['parameters'], own['parameters'])}  [{composition(best.candidate.genome)}]"
     )

@@ -40,7 +40,7 @@ def test_the_table_shows_front_baselines_and_differences(archive: Archive) -> No
     assert Genome.from_text("51111-91111").id not in text  # dominated
     assert "-5.0%  +10.0%  -90.0%" in text
     line = next(line for line in text.splitlines() if line.startswith("at or below transformer_pp's loss"))
-    assert f"{better}, 10.0% of its cache, loss -5.0%, parameters +10.0%" in line
+    assert f"{better}, 10% of its cache, loss -5.0%, parameters +10.0%" in line
     assert max(len(line) for line in text.splitlines() if not line.startswith("at or")) <= 100
 
 
