@@ -29,13 +29,18 @@ from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
 from star.search.variation import CanonicalDuplicates, GenomeRepair
 
+LARGEST_SEED = 2**63 - 1  # what torch's generators take
+
 
 def make_recipe(config: EvolveConfig) -> Recipe:
-    """Everything but the genome that decides an evaluation. Raises `UserError` or `GenomeError` for bad sizes."""
+    """Everything but the genome that decides an evaluation. Raises `UserError` or `GenomeError` for bad values."""
     config.model.check()
+    config.cache.check()
     config.training.check()
     if config.depth < 1:
         raise UserError(f"depth={config.depth}: expected at least 1 LIV")
+    if not 0 <= config.seed <= LARGEST_SEED:
+        raise UserError(f"seed={config.seed}: expected a whole number from 0 to {LARGEST_SEED}")
     return Recipe(config.model, config.cache, config.training, config.data, config.seed)
 
 
@@ -50,6 +55,15 @@ def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
         baselines[name] = fit_depth(design, config.depth).canonical()
         check_fits(baselines[name], config.model)
     return baselines
+
+
+def open_corpus(config: EvolveConfig) -> Corpus:
+    """The text, cached for the workers. Raises `UserError` when it does not suit the model or the training."""
+    corpus = load_corpus(config.data)
+    corpus.check_length(config.training.length)
+    if config.model.vocabulary < corpus.vocabulary:
+        raise UserError(f"model.vocabulary={config.model.vocabulary}: expected at least the data's {corpus.vocabulary}")
+    return corpus
 
 
 @dataclass(frozen=True)
@@ -76,10 +90,12 @@ def make_plan(config: EvolveConfig) -> Plan:
     recipe = make_recipe(config)
     baselines = read_baselines(config)
     seeds, notices = read_seeds(config.search.seeds, config.depth, config.search.alphabet)
+    used = config.search.population
+    if len(seeds) > used:
+        notices.append(f"search.population={used}: only the first {used} of {len(seeds)} seeds are used")
     problem = GenomeProblem(config.depth, len(objectives), config.search.alphabet)
     algorithm, duplicates, repair = build_algorithm(config.search, problem, seeds, config.seed)
-    corpus = load_corpus(config.data)
-    corpus.check_length(config.training.length)
+    corpus = open_corpus(config)
     return Plan(objectives, workers, recipe, corpus, baselines, seeds, notices, algorithm, duplicates, repair)
 
 
@@ -110,6 +126,7 @@ def search(config: EvolveConfig, plan: Plan, folder: RunFolder, archive: Archive
         evaluation = EvaluationLoop(archive, workers.evaluate, config.seed, record)
         evaluate_baselines(plan.baselines, evaluation)
         folder.write_views(archive)
+        progress.generation_started(0, generations)
         seeds = {seed.id for seed in plan.seeds}
         for generation in run_generations(plan.algorithm, generations, evaluation, seeds, plan.duplicates):
             folder.write_views(archive)
@@ -142,7 +159,7 @@ def main(config: EvolveConfig) -> None:
         folder.write_views(archive)
         console.print(f"interrupted; {len(archive)} finished candidates are in {folder.path}", soft_wrap=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
-    print_closing_table(console, archive, {genome.id: name for name, genome in plan.baselines.items()})
+    print_closing_table(console, archive, {name: genome.id for name, genome in plan.baselines.items()})
     print_counts(console, archive, plan.repair)
     console.print(f"results: {folder.path}", highlight=False, soft_wrap=True)
 

@@ -17,7 +17,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from star.errors import UserError
-from star.evaluation.evaluator import WORKER_DIED, Evaluation, Recipe, evaluate, infeasible
+from star.evaluation.evaluator import WORKER_DIED, Evaluation, Recipe, evaluate, failure, infeasible
 from star.genomes import Genome
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -150,7 +150,12 @@ class Workers:
 
 
 def _result(future: Future[Evaluation]) -> Evaluation:
+    """What a task returned, or the failure it ended with: one candidate never takes the search down."""
     try:
         return future.result()
     except ProcessExpired as error:
         return infeasible(WORKER_DIED, f"the worker process ended with exit code {error.exitcode}")
+    except UserError:
+        raise
+    except Exception as error:
+        return failure(error)

@@ -37,6 +37,11 @@ def percent(value: float, against: float) -> str:
     return f"{100 * (ratio - 1):+.1f}%" if ratio < 10 else f"x{ratio:.0f}"
 
 
+def share_percent(share: float) -> str:
+    """A share in percent with three digits, in whole percents from 1000 on."""
+    return f"{100 * share:.3g}%" if share < 9.995 else f"{100 * share:,.0f}%"
+
+
 def _differences(evaluated: Evaluated, baseline: Evaluated) -> str:
     own, other = evaluated.evaluation.metrics, baseline.evaluation.metrics
     return " ".join(f"{percent(own[name], other[name]):>7}" for _, name in DIFFERENCES)
@@ -53,12 +58,19 @@ def _add_row(table: Table, evaluated: Evaluated, name: str, compared: list[Evalu
     )
 
 
-def print_closing_table(console: Console, archive: Archive, names: Mapping[str, str]) -> None:
+def print_closing_table(console: Console, archive: Archive, baseline_ids: Mapping[str, str]) -> None:
     """Print front, baselines, and for each baseline the smallest cache at or below its loss.
 
-    names: names of the baselines by genome id.
+    baseline_ids: genome ids of the baselines by name; designs that agree at this depth have the same id.
     """
-    baselines = {names[b.genome_id]: b for b in archive.baselines}
+    if not archive.feasible:
+        console.print("no candidate could be measured: there is no front; population.csv holds the reasons")
+        return
+    measured = {b.genome_id: b for b in archive.baselines}
+    baselines = {name: measured[genome_id] for name, genome_id in baseline_ids.items() if genome_id in measured}
+    names: dict[str, str] = {}
+    for name, baseline in baselines.items():
+        names.setdefault(baseline.genome_id, name)
     columns = COMPARED if console.width >= WIDTH else COMPARED[:1]
     compared = [name for name in columns if name in baselines]
     what = " ".join(f"{label:>7}" for label, _ in DIFFERENCES)
@@ -93,9 +105,11 @@ def _smallest_cache_line(name: str, baseline: Evaluated, archive: Archive) -> st
         return f"{name}: no evolved genome reaches its loss of {own['validation_loss']:.4f}"
     best = min(better, key=lambda e: (e.evaluation.metrics["cache_bytes"], e.evaluation.metrics["validation_loss"]))
     metrics = best.evaluation.metrics
-    share = metrics["cache_bytes"] / own["cache_bytes"] if own["cache_bytes"] else float("nan")
+    share = f"{metrics['cache_bytes']:,} bytes of cache where it needs none"
+    if own["cache_bytes"]:
+        share = f"{share_percent(metrics['cache_bytes'] / own['cache_bytes'])} of its cache"
     return (
-        f"at or below {name}'s loss with the smallest cache: {best.genome_id}, {100 * share:.3g}% of its cache, "
+        f"at or below {name}'s loss with the smallest cache: {best.genome_id}, {share}, "
         f"loss {percent(metrics['validation_loss'], own['validation_loss'])}, "
         f"parameters {percent(metrics['parameters'], own['parameters'])}  [{composition(best.candidate.genome)}]"
     )

@@ -55,10 +55,16 @@ class SearchProgress:
         self._finished += 1
         self._bar.update(self._task, completed=self._finished)
 
+    def generation_started(self, generation: int, generations: int) -> None:
+        """Name the generation (from 0) that is being evaluated."""
+        self._bar.update(self._task, description=f"generation {generation + 1}/{generations}", state=self._state())
+
     def generation_finished(self, generation: int, generations: int, evaluations: int) -> None:
         """Show the state of the front after a generation (from 0); `evaluations` were proposed so far."""
         name, state = f"generation {generation + 1}/{generations}", self._state()
         self._finished = max(self._finished, evaluations)
-        self._bar.update(self._task, description=name, completed=self._finished, state=state)
+        self._bar.update(self._task, completed=self._finished, state=state)
+        if generation + 1 < generations:
+            self.generation_started(generation + 1, generations)
         if not self._console.is_terminal:
             self._console.print(f"{name}  {self._finished}/{self._total} candidates  {state}", highlight=False)

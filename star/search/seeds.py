@@ -25,6 +25,8 @@ def _read_csv(path: Path, depth: int, alphabet: str, notices: list[str]) -> list
         raise UserError(f"search.seeds: {path} has no column 'genome'; expected a pareto.csv or population.csv")
     if "status" in table.columns:
         table = table[table["status"] == "ok"]
+    if table.empty:
+        raise UserError(f"search.seeds: {path} holds no measured genome; expected a CSV of a run that has results")
     genomes = []
     for line, text in zip(table.index + 2, table["genome"], strict=True):
         try:

@@ -70,6 +70,57 @@ def test_an_error_of_a_module_is_a_build_error(corpus: Corpus, monkeypatch: pyte
     assert result.reason == "build_error: no kernel"
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (KeyError("gate"), "build_error: KeyError: 'gate'"),
+        (AssertionError("shape"), "build_error: AssertionError: shape"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory: DefaultCPUAllocator"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory: CUDA"),
+        (MemoryError(), "out_of_memory: MemoryError"),
+    ],
+)
+@pytest.mark.parametrize("step", ["decode", "train", "validate"])
+def test_whatever_a_candidate_raises_makes_only_it_infeasible(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, reason: str
+) -> None:
+    def broken(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(f"star.evaluation.evaluator.{step}", broken)
+    result = evaluate(Genome.from_text("11111"), recipe(), corpus)
+    assert not result.feasible and result.reason.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (CacheSetting(context=0), "cache.context=0: expected a whole number"),
+        (CacheSetting(batch=0), "cache.batch=0: expected a whole number"),
+        (CacheSetting(dtype="float8"), "cache.dtype=float8: expected one of float32, bfloat16"),
+    ],
+)
+def test_bad_cache_settings(setting: CacheSetting, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        setting.check()
+
+
+def fail_outside_the_evaluator(genome: Genome) -> Evaluation:
+    """A task for workers: depth 1 raises what no step of the evaluator would."""
+    if genome.depth == 1:
+        raise LookupError("no such thing")
+    return Evaluation("ok", "", {"validation_loss": float(genome.depth)})
+
+
+@pytest.mark.slow
+def test_a_raising_task_takes_one_candidate_with_it() -> None:
+    genomes = [Genome.from_text("-".join(["91111"] * depth)) for depth in (2, 1, 3)]
+    with Workers(plan_workers(1, 1, 1, "cpu"), recipe(), fail_outside_the_evaluator) as workers:
+        results = dict(workers.evaluate(genomes))
+    assert [results[n].status for n in range(3)] == ["ok", "infeasible", "ok"]
+    assert results[1].reason == "build_error: LookupError: no such thing"
+
+
 def die_on_single_livs(genome: Genome) -> Evaluation:
     """A task for workers: depth 1 kills its process."""
     if genome.depth == 1:

@@ -9,7 +9,7 @@ from star.evaluation import Evaluation, select_objectives
 from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, OFFSPRING, Candidate, Evaluated
-from star.search.closing_table import composition, percent, print_closing_table
+from star.search.closing_table import composition, percent, print_closing_table, share_percent
 
 
 def evaluated(text: str, origin: str, loss: float, parameters: int, cache: int) -> Evaluated:
@@ -17,9 +17,9 @@ def evaluated(text: str, origin: str, loss: float, parameters: int, cache: int) 
     return Evaluated(Candidate(Genome.from_text(text), origin, 0), Evaluation("ok", "", metrics), seed=0)
 
 
-def printed(archive: Archive, names: dict[str, str]) -> str:
+def printed(archive: Archive, baseline_ids: dict[str, str]) -> str:
     stream = io.StringIO()
-    print_closing_table(Console(file=stream, width=100), archive, names)
+    print_closing_table(Console(file=stream, width=100), archive, baseline_ids)
     return stream.getvalue()
 
 
@@ -35,7 +35,7 @@ def archive() -> Archive:
 
 def test_the_table_shows_front_baselines_and_differences(archive: Archive) -> None:
     better = Genome.from_text("71111-91111").id
-    text = printed(archive, {Genome.from_text("11111-91111").id: "transformer_pp"})
+    text = printed(archive, {"transformer_pp": Genome.from_text("11111-91111").id})
     assert better in text and Genome.from_text("91111-91111").id in text
     assert Genome.from_text("51111-91111").id not in text  # dominated
     assert "-5.0%  +10.0%  -90.0%" in text
@@ -47,9 +47,35 @@ def test_the_table_shows_front_baselines_and_differences(archive: Archive) -> No
 def test_a_baseline_that_nothing_reaches(archive: Archive) -> None:
     archive.add(evaluated("21111-91111", BASELINE, 1.0, 1000, 4000))
     text = printed(
-        archive, {Genome.from_text("11111-91111").id: "transformer_pp", Genome.from_text("21111-91111").id: "hyena"}
+        archive, {"transformer_pp": Genome.from_text("11111-91111").id, "hyena": Genome.from_text("21111-91111").id}
     )
     assert "hyena: no evolved genome reaches its loss of 1.0000" in text
+
+
+def test_baselines_that_agree_at_this_depth_are_all_shown(archive: Archive) -> None:
+    same = Genome.from_text("11111-91111").id
+    text = printed(archive, {"transformer_pp": same, "striped_mamba": same})
+    rows = [line for line in text.splitlines() if line.split()[:1] in (["transformer_pp"], ["striped_mamba"])]
+    assert len(rows) == 2
+    assert sum(line.startswith("at or below") for line in text.splitlines()) == 2
+
+
+def test_a_baseline_without_cache(archive: Archive) -> None:
+    archive.add(evaluated("91111-91111", BASELINE, 2.5, 900, 0))
+    text = printed(archive, {"memless": Genome.from_text("91111-91111").id})
+    assert "400 bytes of cache where it needs none" in text and "nan" not in text
+
+
+def test_a_run_in_which_nothing_could_be_measured_says_so() -> None:
+    archive = Archive(select_objectives(["validation_loss", "cache_bytes"]))
+    text = printed(archive, {"transformer_pp": Genome.from_text("11111-91111").id})
+    assert "no candidate could be measured" in text and "population.csv" in text
+
+
+def test_shares_have_three_digits_and_no_exponent() -> None:
+    assert [share_percent(share) for share in (0.00123, 0.1, 0.6301, 1.0, 108.026)] == [
+        "0.123%", "10%", "63%", "100%", "10,803%",
+    ]  # fmt: skip
 
 
 def test_percent_and_composition() -> None:

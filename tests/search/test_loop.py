@@ -25,6 +25,7 @@ from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
 
 NSGA2 = {"_target_": "pymoo.algorithms.moo.nsga2.NSGA2"}
+GA = "pymoo.algorithms.soo.nonconvex.ga.GA"
 DEPTH = 4
 
 
@@ -148,7 +149,7 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"population": 0}, "search.population=0"),
-        ({"population": 7}, "search.population=7: expected an even number"),
+        ({"alphabet": "greek"}, "search.alphabet=greek: expected one of star, extended"),
         ({"mutation_probability": 1.5}, "search.mutation_probability=1.5"),
         ({"algorithm": {}}, "search.algorithm._target_ is not set"),
     ],
@@ -200,9 +201,28 @@ def test_seeds_of_another_depth_are_fitted_with_a_notice(tmp_path: Path) -> None
     assert "repeated from depth 2 to 4" in notices[0] and "cut from depth 5 to 4" in notices[1]
 
 
+def test_an_odd_population_and_one_objective_work() -> None:
+    for target, objectives in ((NSGA2["_target_"], 2), (NSGA2["_target_"], 1), (GA, 1)):
+        config = SearchConfig(algorithm={"_target_": target}, population=7, generations=3)
+        check_search(config)
+        algorithm, duplicates, _ = build_algorithm(config, GenomeProblem(DEPTH, objectives), [], seed=0)
+        archive = Archive(select_objectives(["validation_loss", "cache_bytes"][:objectives]))
+        evaluation = EvaluationLoop(archive, FakeWorkers(0).evaluate, 0, lambda _: None)
+        assert list(run_generations(algorithm, 3, evaluation, set(), duplicates)) == [0, 1, 2]
+        assert len(archive) == 21
+
+
+def test_an_algorithm_for_one_objective_refuses_two() -> None:
+    config = SearchConfig(algorithm={"_target_": GA})
+    with pytest.raises(UserError, match="minimises one objective, but search.objectives names 2"):
+        build_algorithm(config, GenomeProblem(DEPTH, 2), [], seed=0)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        ("genome,status\n", r"p.csv holds no measured genome"),
+        ("genome,status\n11111,infeasible\n", r"p.csv holds no measured genome"),
         ("genome\n11111-91114\n", r"p.csv line 2: .*LIV 1 gene feature_sharing: 4"),
         ("genome\n11111\n1111\n", r"p.csv line 3: .*LIV 0 is '1111'"),
         ("name\nx\n", r"p.csv has no column 'genome'"),
