@@ -10,6 +10,8 @@ from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, Evaluated
 
+COSTS = {"cache_bytes": "cache", "parameters": "parameters"}
+SUPERLATIVES = {"cache_bytes": "smallest", "parameters": "fewest"}
 TITLE = "Pareto front over the whole run, and the baselines"
 WIDTH = 100  # columns that the whole table takes; a narrower terminal gets one comparison
 COMPARED = ("transformer_pp", "striped_mamba")
@@ -89,11 +91,17 @@ def print_closing_table(console: Console, archive: Archive, baseline_ids: Mappin
         _add_row(table, baseline, name, against)
     console.print(table)
     for name, baseline in baselines.items():
-        console.print(_smallest_cache_line(name, baseline, archive), highlight=False, soft_wrap=True)
+        console.print(_smallest_cost_line(name, baseline, archive), highlight=False, soft_wrap=True)
 
 
-def _smallest_cache_line(name: str, baseline: Evaluated, archive: Archive) -> str:
-    """The evolved genome with the smallest cache among those at or below the baseline's loss, in words."""
+def _compared_cost(archive: Archive) -> tuple[str, str]:
+    """The cost that the closing lines minimise: parameters where they alone are an objective; and the other one."""
+    names = [objective.name for objective in archive.objectives if objective.name in COSTS]
+    return ("parameters", "cache_bytes") if names == ["parameters"] else ("cache_bytes", "parameters")
+
+
+def _smallest_cost_line(name: str, baseline: Evaluated, archive: Archive) -> str:
+    """The evolved genome with the smallest cost among those at or below the baseline's loss, in words."""
     own = baseline.evaluation.metrics
     better = [
         evaluated
@@ -103,13 +111,15 @@ def _smallest_cache_line(name: str, baseline: Evaluated, archive: Archive) -> st
     ]
     if not better:
         return f"{name}: no evolved genome reaches its loss of {own['validation_loss']:.4f}"
-    best = min(better, key=lambda e: (e.evaluation.metrics["cache_bytes"], e.evaluation.metrics["validation_loss"]))
+    cost, other = _compared_cost(archive)
+    words, superlative = COSTS[cost], SUPERLATIVES[cost]
+    best = min(better, key=lambda e: (e.evaluation.metrics[cost], e.evaluation.metrics["validation_loss"]))
     metrics = best.evaluation.metrics
-    share = f"{metrics['cache_bytes']:,} bytes of cache where it needs none"
-    if own["cache_bytes"]:
-        share = f"{share_percent(metrics['cache_bytes'] / own['cache_bytes'])} of its cache"
+    share = f"{metrics[cost]:,} bytes of {words} where it needs none"
+    if own[cost]:
+        share = f"{share_percent(metrics[cost] / own[cost])} of its {words}"
     return (
-        f"at or below {name}'s loss with the smallest cache: {best.genome_id}, {share}, "
+        f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}, {share}, "
         f"loss {percent(metrics['validation_loss'], own['validation_loss'])}, "
-        f"parameters {percent(metrics['parameters'], own['parameters'])}  [{composition(best.candidate.genome)}]"
+        f"{COSTS[other]} {percent(metrics[other], own[other])}  [{composition(best.candidate.genome)}]"
     )

@@ -94,3 +94,13 @@ def test_hypervolume_and_failures(archive: Archive) -> None:
     archive.add(evaluated("31111-91111", OFFSPRING, 1.5, 900, 300))
     assert archive.hypervolume() > before
     assert not archive.failures()
+
+
+def test_the_lines_speak_of_parameters_where_those_are_the_objective() -> None:
+    archive = Archive(select_objectives(["validation_loss", "parameters"]))
+    archive.add(evaluated("11111-91111", BASELINE, 2.0, 1000, 4000))
+    archive.add(evaluated("71111-91111", OFFSPRING, 1.9, 800, 4400))
+    archive.add(evaluated("91111-91111", OFFSPRING, 1.8, 900, 0))
+    text = printed(archive, {"transformer_pp": Genome.from_text("11111-91111").id})
+    smallest = Genome.from_text("71111-91111").id
+    assert f"with the fewest parameters: {smallest}, 80% of its parameters, loss -5.0%, cache +10.0%" in text
