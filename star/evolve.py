@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from pymoo.core.algorithm import Algorithm
 from rich.console import Console
 
@@ -109,7 +110,10 @@ def run_path(config: EvolveConfig) -> Path:
 def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
     """Create the run folder with its provenance. Raises `UserError` when it cannot be, or holds a run already."""
     folder = RunFolder(run_path(config))
-    folder.write_provenance(asdict(config), plan.corpus.fingerprint, sys.argv[1:])
+    arguments = sys.argv[1:]
+    if not any(argument.startswith("scale=") for argument in arguments):
+        arguments.append(f"scale={HydraConfig.get().runtime.choices['scale']}")  # its default depends on the machine
+    folder.write_provenance(asdict(config), plan.corpus.fingerprint, arguments)
     return folder
 
 

@@ -98,7 +98,7 @@ def table_without_times(path: Path) -> str:
 @pytest.mark.slow
 def test_smoke_leaves_the_same_front_with_one_and_two_workers(tmp_path: Path) -> None:
     for workers in (1, 2):
-        result = run("evolve", *SMOKE, f"workers={workers}", f"run_dir=run{workers}", cwd=tmp_path)
+        result = run("evolve", "+experiment=smoke", f"workers={workers}", f"run_dir=run{workers}", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert "at or below transformer_pp's loss" in result.stdout or "no evolved genome" in result.stdout
     first, second = tmp_path / "run1", tmp_path / "run2"
@@ -109,7 +109,9 @@ def test_smoke_leaves_the_same_front_with_one_and_two_workers(tmp_path: Path) ->
     assert config["training"]["steps"] == 5 and config["search"]["population"] == 6
     environment = json.loads((first / "environment.json").read_text())
     assert environment["packages"]["torch"] and len(environment["data_fingerprint"]) == 64
-    assert (first / "command.txt").read_text() == "python -m star.evolve +experiment=smoke scale=cpu workers=1\n"
+    assert (
+        first / "command.txt"
+    ).read_text() == f"python -m star.evolve +experiment=smoke workers=1 scale={default_scale()}\n"
     again = run("evolve", *SMOKE, "run_dir=run1", cwd=tmp_path)
     assert again.returncode == 2 and "already holds a run" in again.stderr
 
