@@ -33,26 +33,32 @@ def _scan_block(
     return states, decay
 
 
+def run_blocks(
+    h: torch.Tensor, v: torch.Tensor, step: torch.Tensor, rate: torch.Tensor, b: torch.Tensor, c: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """From the state h (batch, channels, state): y (batch, length, channels), the last state, each block's first."""
+    v, step, b, c = (_time_first(tensor) for tensor in (v, step, b, c))
+    y = torch.empty_like(v)
+    starts = []
+    for low in range(0, v.shape[0], BLOCK):
+        cut = slice(low, low + BLOCK)
+        starts.append(h)
+        states, _ = _scan_block(h, v[cut], step[cut], rate, b[cut])
+        y[cut] = torch.linalg.vecdot(states, c[cut][:, :, None, :])
+        h = states[-1].clone()
+    return y.transpose(0, 1), h, torch.stack(starts)
+
+
 class BlockedSelectiveScan(torch.autograd.Function):
     """Autograd function behind `selective_scan`; all inputs of one floating dtype."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: torch.Tensor) -> torch.Tensor:
         """v, step, rate, b, c as `selective_scan`; returns y (batch, length, channels)."""
-        v, step, rate, b, c = inputs
-        v, step, b, c = (_time_first(tensor) for tensor in (v, step, b, c))
-        length, batch, channels = v.shape
-        h = v.new_zeros(batch, channels, rate.shape[-1])
-        y = torch.empty_like(v)
-        starts = []
-        for low in range(0, length, BLOCK):
-            cut = slice(low, low + BLOCK)
-            starts.append(h)
-            states, _ = _scan_block(h, v[cut], step[cut], rate, b[cut])
-            y[cut] = torch.linalg.vecdot(states, c[cut][:, :, None, :])
-            h = states[-1].clone()
-        ctx.save_for_backward(*inputs, torch.stack(starts))
-        return y.transpose(0, 1)
+        v, _, rate, _, _ = inputs
+        y, _, starts = run_blocks(v.new_zeros(v.shape[0], *rate.shape), *inputs)
+        ctx.save_for_backward(*inputs, starts)
+        return y
 
     @staticmethod
     @once_differentiable

@@ -3,5 +3,6 @@
 Neighbours: `star.genomes` says what a genome is and costs, `star.training` trains the model.
 """
 
+from .cache import Cache as Cache
 from .language_model import LanguageModel as LanguageModel
 from .language_model import decode as decode

@@ -1,7 +1,8 @@
 """Low-rank structures, `y_i = sum_j s(C_i . B_j) V_j`: softmax, linear, ReLU and swish attention, full or banded.
 
 Without softmax the sum over j is divided by the square root of the number of visible positions, which keeps
-the output's scale over the length; the paper leaves this open.
+the output's scale over the length; the paper leaves this open. Keys and values are remembered rotated, all of them or
+in a ring of the window's length; linear attention remembers the sum of B_j V_j alone.
 """
 
 import math
@@ -17,29 +18,61 @@ _PAIRWISE = {IDENTITY: lambda scores: scores, RELU: F.relu, SWISH: F.silu}
 
 
 @lru_cache(maxsize=64)
-def _rotations(length: int, width: int, base: float, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines, (length, width / 2)."""
+def _rotations(
+    length: int, width: int, base: float, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosines and sines, (length, width / 2), computed in float32."""
     with torch.inference_mode(False):
         frequencies = base ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
         angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequencies
-        return torch.cos(angles), torch.sin(angles)
+        return torch.cos(angles).to(dtype), torch.sin(angles).to(dtype)
 
 
-def rotate(x: torch.Tensor, base: float) -> torch.Tensor:
-    """Rotary position embedding (arXiv 2104.09864) on x (..., length, width), halves rotated as in Llama."""
-    cosine, sine = _rotations(x.shape[-2], x.shape[-1], base, x.device)
-    cosine, sine = cosine.to(x.dtype), sine.to(x.dtype)
+def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:
+    """Rotary position embedding (arXiv 2104.09864) on x (..., length, width), halves rotated as in Llama.
+
+    position: that of the first element along the length.
+    """
+    length = x.shape[-2]
+    capacity = length if position == 0 else 1 << (position + length - 1).bit_length()  # one table serves many steps
+    tables = _rotations(capacity, x.shape[-1], base, x.device, x.dtype)
+    cosine, sine = (table[position : position + length] for table in tables)
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
 
 
-@lru_cache(maxsize=64)
-def _visible(length: int, window: int | None, device: torch.device) -> torch.Tensor:
-    """Boolean (length, length): which positions j each position i sees."""
+@lru_cache(maxsize=16)
+def _visible(length: int, total: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """Boolean (length, total): which of `total` positions each of the last `length` sees."""
     with torch.inference_mode(False):
-        ones = torch.ones(length, length, dtype=torch.bool, device=device)
-        causal = ones.tril()
-        return causal if window is None else causal & ones.triu(1 - window)
+        ones = torch.ones(length, total, dtype=torch.bool, device=device)
+        causal = ones.tril(total - length)
+        return causal if window is None else causal & ones.triu(total - length + 1 - window)
+
+
+def remember_all(x: torch.Tensor, buffer: torch.Tensor, position: int) -> torch.Tensor:
+    """Append x (batch, heads, length, width) to buffer (batch, heads, context, width); returns all positions."""
+    end = position + x.shape[2]
+    buffer[:, :, position:end] = x
+    return buffer[:, :, :end].to(x.dtype)
+
+
+def remember_window(x: torch.Tensor, buffer: torch.Tensor, position: int) -> torch.Tensor:
+    """Append x (batch, heads, length, width) to a ring buffer (batch, heads, window, width).
+
+    Returns the positions that any of x sees, x included. Their order is lost for a single position, which sees all.
+    """
+    length, slots = x.shape[2], buffer.shape[2]
+    if length == 1:
+        buffer[:, :, position % slots] = x[:, :, 0]
+        return buffer[:, :, : position + 1].to(x.dtype)
+    past = torch.arange(max(0, position - slots + 1), position, device=x.device) % slots
+    seen = torch.cat([buffer[:, :, past].to(x.dtype), x], dim=2)
+    kept = min(length, slots)
+    buffer[:, :, torch.arange(position + length - kept, position + length, device=x.device) % slots] = x[
+        :, :, -kept:
+    ].to(buffer.dtype)
+    return seen
 
 
 def structured_attention(
@@ -47,50 +80,72 @@ def structured_attention(
 ) -> torch.Tensor:
     """Causal `s(C B^T / sqrt(width)) V`.
 
-    c: (batch, heads, length, width); b: (batch, groups, length, width); v: (batch, groups, length, value width);
-    heads is a multiple of groups. window: positions seen, the present one included; None sees all. Returns
-    (batch, heads, length, value width).
+    c: (batch, heads, length, width); b: (batch, groups, total, width); v: (batch, groups, total, value width); heads is
+    a multiple of groups, and c belongs to the last `length` of the total positions. window: positions seen, the
+    present one included; None sees all. Returns (batch, heads, length, value width).
     """
-    grouped = c.shape[1] != b.shape[1]
+    length, total = c.shape[2], b.shape[2]
+    if length == 1 and total > 1:
+        return _single_position(c, b, v, nonlinearity)
     if nonlinearity == SOFTMAX:
-        return _softmax_attention(c, b, v, window, grouped)
-    if grouped:
+        return _softmax_attention(c, b, v, window)
+    if c.shape[1] != b.shape[1]:
         repeats = c.shape[1] // b.shape[1]
         b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
-    if nonlinearity == IDENTITY and window is None:
-        y = _linear_attention(c, b, v)
+    scores = _PAIRWISE[nonlinearity](torch.matmul(c, b.transpose(-1, -2)) / math.sqrt(c.shape[-1]))
+    y = torch.matmul(scores * _visible(length, total, window, c.device), v)
+    return y * _scale(length, total - length, window, y)
+
+
+def _scale(length: int, earlier: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
+    """1 / sqrt(number of visible positions), (length, 1), where `earlier` positions came before."""
+    seen = torch.arange(earlier + 1, earlier + length + 1, device=like.device, dtype=torch.float32)
+    return torch.rsqrt(seen if window is None else seen.clamp(max=window))[:, None].to(like.dtype)
+
+
+def _single_position(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, nonlinearity: int) -> torch.Tensor:
+    """One position that sees all of b and v: the heads of a group take the place of the length, so nothing is copied."""
+    grouped = c.view(c.shape[0], b.shape[1], -1, c.shape[-1])
+    scores = torch.matmul(grouped, b.transpose(-1, -2)) / math.sqrt(c.shape[-1])
+    if nonlinearity == SOFTMAX:
+        weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
     else:
-        visible = _visible(c.shape[2], window, c.device)
-        scores = _PAIRWISE[nonlinearity](torch.matmul(c, b.transpose(-1, -2)) / math.sqrt(c.shape[-1]))
-        y = torch.matmul(scores * visible, v)
-    seen = torch.arange(1, c.shape[2] + 1, device=c.device, dtype=torch.float32)
-    if window is not None:
-        seen = seen.clamp(max=window)
-    return y * torch.rsqrt(seen)[:, None].to(y.dtype)
+        weights = _PAIRWISE[nonlinearity](scores) / math.sqrt(b.shape[2])
+    return torch.matmul(weights, v).view(*c.shape[:3], v.shape[-1])
 
 
-def _softmax_attention(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, window: int | None, grouped: bool
-) -> torch.Tensor:
+def _softmax_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, window: int | None) -> torch.Tensor:
     """Through torch's fused attention. Its fast paths want equal widths, so narrower C and B are padded with zeros."""
     scale = c.shape[-1] ** -0.5
+    length, total = c.shape[2], b.shape[2]
     missing = v.shape[-1] - c.shape[-1]
     if missing > 0:
         c, b = F.pad(c, (0, missing)), F.pad(b, (0, missing))
-    mask = None if window is None else _visible(c.shape[2], window, c.device)
-    return F.scaled_dot_product_attention(
-        c, b, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=grouped
-    )
+    plain = window is None and length == total
+    mask = None if plain else _visible(length, total, window, c.device)
+    grouped = c.shape[1] != b.shape[1]
+    return F.scaled_dot_product_attention(c, b, v, attn_mask=mask, is_causal=plain, scale=scale, enable_gqa=grouped)
 
 
-def _linear_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """Unnormalised causal linear attention in chunks: quadratic within a chunk, a carried state between chunks."""
+def linear_attention(
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None = None, earlier: int = 0
+) -> torch.Tensor:
+    """Unnormalised causal linear attention in chunks: quadratic within a chunk, a carried state between chunks.
+
+    Shapes as `structured_attention` with total = length. state: (batch, groups, width, value width), the sum of
+    `B_j V_j` over the `earlier` positions. Time and memory grow with the length alone.
+    """
+    repeats = c.shape[1] // b.shape[1]
+    if repeats > 1:
+        b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
     length = c.shape[2]
     size = min(CHUNK, length)
     padding = (0, 0, 0, -length % size)
     c, b, v = (F.pad(x, padding).unflatten(2, (-1, size)) for x in (c / math.sqrt(c.shape[-1]), b, v))
-    within = torch.matmul(c, b.transpose(-1, -2)) * _visible(size, None, c.device)
-    states = torch.matmul(b.transpose(-1, -2), v)
-    before = states.cumsum(dim=2) - states
-    y = torch.matmul(within, v) + torch.matmul(c, before)
-    return y.flatten(2, 3)[:, :, :length]
+    within = torch.matmul(c, b.transpose(-1, -2)) * _visible(size, size, None, c.device)
+    sums = torch.matmul(b.transpose(-1, -2), v)
+    before = sums.cumsum(dim=2) - sums
+    if state is not None:
+        before = before + state.to(before.dtype).repeat_interleave(repeats, dim=1)[:, :, None]
+    y = (torch.matmul(within, v) + torch.matmul(c, before)).flatten(2, 3)[:, :, :length]
+    return y * _scale(length, earlier, None, y)

@@ -2,11 +2,13 @@
 
 A feature is a tuple with one entry for each operator that needs it: one for plain classes and for unpaired groups,
 two for the paired groups of differential classes. `FORMS` maps each form of the featurizer table to its module.
+With a memory, the input continues a sequence: short convolutions keep their last inputs, implicit kernels their table.
 """
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
@@ -23,6 +25,7 @@ from star.genomes.model_config import (
     step_rank,
 )
 
+from .cache import Memory
 from .convolution import ShortConvolution
 
 INITIAL_STD = 0.02
@@ -36,7 +39,7 @@ class Transition(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """Feature group K: explicit taps (channels, taps), or an implicit kernel of any length (length, channels)."""
+    """Feature group K: explicit taps (channels, taps), or an implicit kernel (at least length, channels)."""
 
     values: torch.Tensor
     implicit: bool
@@ -44,6 +47,18 @@ class Kernel(NamedTuple):
 
 Feature = tuple[torch.Tensor | Transition | Kernel, ...]
 Features = dict[str, Feature]
+
+
+class GroupModule(nn.Module):
+    """Base of the forms: computes one feature group of one operator. `key` names its memory within a LIV."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+
+    def memory_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Buffers that generation needs, without the batch axis."""
+        return {}
 
 
 def linear(inputs: int, outputs: int, bias: bool = False, std: float = INITIAL_STD) -> nn.Linear:
@@ -55,22 +70,26 @@ def linear(inputs: int, outputs: int, bias: bool = False, std: float = INITIAL_S
     return layer
 
 
-class Projection(nn.Module):
+class Projection(GroupModule):
     """Dense projection, then an optional short convolution and swish."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
-        super().__init__()
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+        super().__init__(key)
         channels = group_width(group, model.width)
         self.projection = linear(model.width, channels)
         taps = group.kernel_length
         self.convolution = ShortConvolution(channels, taps, group.bias) if taps else None
         self.swish = group.nonlinearity == SWISH
 
-    def forward(self, x: torch.Tensor, features: Features) -> torch.Tensor:
+    def memory_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The last inputs of the short convolution."""
+        return {} if self.convolution is None else {self.key: self.convolution.tail_shape}
+
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> torch.Tensor:
         """x (batch, length, width) to (batch, length, group width)."""
         y = self.projection(x)
         if self.convolution is not None:
-            y = self.convolution(y)
+            y = self.convolution(y, memory, self.key)
         return F.silu(y) if self.swish else y
 
 
@@ -80,11 +99,11 @@ def _value(features: Features) -> torch.Tensor:
     return value
 
 
-class StepSize(nn.Module):
+class StepSize(GroupModule):
     """Mamba's step sizes and rates, initialised as there (arXiv 2312.00752, section 3.6)."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
-        super().__init__()
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+        super().__init__(key)
         channels, rank = inner_width(liv_class, model.width), step_rank(model.width)
         self.down = linear(channels, rank)
         self.up = nn.Linear(rank, channels)
@@ -96,47 +115,47 @@ class StepSize(nn.Module):
         self.log_rate = nn.Parameter(torch.log(rates).repeat(channels, 1))
         self.log_rate.no_weight_decay = True  # type: ignore[attr-defined]  # as in Mamba
 
-    def forward(self, x: torch.Tensor, features: Features) -> Transition:
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> Transition:
         """From the V features (batch, length, channels)."""
         step = F.softplus(self.up(self.down(_value(features))))
         return Transition(step, -torch.exp(self.log_rate))
 
 
-class StateInput(nn.Module):
+class StateInput(GroupModule):
     """Input or read-out vector of a state space, shared over channels."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
-        super().__init__()
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+        super().__init__(key)
         self.projection = linear(inner_width(liv_class, model.width), liv_class.operator.state)
 
-    def forward(self, x: torch.Tensor, features: Features) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> torch.Tensor:
         """From the V features (batch, length, channels) to (batch, length, state)."""
         return self.projection(_value(features))
 
 
-class ExplicitKernel(nn.Module):
+class ExplicitKernel(GroupModule):
     """A learned short kernel, one a channel."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
-        super().__init__()
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+        super().__init__(key)
         taps = group.kernel_length
         shape = (inner_width(liv_class, model.width), taps)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-(taps**-0.5), taps**-0.5))
 
-    def forward(self, x: torch.Tensor, features: Features) -> Kernel:
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> Kernel:
         """The kernel (channels, taps); the last tap meets the present position."""
         return Kernel(self.weight, implicit=False)
 
 
-class ImplicitKernel(nn.Module):
+class ImplicitKernel(GroupModule):
     """A long kernel from a small sine network over position features, times an exponential decay (Hyena).
 
     Nothing depends on the length, so a prefix of the kernel is the kernel of the prefix. The decay starts
     log-spaced over time scales of 2 to 1,024 positions, and each channel's window has unit energy.
     """
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> None:
-        super().__init__()
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+        super().__init__(key)
         channels, hidden = inner_width(liv_class, model.width), KERNEL_HIDDEN_WIDTH
         sizes = (1 + 2 * POSITION_FREQUENCIES, hidden, hidden)
         self.hidden = nn.ModuleList(linear(i, o, bias=True, std=i**-0.5) for i, o in pairwise(sizes))
@@ -144,20 +163,28 @@ class ImplicitKernel(nn.Module):
         scales = torch.logspace(math.log10(2.0), math.log10(1024.0), channels)
         self.log_decay = nn.Parameter(-torch.log(scales))
 
-    def forward(self, x: torch.Tensor, features: Features) -> Kernel:
-        """The kernel (length, channels) for x (batch, length, width); lag 0 first."""
-        time = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)[:, None]
-        octaves = torch.arange(POSITION_FREQUENCIES, device=x.device, dtype=torch.float32)
+    def values(self, length: int, device: torch.device) -> torch.Tensor:
+        """The kernel at lags 0 to length - 1, (length, channels)."""
+        time = torch.arange(length, device=device, dtype=torch.float32)[:, None]
+        octaves = torch.arange(POSITION_FREQUENCIES, device=device, dtype=torch.float32)
         angles = time * (math.pi / 2) * 4.0**-octaves
         y = torch.cat([torch.log1p(time) / 8, torch.cos(angles), torch.sin(angles)], dim=1)
         for layer in self.hidden:
-            y = torch.sin(layer(y))
+            y = torch.sin(layer(y.to(self.output.weight.dtype)))
         decay = torch.exp(self.log_decay)
         window = torch.sqrt(-torch.expm1(-2 * decay)) * torch.exp(-decay * time)
-        return Kernel(self.output(y) * window, implicit=True)
+        return self.output(y) * window
+
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> Kernel:
+        """The kernel for x (batch, length, width): of its length, or of the memory's whole context."""
+        if memory is None:
+            return Kernel(self.values(x.shape[1], x.device), implicit=True)
+        if self.key not in memory.tables:
+            memory.tables[self.key] = self.values(memory.context, x.device)
+        return Kernel(memory.tables[self.key], implicit=True)
 
 
-FORMS: dict[str, type[nn.Module]] = {
+FORMS: dict[str, Callable[[FeatureGroup, LivClass, ModelConfig, str], GroupModule]] = {
     "projection": Projection,
     "step_size": StepSize,
     "state_input": StateInput,
@@ -169,7 +196,8 @@ FORMS: dict[str, type[nn.Module]] = {
 def build_group(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> nn.ModuleList:
     """The module of one feature group, one copy for each operator that needs its own."""
     copies = operator_copies(liv_class, group.name)
-    return nn.ModuleList(FORMS[group.form](group, liv_class, model) for _ in range(copies))
+    form = FORMS[group.form]
+    return nn.ModuleList(form(group, liv_class, model, f"{group.name}.{number}") for number in range(copies))
 
 
 class Featurizer(nn.Module):
@@ -179,10 +207,18 @@ class Featurizer(nn.Module):
         super().__init__()
         self.groups = nn.ModuleDict(groups)
 
-    def forward(self, x: torch.Tensor, borrowed: Features) -> Features:
+    def copies(self, name: str) -> list[GroupModule]:
+        """The modules of one group, one for each operator."""
+        return cast(list[GroupModule], list(cast(nn.ModuleList, self.groups[name])))
+
+    def memory_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Buffers of all computed groups, without the batch axis."""
+        modules = (module for name in self.groups for module in self.copies(name))
+        return {key: shape for module in modules for key, shape in module.memory_shapes().items()}
+
+    def forward(self, x: torch.Tensor, borrowed: Features, memory: Memory | None) -> Features:
         """Features of x (batch, length, width), the borrowed ones included."""
         features = dict(borrowed)
-        for name, copies in self.groups.items():
-            assert isinstance(copies, nn.ModuleList)
-            features[name] = tuple(copy(x, features) for copy in copies)
+        for name in self.groups:
+            features[name] = tuple(module(x, features, memory) for module in self.copies(name))
         return features

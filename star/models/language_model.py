@@ -1,5 +1,6 @@
 """Decoding: a genome to a language model of pre-norm residual LIVs, `x <- x + LIV(RMSNorm(x))`."""
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -9,8 +10,9 @@ from torch.nn import functional as F
 from star.genomes import Genome, LivClass, LivSharing, ModelConfig, check_fits
 from star.genomes.model_config import inner_width
 
+from .cache import Cache, Memory
 from .featurizer import INITIAL_STD, Features, Featurizer, build_group, linear
-from .structures import STRUCTURE_MODULES
+from .structures import STATE, STRUCTURE_MODULES
 
 
 class LivModule(nn.Module):
@@ -28,6 +30,8 @@ class LivModule(nn.Module):
         super().__init__()
         self.index = index
         self.sharing = sharing
+        # Linear attention's sum of B V comes with B and V together.
+        self.borrowed = (*sharing.borrowed, STATE) if {"B", "V"} <= set(sharing.borrowed) else sharing.borrowed
         self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
         groups: dict[str, nn.ModuleList] = {}
         for group in liv_class.operator.groups:
@@ -42,10 +46,19 @@ class LivModule(nn.Module):
         self.structure = STRUCTURE_MODULES[liv_class.operator.token_mixing](liv_class, model, index)
         self.output = linear(inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5)
 
-    def forward(self, x: torch.Tensor, borrowed: Features) -> tuple[torch.Tensor, Features]:
-        """x (batch, length, width) to the residual update of that shape and this LIV's features."""
-        features = self.featurizer(self.norm(x), borrowed)
-        return self.output(self.structure(features)), features
+    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+        """Buffers that generation needs for this LIV, without the batch axis."""
+        return self.featurizer.memory_shapes() | self.structure.memory_shapes(context, self.sharing.borrowed)
+
+    def forward(self, x: torch.Tensor, owner: Features, memory: Memory | None = None) -> tuple[torch.Tensor, Features]:
+        """The residual update of x (batch, length, width), of that shape, and this LIV's features.
+
+        owner: the features of the LIV it borrows from. memory: what generation remembers of earlier positions.
+        """
+        borrowed = {name: owner[name] for name in self.borrowed if name in owner}
+        features = self.featurizer(self.norm(x), borrowed, memory)
+        features = self.structure.extend(features, self.featurizer.groups.keys(), memory)
+        return self.output(self.structure(features, memory)), features
 
 
 class LanguageModel(nn.Module):
@@ -70,12 +83,36 @@ class LanguageModel(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """tokens int64 (batch, length) to logits (batch, length, vocabulary)."""
+        return self._run(tokens, [None] * len(self.livs))
+
+    @torch.inference_mode()
+    def prefill(self, tokens: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """The same for the next tokens int64 (batch, length) of the sequences in the cache, in parts of any length.
+
+        Raises ValueError when they exceed the cache's context or are not of its batch.
+        """
+        cache.check_room(*tokens.shape)
+        logits = self._run(tokens, cache.memories)
+        cache.advance(tokens.shape[1])
+        return logits
+
+    def step(self, token: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """One token int64 (batch,) of each sequence to the logits (batch, vocabulary) of the next; as `prefill`."""
+        return self.prefill(token[:, None], cache)[:, 0]
+
+    def memory_shapes(self, context: int) -> list[dict[str, tuple[int, ...]]]:
+        """For each LIV the buffers that generation needs at that context, without the batch axis."""
+        return [liv.memory_shapes(context) for liv in self.blocks]
+
+    def placement(self) -> torch.Tensor:
+        """The embedding's weight: tells the model's dtype and device."""
+        return self.embedding.weight
+
+    def _run(self, tokens: torch.Tensor, memories: Sequence[Memory | None]) -> torch.Tensor:
         x = self.embedding(tokens)
         owned: dict[int, Features] = {}
-        for liv in self.blocks:
-            owner = owned.get(liv.sharing.feature_owner, {})
-            borrowed = {name: owner[name] for name in liv.sharing.borrowed}
-            update, features = liv(x, borrowed)
+        for liv, memory in zip(self.blocks, memories, strict=True):
+            update, features = liv(x, owned.get(liv.sharing.feature_owner, {}), memory)
             if liv.index in self._owners:
                 owned[liv.index] = features
             x = x + update

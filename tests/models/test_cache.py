@@ -1,0 +1,207 @@
+"""Generation: prefill and steps against the parallel form, and allocated against predicted bytes."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from star.genomes import (
+    ALPHABETS,
+    DTYPE_BYTES,
+    VALID_OPERATORS,
+    Alphabet,
+    Genome,
+    Liv,
+    ModelConfig,
+    cache_bytes,
+    liv_cache_bytes,
+    random_genome,
+)
+from star.models import Cache, LanguageModel, decode
+
+# Parallel and stepwise forms add the same float32 numbers in different orders, through up to eight LIVs.
+TOLERANCE = 2e-4
+MODEL = ModelConfig(width=64, vocabulary=32, window=6)
+EXTENDED = ALPHABETS["extended"]
+SHARING = list(itertools.product([1, 2], [1, 2, 3, 4, 5]))
+
+
+def build(genome: Genome, model: ModelConfig = MODEL) -> LanguageModel:
+    """A model whose weights are larger than at initialisation, so that every LIV matters to the logits."""
+    torch.manual_seed(0)
+    language_model = decode(genome, model).eval()
+    with torch.no_grad():
+        for parameter in language_model.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(3.0)
+    return language_model
+
+
+def tokens(length: int, batch: int = 2) -> torch.Tensor:
+    return torch.randint(0, 32, (batch, length), generator=torch.Generator().manual_seed(length))
+
+
+def run_in_parts(model: LanguageModel, x: torch.Tensor, parts: list[int], context: int | None = None) -> torch.Tensor:
+    """Logits from prefills of these lengths, then steps for the rest."""
+    cache = Cache.allocate(model, x.shape[0], context or x.shape[1])
+    outputs, position = [], 0
+    for length in parts:
+        outputs.append(model.prefill(x[:, position : position + length], cache))
+        position += length
+    steps = [model.step(x[:, t], cache)[:, None] for t in range(position, x.shape[1])]
+    return torch.cat(outputs + steps, dim=1)
+
+
+def check_generation(genome: Genome, parts: list[int], length: int = 23) -> None:
+    model, x = build(genome), tokens(length)
+    with torch.no_grad():
+        expected = model(x)
+    assert expected.std() > 0.05
+    found = run_in_parts(model, x, parts, context=length + 3)
+    torch.testing.assert_close(found, expected, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("parts", [[], [23], [1, 2, 7], [6], [13, 5, 4]], ids=str)
+@pytest.mark.parametrize("liv_class", EXTENDED.classes, ids=lambda liv_class: liv_class.name)
+def test_every_class_generates_what_the_parallel_form_computes(liv_class, parts: list[int]) -> None:
+    check_generation(Genome((Liv(liv_class.id), Liv(9), Liv(liv_class.id)), EXTENDED), parts)
+
+
+@pytest.mark.parametrize("differential", [False, True])
+@pytest.mark.parametrize("operator", VALID_OPERATORS, ids=lambda operator: operator.code)
+def test_every_operator_with_every_sharing(operator, differential: bool) -> None:
+    if differential and not operator.structure.differential:
+        pytest.skip("a diagonal operator has no differential variant")
+    alphabet = Alphabet.from_operators("one", [operator.code], differential)
+    for tied, shared in SHARING:
+        if shared == 1 or shared in operator.structure.sharing:
+            genome = Genome(tuple(Liv(1, 1, tied, 1, shared) for _ in range(3)), alphabet)
+            check_generation(genome, [5, 3])
+            check_bytes(genome, context=9, batch=3, dtype="float32")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 8),
+    st.sampled_from([0.0, 0.4, 0.9]),
+    st.lists(st.integers(1, 8), max_size=4),
+)
+def test_random_genomes(seed: int, depth: int, sharing: float, parts: list[int]) -> None:
+    genome = random_genome(depth, np.random.default_rng(seed), "extended", sharing)
+    parts = [part for n, part in enumerate(parts) if sum(parts[: n + 1]) <= 23]
+    check_generation(genome, parts)
+
+
+def check_bytes(genome: Genome, context: int, batch: int, dtype: str, model: ModelConfig = MODEL) -> None:
+    """Predicted equals allocated, LIV by LIV, by the tensors' own account and by their storage."""
+    language_model = decode(genome, model)
+    cache = Cache.allocate(language_model, batch, context, getattr(torch, dtype))
+    assert cache.liv_nbytes == list(liv_cache_bytes(genome, model, context, batch, dtype))
+    storages = {
+        buffer.untyped_storage().data_ptr(): buffer.untyped_storage().nbytes()
+        for memory in cache.memories
+        for buffer in memory.buffers.values()
+        if buffer.numel()
+    }
+    assert sum(storages.values()) == cache.nbytes == cache_bytes(genome, model, context, batch, dtype)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 10),
+    st.sampled_from([0.0, 0.9]),
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.sampled_from(sorted(DTYPE_BYTES)),
+)
+def test_predicted_bytes_are_allocated(
+    seed: int, depth: int, sharing: float, context: int, batch: int, dtype: str
+) -> None:
+    genome = random_genome(depth, np.random.default_rng(seed), "extended", sharing)
+    check_bytes(genome, context, batch, dtype)
+
+
+@pytest.mark.parametrize("liv_class", EXTENDED.ids)
+def test_predicted_bytes_are_allocated_for_every_class(liv_class: int) -> None:
+    for context, batch, dtype in itertools.product([1, 5, 6, 7, 128], [1, 3], DTYPE_BYTES):
+        check_bytes(Genome((Liv(liv_class), Liv(liv_class)), EXTENDED), context, batch, dtype)
+
+
+def test_nothing_is_allocated_while_generating() -> None:
+    model = build(Genome.from_text("5.1.1.1.1-8.1.1.1.1-19.1.1.1.1-18.1.1.1.1", EXTENDED))
+    cache = Cache.allocate(model, 2, 40)
+    before = [buffer.data_ptr() for memory in cache.memories for buffer in memory.buffers.values()]
+    for t in range(40):
+        model.step(tokens(40)[:, t], cache)
+    assert [buffer.data_ptr() for memory in cache.memories for buffer in memory.buffers.values()] == before
+    assert cache.position == 40
+
+
+MIXED = Genome.from_text(
+    "5.1.1.1.1-8.1.1.1.1-19.1.1.1.1-18.1.1.1.1-2.1.1.1.1-7.1.1.1.1-10.1.1.1.1-14.1.1.1.1", EXTENDED
+)
+
+
+def test_reset_forgets() -> None:
+    model, x = build(MIXED), tokens(15)
+    cache = Cache.allocate(model, 2, 15)
+    first = model.prefill(x, cache)
+    cache.reset()
+    assert cache.position == 0 and cache.table_nbytes == 0
+    torch.testing.assert_close(model.prefill(x, cache), first)
+
+
+def test_reorder_and_slice_follow_their_sequences() -> None:
+    model, x = build(MIXED), tokens(15, batch=3)
+    cache = Cache.allocate(model, 3, 20)
+    model.prefill(x, cache)
+    part = cache.slice([2])
+    cache.reorder([1, 1, 0])
+    token = torch.tensor([4, 4, 4])
+    reordered = model.step(token, cache)
+    alone = model.step(token[:1], part)
+    with torch.no_grad():
+        expected = model(torch.cat([x, token[:, None]], dim=1))[:, -1]
+    torch.testing.assert_close(reordered, expected[[1, 1, 0]], rtol=TOLERANCE, atol=TOLERANCE)
+    torch.testing.assert_close(alone, expected[[2]], rtol=TOLERANCE, atol=TOLERANCE)
+    assert part.batch == 1 and part.nbytes * 3 == cache.nbytes
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_a_cache_of_another_dtype_serves_the_same_weights(dtype: torch.dtype) -> None:
+    model, x = build(MIXED), tokens(12)
+    cache = Cache.allocate(model, 2, 12, dtype)
+    found = torch.stack([model.step(x[:, t], cache) for t in range(12)], dim=1)
+    with torch.no_grad():
+        expected = model(x)
+    rounding = TOLERANCE if dtype == torch.float64 else 0.1
+    torch.testing.assert_close(found, expected, rtol=rounding, atol=rounding)
+
+
+def test_weights_in_bfloat16_generate() -> None:
+    model, x = build(MIXED).to(torch.bfloat16), tokens(12)
+    with torch.no_grad():
+        expected = model(x).float()
+    found = run_in_parts(model, x, [4]).float()
+    assert Cache.allocate(model).nbytes == cache_bytes(MIXED, MODEL, dtype="bfloat16")
+    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.2 * float(expected.std()))
+
+
+def test_misuse_is_refused() -> None:
+    model = build(MIXED)
+    cache = Cache.allocate(model, 2, 8)
+    with pytest.raises(ValueError, match="9 tokens at position 0 exceed the cache's context of 8"):
+        model.prefill(tokens(9), cache)
+    with pytest.raises(ValueError, match="holds 2 sequences, but tokens of 3"):
+        model.prefill(tokens(4, batch=3), cache)
+    with pytest.raises(ValueError, match="cache batch=0"):
+        Cache.allocate(model, 0)
+    with pytest.raises(ValueError, match="indices from 0 to 1"):
+        cache.slice([2])
+    with pytest.raises(ValueError, match="3 indices for a batch of 2"):
+        cache.reorder([0, 1, 1])
