@@ -1,40 +1,46 @@
 """What every `python -m star.<verb>` shares: Hydra, typed configuration, one-line errors and exit codes.
 
-Exit codes: 0 done, 2 a user's mistake (one line on standard error, nothing written), 130 interrupted with Ctrl-C.
+Exit codes: 0 done, 1 failed, with one line on standard error (`fail`) or a traceback, 2 a user's mistake (one line on
+standard error, nothing written), 130 interrupted with Ctrl-C.
 """
 
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from star.errors import UserError
 from star.genomes import GenomeError
 
-Config = TypeVar("Config")
-
 DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
+EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
+_MERGE_ERROR = "Error merging override "
 _REWRITES = (
     (
-        r"In '.*?': Could not find '(?P<group>[\w/]+)/(?P<name>[^']+)' Available options in '[^']+': (?P<rest>.*?)"
+        r"In '.*?': Could not find '(?P<group>[\w/]+)/(?P<name>[^']*)' Available options in '[^']+': (?P<rest>.*?)"
         r"(?: Config search path.*)?$",
         r"\g<group> '\g<name>' is unknown; available: \g<rest>",
     ),
     (
-        r"Could not override '(?P<key>[^']+)'\..*?(?:Key '.*?' (?:is )?not in .*)$",
+        r"^(?:Could not override .*?)?Key '\S*' is not in struct full_key: (?P<key>\S+).*$",  # an open dictionary
+        r"\g<key>: unknown key; +\g<key>=... adds one",
+    ),
+    (
+        r"^(?:Could not override .*?)?Key '\S*' not in '\w+' full_key: (?P<key>\S+).*$",
         r"\g<key>: unknown key; --cfg job lists the keys",
     ),
-    (r"^Error merging override (?P<override>\S+) ", r"\g<override>: "),
+    (r"^.* has missing mandatory value: .* full_key: (?P<key>\S+).*$", r"\g<key>: a value is required"),
+    (r" full_key: (\S+).*$", r" (key: \1)"),
 )
 
 
@@ -52,18 +58,48 @@ def register(name: str, schema: type) -> None:
 
 def one_line(error: BaseException) -> str:
     """The error's message on one line; Hydra's own multi-line messages are cut to key, value and choices."""
-    parts = [str(error)]
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
+    text = " ".join(str(error).split())
+    if text.startswith(_MERGE_ERROR):
+        text = text.removeprefix(_MERGE_ERROR) + ":"
     if error.__cause__ is not None and isinstance(error, HydraException):
-        parts.append(str(error.__cause__))
-    text = " ".join(" ".join(parts).split())
+        text = " ".join(f"{text} {error.__cause__}".split())
     for pattern, replacement in _REWRITES:
         text = re.sub(pattern, replacement, text)
-    return re.sub(r" full_key: (\S+).*$", r" (key: \1)", text)
+    return text
 
 
-def _fail(error: BaseException) -> NoReturn:
-    print(f"error: {one_line(error)}", file=sys.stderr)
-    raise SystemExit(EXIT_USER_ERROR)
+def _unreadable(error: OverrideParseException) -> str:
+    """Names the override that Hydra's grammar does not know; of the parser's message, what it stumbled over."""
+    text = " ".join(error.message.split()).removeprefix(f"Error parsing override '{error.override}' ")
+    found = re.search(r"((?:no viable alternative at|mismatched|extraneous) input '.*?'|missing \w+)(?: |$)", text)
+    reason = f" ({found[1]})" if found else ""
+    return f"'{error.override}' cannot be read as key=value{reason}; values with special characters need quotes"
+
+
+def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
+    """End the command with one line on standard error."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def _check_overrides(arguments: Sequence[str]) -> None:
+    """Raise `UserError` for an override without a key, which Hydra takes for a group and answers with a traceback."""
+    for argument in arguments:
+        if re.match(r"[+~]*(?:[=@]|$)", argument):
+            raise UserError(f"'{argument}' names no key: expected key=value")
+
+
+def to_typed(config: DictConfig) -> Any:
+    """The composed configuration as an object of its schema. Raises `ConfigKeyError` for a key not in the schema.
+
+    Hydra opens the schema for keys added with `+key=value`, and `OmegaConf.to_object` makes attributes of them:
+    merging into a fresh schema finds them.
+    """
+    schema = OmegaConf.structured(OmegaConf.get_type(config))
+    OmegaConf.merge(schema, OmegaConf.to_container(config))
+    return OmegaConf.to_object(config)
 
 
 def run_command(config_name: str, task: Callable[[Any], None]) -> None:
@@ -73,18 +109,26 @@ def run_command(config_name: str, task: Callable[[Any], None]) -> None:
     """
     OmegaConf.register_new_resolver("star.default_scale", default_scale, use_cache=True, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves reporting to us
+    composed = False
 
     @hydra.main(version_base="1.3", config_path="pkg://star.conf", config_name=config_name)
     def command(config: DictConfig) -> None:
+        nonlocal composed
+        composed = True
         try:
-            task(OmegaConf.to_object(config))
-        except (UserError, GenomeError) as error:
-            _fail(error)  # here, since Hydra prints a line of its own for errors that pass through it
+            task(to_typed(config))
+        except (UserError, GenomeError, OmegaConfBaseException) as error:
+            fail(one_line(error), EXIT_USER_ERROR)  # here, since Hydra prints a line of its own for what passes it
 
     try:
+        _check_overrides(sys.argv[1:])
         command()
-    except (HydraException, OmegaConfBaseException) as error:
-        _fail(error)
+    except (UserError, HydraException, OmegaConfBaseException) as error:
+        fail(one_line(error), EXIT_USER_ERROR)
+    except ValueError as error:
+        if composed:
+            raise
+        fail(f"{one_line(error)}; given: {' '.join(sys.argv[1:])}", EXIT_USER_ERROR)  # Hydra names no override here
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None

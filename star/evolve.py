@@ -13,12 +13,13 @@ from hydra.core.hydra_config import HydraConfig
 from pymoo.core.algorithm import Algorithm
 from rich.console import Console
 
-from star.command import EXIT_INTERRUPTED, register, run_command
+from star.command import EXIT_INTERRUPTED, fail, register, run_command
 from star.configuration import EvolveConfig
 from star.data import Corpus, load_corpus
 from star.errors import UserError
 from star.evaluation import Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
+from star.provenance import write_provenance
 from star.search.algorithms import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.candidates import Evaluated
@@ -113,7 +114,7 @@ def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
     arguments = sys.argv[1:]
     if not any(argument.startswith("scale=") for argument in arguments):
         arguments.append(f"scale={HydraConfig.get().runtime.choices['scale']}")  # its default depends on the machine
-    folder.write_provenance(asdict(config), plan.corpus.fingerprint, arguments)
+    write_provenance(folder.path, "evolve", asdict(config), plan.corpus.fingerprint, arguments)
     return folder
 
 
@@ -137,12 +138,16 @@ def search(config: EvolveConfig, plan: Plan, folder: RunFolder, archive: Archive
             progress.generation_finished(generation, generations, baselines + (generation + 1) * population)
 
 
+def count_failures(archive: Archive) -> str:
+    """How many candidates could not be measured, by kind of failure: `2 diverged, 1 out_of_memory`."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(archive.failures().items())) or "none"
+
+
 def print_counts(console: Console, archive: Archive, repair: GenomeRepair) -> None:
     """One line: how many were evaluated, infeasible by reason, and repaired."""
-    failures = ", ".join(f"{count} {kind}" for kind, count in sorted(archive.failures().items())) or "none"
     console.print(
-        f"evaluated {len(archive)} architectures; infeasible: {failures}; repaired {repair.repaired_genes} genes in "
-        f"{repair.repaired_genomes} of {repair.seen} proposals",
+        f"evaluated {len(archive)} architectures; infeasible: {count_failures(archive)}; "
+        f"repaired {repair.repaired_genes} genes in {repair.repaired_genomes} of {repair.seen} proposals",
         highlight=False,
         soft_wrap=True,
     )
@@ -163,6 +168,8 @@ def main(config: EvolveConfig) -> None:
         folder.write_views(archive)
         console.print(f"interrupted; {len(archive)} finished candidates are in {folder.path}", soft_wrap=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
+    if not archive.feasible:
+        fail(f"no candidate could be measured ({count_failures(archive)}); {folder.path}/population.csv says why")
     print_closing_table(console, archive, {name: genome.id for name, genome in plan.baselines.items()})
     print_counts(console, archive, plan.repair)
     console.print(f"results: {folder.path}", highlight=False, soft_wrap=True)

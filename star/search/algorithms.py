@@ -1,11 +1,18 @@
 """Builds the pymoo algorithm that the configuration names, with this project's variation operators."""
 
+import io
+import warnings
+from contextlib import redirect_stdout
+from textwrap import shorten
 from typing import Any
 
+import numpy as np
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from pymoo.algorithms.soo.nonconvex.ga import FitnessSurvival
 from pymoo.core.algorithm import Algorithm
+from pymoo.core.evaluator import Evaluator
+from pymoo.problems.static import StaticProblem
 
 from star.errors import UserError
 from star.genomes import ALPHABETS, Genome
@@ -28,6 +35,9 @@ def check_search(config: SearchConfig) -> None:
     for name in ("crossover_probability", "mutation_probability", "sharing_probability"):
         if not 0 <= getattr(config, name) <= 1:
             raise UserError(f"search.{name}={getattr(config, name)}: expected a probability from 0 to 1")
+    for name in ("objectives", "seeds", "baselines"):
+        if not all(isinstance(value, str) for value in getattr(config, name)):  # OmegaConf lets lists in lists pass
+            raise UserError(f"search.{name}={getattr(config, name)}: expected a list of names")
     if "_target_" not in config.algorithm:
         raise UserError("search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search")
     if config.alphabet not in ALPHABETS:
@@ -40,8 +50,18 @@ def build_algorithm(
     """The algorithm, set up on the problem, with its duplicate elimination and repair.
 
     Arguments in `search.algorithm` beside `_target_` are the algorithm's own. Raises `UserError` when the target
-    cannot be imported, does not take the operators, or cannot minimise that many objectives.
+    cannot be imported, does not take the operators, cannot minimise that many objectives, or proposes no genomes.
     """
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # what pymoo has to say, it says again below
+        warnings.simplefilter("ignore")
+        _rehearse(_set_up(config, problem, seeds, seed)[0], config, problem)  # its own copy: the search starts afresh
+    return _set_up(config, problem, seeds, seed)
+
+
+def _set_up(
+    config: SearchConfig, problem: GenomeProblem, seeds: list[Genome], seed: int
+) -> tuple[Algorithm, CanonicalDuplicates, GenomeRepair]:
+    target = f"search.algorithm._target_={config.algorithm['_target_']}"
     duplicates, repair = CanonicalDuplicates(problem.alphabet), GenomeRepair()
     operators: dict[str, Any] = {
         "pop_size": config.population,
@@ -57,11 +77,42 @@ def build_algorithm(
         reason = " ".join(str(error.__cause__ or error).split())
         raise UserError(f"search.algorithm={dict(config.algorithm)}: cannot be built ({reason})") from None
     if not isinstance(algorithm, Algorithm):
-        raise UserError(f"search.algorithm._target_={config.algorithm['_target_']}: not a pymoo algorithm")
+        raise UserError(f"{target}: not a pymoo algorithm")
     if problem.n_obj > 1 and isinstance(getattr(algorithm, "survival", None), FitnessSurvival):
         raise UserError(
-            f"search.algorithm._target_={config.algorithm['_target_']}: minimises one objective, but search.objectives "
-            f"names {problem.n_obj}; use search=nsga2 or one objective"
+            f"{target}: minimises one objective, but search.objectives names {problem.n_obj}; "
+            "use search=nsga2 or one objective"
         )
-    algorithm.setup(problem, seed=seed, termination=("n_gen", config.generations + 1))
+    try:
+        algorithm.setup(problem, seed=seed, termination=("n_gen", config.generations + 1))
+    except Exception as error:
+        raise _cannot_search(target, error) from error
     return algorithm, duplicates, repair
+
+
+def _rehearse(algorithm: Algorithm, config: SearchConfig, problem: GenomeProblem) -> None:
+    """Ask for two generations, with made-up objective values between: many pymoo algorithms accept any operators,
+    then ignore them and propose vectors of floats, or fail on several objectives or on the constraint."""
+    values = np.random.default_rng(0)
+    try:
+        for generation in range(2):
+            population = algorithm.ask()
+            if population is None or len(population) == 0:
+                if generation == 0:
+                    raise ValueError("it proposes nothing")
+                return  # a space so small that there is no second generation
+            for individual in population:
+                Genome.from_array(individual.X, problem.alphabet)
+            objectives = values.random((len(population), problem.n_obj))
+            Evaluator().eval(StaticProblem(problem, F=objectives, G=np.zeros((len(population), 1))), population)
+            algorithm.tell(infills=population)
+    except Exception as error:
+        raise _cannot_search(f"search.algorithm._target_={config.algorithm['_target_']}", error) from error
+
+
+def _cannot_search(target: str, error: Exception) -> UserError:
+    reason = shorten(f"{type(error).__name__}: {error}", 200)
+    return UserError(
+        f"{target}: cannot search genomes ({reason}); expected an algorithm that works with the given operators, such "
+        "as pymoo.algorithms.moo.nsga2.NSGA2"
+    )

@@ -1,39 +1,24 @@
-"""The run folder: CSVs, genomes of the front, configuration, environment and the command that repeats the run.
+"""The run folder of a search: its CSVs and the genomes of the front.
 
 Whole files are written to a temporary name and moved into place; `population.csv` also grows by a line whenever a
 candidate finishes. A folder that already holds a run is never written to.
 """
 
 import csv
-import json
 import os
-import platform
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
-from star import __version__
+from star import atomic
 from star.errors import UserError
 from star.genomes import GenomeFile, write_genome_file
 from star.search.archive import Archive
 from star.search.candidates import COLUMNS, Evaluated
 
 POPULATION, PARETO = "population.csv", "pareto.csv"
-PACKAGES = ("torch", "triton", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 class RunFolder:
@@ -53,7 +38,7 @@ class RunFolder:
             ) from None
 
     def _write_rows(self, path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-        write_atomically(path, pd.DataFrame(list(rows), columns=list(COLUMNS)).to_csv(index=False))
+        atomic.write_text(path, pd.DataFrame(list(rows), columns=list(COLUMNS)).to_csv(index=False))
 
     def append(self, evaluated: Evaluated) -> None:
         """Add one finished candidate to `population.csv`; its rank follows at the generation's end."""
@@ -85,48 +70,3 @@ class RunFolder:
         )
         write_genome_file(temporary, content)
         os.replace(temporary, path)
-
-    def write_provenance(self, configuration: Mapping[str, Any], fingerprint: str, arguments: list[str]) -> None:
-        """Write `config.yaml` (resolved), `environment.json` and `command.txt`."""
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(dict(configuration), sort_keys=False))
-        environment = {**describe_environment(), "data_fingerprint": fingerprint}
-        write_atomically(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
-        repeated = [argument for argument in arguments if not argument.startswith("run_dir=")]
-        command = shlex.join(["python", "-m", "star.evolve", *repeated])
-        write_atomically(self.path / "command.txt", command + "\n")
-
-
-def _package_version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """Commit of the checkout that the package runs from, when it is one."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def describe_environment() -> dict[str, Any]:
-    """Versions and hardware, as far as they can change a result."""
-    import torch
-
-    gpus = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    return {
-        "star": __version__,
-        "git_commit": _git_commit(),
-        "python": sys.version.split()[0],
-        "packages": {name: _package_version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "gpus": gpus,
-    }
