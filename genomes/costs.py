@@ -113,7 +113,7 @@ def _attention_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: Mode
     groups = {group.name: group_width(group, model.width) for group in liv_class.operator.groups}
     operator = liv_class.operator
     if operator.nonlinearity == IDENTITY and operator.sparsity != BANDED:
-        # The state sums B_j V_j over positions, one for each key head, so it is the owner's only when both are borrowed.
+        # The state sums B_j V_j over positions for each key head, so it is the owner's only when both are borrowed.
         return 0 if {"B", "V"} <= set(borrowed) else groups["B"] * head_width(model.width)
     positions = min(context, model.window) if operator.sparsity == BANDED else context
     return positions * sum(groups[name] for name in ("B", "V") if name not in borrowed)

@@ -102,21 +102,39 @@ def to_typed(config: DictConfig) -> Any:
     return OmegaConf.to_object(config)
 
 
-def run_command(config_name: str, task: Callable[[Any], None]) -> None:
+def _take_literals(keys: Sequence[str]) -> dict[str, str]:
+    """Remove `key=text` for these keys from the command line; the texts, as they were written."""
+    taken, rest = {}, []
+    for argument in sys.argv[1:]:
+        key, equals, text = argument.partition("=")
+        if equals and key in keys:
+            taken[key] = text
+        else:
+            rest.append(argument)
+    sys.argv[1:] = rest
+    return taken
+
+
+def run_command(config_name: str, task: Callable[[Any], None], literal: Sequence[str] = ()) -> None:
     """Compose `conf/<config_name>.yaml` with the command line and call `task` with the typed configuration.
 
-    A mistake in the command line, a `UserError` or a `GenomeError` ends with one line and exit code 2.
+    literal: keys whose value is text that Hydra's grammar shall not read, such as a prompt. A mistake in the command
+    line, a `UserError` or a `GenomeError` ends with one line and exit code 2.
     """
     OmegaConf.register_new_resolver("star.default_scale", default_scale, use_cache=True, replace=True)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves reporting to us
     composed = False
+    texts = _take_literals(literal)
 
     @hydra.main(version_base="1.3", config_path="pkg://star.conf", config_name=config_name)
     def command(config: DictConfig) -> None:
         nonlocal composed
         composed = True
         try:
-            task(to_typed(config))
+            typed = to_typed(config)
+            for key, text in texts.items():
+                setattr(typed, key, text)
+            task(typed)
         except (UserError, GenomeError, OmegaConfBaseException) as error:
             fail(one_line(error), EXIT_USER_ERROR)  # here, since Hydra prints a line of its own for what passes it
 

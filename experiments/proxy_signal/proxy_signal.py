@@ -26,7 +26,7 @@ from star.configuration import EvolveConfig
 from star.data import load_corpus
 from star.genomes import load_genome
 from star.models import decode
-from star.training import train, validate
+from star.training import Trainer, validate
 
 HERE = Path(__file__).parent
 DESIGNS = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
@@ -50,15 +50,13 @@ def losses(job: tuple[str, int, EvolveConfig]) -> list[dict[str, object]]:
     torch.manual_seed(seed)
     model = decode(load_genome(design, config.depth)[0], config.model)
     training = replace(config.training, steps=max(BUDGETS))
+    trainer = Trainer(model, corpus, training, seed)
     rows: list[dict[str, object]] = []
-
-    def measure(step: int, loss: float) -> None:
-        if step + 1 in BUDGETS:
-            quality = validate(model, corpus, training)
-            model.train()
-            rows.append({"design": design, "seed": seed, "steps": step + 1, "loss": quality.validation_loss})
-
-    train(model, corpus, training, seed, measure)
+    for steps in BUDGETS:
+        while trainer.step < steps:
+            trainer.advance()
+        quality = validate(model, corpus, training)
+        rows.append({"design": design, "seed": seed, "steps": steps, "loss": quality.validation_loss})
     return rows
 
 

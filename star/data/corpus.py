@@ -10,12 +10,10 @@ import torch
 from star.data.cache import open_entry
 from star.data.config import DataConfig
 from star.data.text_files import list_files, split
+from star.data.tokens import BYTES_PER_TOKEN, VOCABULARY
 from star.errors import UserError
 
 Bytes = npt.NDArray[np.uint8]
-
-VOCABULARY = 256
-BYTES_PER_TOKEN = 1.0
 
 
 @dataclass(frozen=True)

@@ -4,5 +4,8 @@ Neighbours: `star.genomes` says what a genome is and costs, `star.training` trai
 """
 
 from .cache import Cache as Cache
+from .checkpoint import Checkpoint as Checkpoint
+from .checkpoint import load_checkpoint as load_checkpoint
+from .checkpoint import save_checkpoint as save_checkpoint
 from .language_model import LanguageModel as LanguageModel
 from .language_model import decode as decode

@@ -104,7 +104,7 @@ def _scale(length: int, earlier: int, window: int | None, like: torch.Tensor) ->
 
 
 def _single_position(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, nonlinearity: int) -> torch.Tensor:
-    """One position that sees all of b and v: the heads of a group take the place of the length, so nothing is copied."""
+    """One position that sees all of b and v: a group's heads take the place of the length, so nothing is copied."""
     grouped = c.view(c.shape[0], b.shape[1], -1, c.shape[-1])
     scores = torch.matmul(grouped, b.transpose(-1, -2)) / math.sqrt(c.shape[-1])
     if nonlinearity == SOFTMAX:

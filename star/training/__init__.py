@@ -6,6 +6,10 @@ Neighbours: `star.data` gives the batches, `star.evaluation` calls this for ever
 from .config import TrainingConfig as TrainingConfig
 from .loop import Diverged as Diverged
 from .loop import Quality as Quality
+from .loop import StepResult as StepResult
+from .loop import Trainer as Trainer
 from .loop import TrainingResult as TrainingResult
 from .loop import train as train
 from .loop import validate as validate
+from .state import load_state as load_state
+from .state import save_state as save_state

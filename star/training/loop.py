@@ -3,7 +3,6 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -87,54 +86,74 @@ def _accumulate(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) 
     return total
 
 
-def train(
-    model: nn.Module,
-    corpus: Corpus,
-    config: TrainingConfig,
-    seed: int,
-    on_step: Callable[[int, float], None] | None = None,
-) -> TrainingResult:
-    """Train in place on `config.torch_device()`; batches depend on (seed, step) only.
+@dataclass(frozen=True)
+class StepResult:
+    """One finished step, counted from 1: its batch's mean loss, the gradient norm before clipping, the rate used."""
 
-    on_step receives the step (from 0) and its loss. Raises `Diverged` at the first loss or gradient norm that is
-    not finite, and `UserError` for a corpus shorter than `config.length`.
+    step: int
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+
+
+class Trainer:
+    """A training between two steps: the model, its optimiser and the number of finished steps.
+
+    Nothing else decides what follows: batches depend on (seed, step) alone and no random numbers are drawn.
     """
-    corpus.check_length(config.length)
-    device = config.torch_device()
-    model.to(device).train()
-    optimizer = make_optimizer(model, config)
-    losses: list[float] = []
-    start = time.perf_counter()
-    for step in range(config.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, config)
-        tokens = corpus.batch(seed, step, config.batch_size, config.length).to(device)
-        loss = _accumulate(model, tokens, config)
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-        for name, value in (("loss", loss), ("gradient norm", float(norm))):
+
+    def __init__(self, model: nn.Module, corpus: Corpus, config: TrainingConfig, seed: int) -> None:
+        """Move the model to `config.torch_device()`. Raises `UserError` for a corpus shorter than `config.length`."""
+        corpus.check_length(config.length)
+        self.corpus, self.config, self.seed = corpus, config, seed
+        self.device = config.torch_device()
+        self.model = model.to(self.device).train()
+        self.optimizer = make_optimizer(model, config)
+        self.step = 0
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens seen."""
+        return self.step * self.config.batch_size * self.config.length
+
+    def advance(self) -> StepResult:
+        """Make one step in place. Raises `Diverged` when the loss or gradient norm is not finite."""
+        learning_rate = learning_rate_at(self.step, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        tokens = self.corpus.batch(self.seed, self.step, self.config.batch_size, self.config.length).to(self.device)
+        loss = _accumulate(self.model, tokens, self.config)
+        norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip))
+        for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
-                raise Diverged(f"{name} is {value} at step {step}")
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(loss)
-        if on_step is not None:
-            on_step(step, loss)
+                raise Diverged(f"{name} is {value} at step {self.step}")
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return StepResult(self.step, loss, norm, learning_rate)
+
+
+def train(model: nn.Module, corpus: Corpus, config: TrainingConfig, seed: int) -> TrainingResult:
+    """Train in place from the first step to the last; errors as `Trainer`."""
+    start = time.perf_counter()
+    trainer = Trainer(model, corpus, config, seed)
+    losses = [trainer.advance().loss for _ in range(config.steps)]
     tail = losses[-max(1, len(losses) // 10) :]
-    tokens_seen = config.steps * config.batch_size * config.length
-    return TrainingResult(config.steps, tokens_seen, sum(tail) / len(tail), time.perf_counter() - start)
+    return TrainingResult(trainer.step, trainer.tokens, sum(tail) / len(tail), time.perf_counter() - start)
 
 
 @torch.no_grad()
 def validate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> Quality:
     """Quality on the corpus's fixed held-out sample. Raises `Diverged` when the loss is not finite."""
     corpus.check_length(config.length)
-    device = config.torch_device()
+    device, training = config.torch_device(), model.training
     model.to(device).eval()
     losses = []
     sample = (config.validation_batches, config.validation_batch_size, config.length)
     for tokens in corpus.validation_batches(*sample):
         with _autocast(config, device):
             losses.append(token_loss(model, tokens.to(device)).item())
+    model.train(training)
     loss = sum(losses) / len(losses)
     if not math.isfinite(loss):
         raise Diverged(f"validation loss is {loss}")

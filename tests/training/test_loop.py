@@ -117,9 +117,3 @@ def test_bad_settings_name_key_and_value(key: str, value: object) -> None:
 def test_cuda_without_a_gpu_is_refused() -> None:
     with pytest.raises(UserError, match=r"training.device=cuda"):
         config(device="cuda").check()
-
-
-def test_on_step_sees_every_step(corpus: Corpus) -> None:
-    seen: list[int] = []
-    train(bigram(), corpus, config(steps=4), seed=0, on_step=lambda step, loss: seen.append(step))
-    assert seen == [0, 1, 2, 3]

@@ -1,0 +1,74 @@
+"""Checkpoints: a folder with `genome.yaml`, `model.yaml` and `model.safetensors`. Nothing in it is unpickled."""
+
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from star import atomic
+from star.errors import UserError
+from star.genomes import GenomeFile, ModelConfig, read_genome_file, write_genome_file
+from star.tensor_files import copy_weights, named_weights, read_tensors
+
+from .language_model import LanguageModel, decode
+
+GENOME, MODEL, WEIGHTS = "genome.yaml", "model.yaml", "model.safetensors"
+SCHEMA = 1
+_MAKE = "python -m star.train makes one"
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint folder holds."""
+
+    model: LanguageModel
+    genome: GenomeFile
+    config: ModelConfig
+
+
+def save_checkpoint(folder: Path, model: LanguageModel, genome: GenomeFile, config: ModelConfig) -> None:
+    """Write the three files into an existing folder, each whole or not at all; weights in float32 or as they are."""
+    temporary = folder / f".{GENOME}"
+    write_genome_file(temporary, genome)
+    temporary.replace(folder / GENOME)
+    atomic.write_text(folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **asdict(config)}, sort_keys=False))
+    atomic.write_tensors(folder / WEIGHTS, named_weights(model), {"genome_id": genome.genome.id})
+
+
+def load_checkpoint(folder: str | Path) -> Checkpoint:
+    """Build the model of a checkpoint folder, on the CPU.
+
+    Raises `UserError` or `GenomeError`, on one line, for a folder or file that is missing, unreadable or does not fit
+    the others.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"checkpoint={folder}: no such folder; expected a checkpoint folder ({_MAKE})")
+    for name in (GENOME, MODEL, WEIGHTS):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"checkpoint={folder}: {name} is missing; expected {GENOME}, {MODEL} and {WEIGHTS} there ({_MAKE})"
+            )
+    genome = read_genome_file(folder / GENOME)
+    config = read_model_config(folder / MODEL)
+    model = decode(genome.genome, config)
+    weights, _ = read_tensors(folder / WEIGHTS)
+    copy_weights(model, weights, folder / WEIGHTS)
+    return Checkpoint(model, genome, config)
+
+
+def read_model_config(path: Path) -> ModelConfig:
+    """Read `model.yaml`. Raises `UserError` naming the file, the key and what was expected."""
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
+        raise UserError(f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes")
+    expected = {field.name: type(field.default) for field in fields(ModelConfig)}
+    for key in (*content, *expected):
+        if key not in expected:
+            raise UserError(f"{path}: unknown key {key!r}, expected only {', '.join(expected)}")
+        if type(content.get(key)) is not expected[key]:
+            raise UserError(f"{path}: key {key!r} is {content.get(key)!r}, expected {expected[key].__name__}")
+    return ModelConfig(**content)

@@ -1,0 +1,85 @@
+"""Generation: sampling of the next token, and the loop of prefill and steps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from star.errors import UserError
+
+from .cache import Cache
+from .language_model import LanguageModel
+
+PREFILL_CHUNK = 512  # bounds the memory of a long prompt; any value gives the same logits
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn.
+
+    temperature: 0 takes the likeliest. top_k: only the k likeliest. top_p: only the likeliest that together hold this
+    probability (arXiv 1904.09751). seed: the same seed gives the same tokens.
+    """
+
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise `UserError` naming the key, its value and what was expected."""
+        _expect("temperature", self.temperature, self.temperature >= 0, "0 (likeliest token) or a positive number")
+        _expect("top_k", self.top_k, self.top_k is None or self.top_k >= 1, "at least 1")
+        _expect("top_p", self.top_p, self.top_p is None or 0 < self.top_p <= 1, "a number above 0, at most 1")
+
+
+def _expect(name: str, value: object, holds: bool, expected: str) -> None:
+    if not holds:
+        raise UserError(f"{name}={value}: expected {expected}")
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
+    """Tokens int64 (batch,) from logits (batch, vocabulary)."""
+    if sampling.temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = logits.float() / sampling.temperature
+    if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
+        smallest = logits.topk(sampling.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    if sampling.top_p is not None:
+        logits = _nucleus(logits, sampling.top_p)
+    return torch.multinomial(torch.softmax(logits, dim=-1), 1, generator=generator)[:, 0]
+
+
+def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Logits of the smallest set of tokens with at least this probability; the others are -inf."""
+    ordered, indices = logits.sort(dim=-1, descending=True)
+    before = torch.softmax(ordered, dim=-1).cumsum(dim=-1).roll(1, dims=-1)
+    before[:, 0] = 0.0  # the likeliest token always stays
+    return logits.scatter(-1, indices, ordered.masked_fill(before >= top_p, -torch.inf))
+
+
+@torch.inference_mode()
+def generate(
+    model: LanguageModel, cache: Cache, prompt: Sequence[int], sampling: Sampling, vocabulary: int | None = None
+) -> Iterator[int]:
+    """Tokens that follow the prompt, until the cache's context is full; batch 1, the cache empty.
+
+    vocabulary: only tokens below it are drawn. The generator stops where the caller stops asking. Raises ValueError
+    for an empty prompt or one longer than the context.
+    """
+    if not prompt:
+        raise ValueError("the prompt is empty: expected at least one token")
+    device = model.placement().device
+    random = torch.Generator(device).manual_seed(sampling.seed)
+    tokens = torch.tensor([list(prompt)], device=device)
+    cache.check_room(1, tokens.shape[1])
+    logits = torch.empty(0)
+    for part in tokens.split(PREFILL_CHUNK, dim=1):
+        logits = model.prefill(part, cache)[:, -1]
+    while True:
+        token = draw(logits[:, :vocabulary], sampling, random)
+        yield int(token)
+        if cache.position == cache.context:
+            return
+        logits = model.step(token, cache)

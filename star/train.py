@@ -1,0 +1,258 @@
+"""python -m star.train genome=lfm2 depth=6 width=64 steps=500 run_dir=<folder>: train one genome, leave a checkpoint.
+
+The folder is the checkpoint (`star/models/checkpoint.py`); `star/training/state.py` keeps what is needed to go on bit
+for bit. Running the same command again resumes an interrupted training.
+"""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from star import atomic
+from star.command import EXIT_INTERRUPTED, fail, register, run_command
+from star.data import Corpus, DataConfig, load_corpus
+from star.errors import UserError
+from star.evaluation import CacheSetting
+from star.evaluation.objectives import static_metrics
+from star.genomes import Genome, GenomeFile, ModelConfig, check_fits, load_genome
+from star.models import LanguageModel, decode, save_checkpoint
+from star.provenance import CONFIGURATION, write_provenance
+from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
+from star.training.log import TENSORBOARD, TrainingLog
+
+STATE, EVALUATION = "training_state.safetensors", "evaluation.json"
+LARGEST_SEED = 2**63 - 1  # what torch's generators take
+
+
+@dataclass
+class TrainConfig:
+    """One training. genome: library name, file or text; depth: LIVs (None: the genome's own); steps: optimiser steps.
+
+    run_dir: the folder, `runs/train/<date_time>` unless set. checkpoint_every, validate_every: steps between. context:
+    positions the reported cache counts. tensorboard: `auto` writes events where TensorBoard is installed.
+    """
+
+    genome: str = "???"
+    alphabet: str = "star"
+    depth: int | None = None
+    width: int = 64
+    steps: int = 500
+    context: int = 4096
+    seed: int = 0
+    run_dir: str | None = None
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    tensorboard: str = "auto"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    cache: CacheSetting = field(default_factory=CacheSetting)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+
+
+# Settings that change no number: they may differ when a training is resumed. The genome is compared by its id.
+FREE = {"run_dir", "checkpoint_every", "validate_every", "tensorboard", "genome", "depth", "alphabet"}
+STEPS = {"steps", "training.steps"}  # free too at a constant rate: more steps then only go on further
+
+
+def check(config: TrainConfig) -> None:
+    """Raise `UserError` or `GenomeError` for the first setting that cannot be used."""
+    config.model.check()
+    config.cache.check()
+    config.training.check()
+    for name in ("checkpoint_every", "validate_every"):
+        if getattr(config, name) < 1:
+            raise UserError(f"{name}={getattr(config, name)}: expected at least 1 step")
+    if not 0 <= config.seed <= LARGEST_SEED:
+        raise UserError(f"seed={config.seed}: expected a whole number from 0 to {LARGEST_SEED}")
+    if config.tensorboard not in TENSORBOARD:
+        raise UserError(f"tensorboard={config.tensorboard}: expected one of {', '.join(TENSORBOARD)}")
+
+
+def open_corpus(config: TrainConfig) -> Corpus:
+    """The text. Raises `UserError` when it does not suit the model or the training."""
+    corpus = load_corpus(config.data)
+    corpus.check_length(config.training.length)
+    if config.model.vocabulary < corpus.vocabulary:
+        raise UserError(f"model.vocabulary={config.model.vocabulary}: expected at least the data's {corpus.vocabulary}")
+    return corpus
+
+
+def _differences(there: Mapping[str, Any], here: Mapping[str, Any], free: set[str], prefix: str = "") -> Iterator[str]:
+    """Each setting that differs, as `key is <old> there, <new> here`."""
+    for key in dict.fromkeys((*there, *here)):
+        old, new = there.get(key), here.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from _differences(old, new, free, f"{prefix}{key}.")
+        elif old != new and prefix + key not in free:
+            yield f"{prefix}{key} is {old} there, {new} here"
+
+
+def check_same_training(path: Path, settings: Mapping[str, Any]) -> None:
+    """Raise `UserError` when the folder holds anything but a training with these settings."""
+    try:
+        there = yaml.safe_load((path / CONFIGURATION).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path / CONFIGURATION}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(there, dict) or "checkpoint_every" not in there:
+        raise UserError(f"run_dir={path}: already holds something else than a training; choose another folder")
+    free = FREE | (STEPS if settings["training"]["schedule"] == "constant" else set())
+    different = list(_differences(there, settings, free))
+    if different:
+        raise UserError(
+            f"run_dir={path}: holds a training with other settings ({'; '.join(different)}); "
+            "choose another folder, or the same settings to go on"
+        )
+
+
+def open_folder(config: TrainConfig, genome: Genome, corpus: Corpus) -> Path:
+    """The run folder, new or of the same training. Raises `UserError` for one of another, or one not writable."""
+    path = Path(config.run_dir or Path("runs") / "train" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
+    if (path / CONFIGURATION).exists():
+        check_same_training(path, settings)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_provenance(path, "train", settings, corpus.fingerprint, sys.argv[1:])
+    except OSError as error:
+        raise UserError(
+            f"run_dir={path}: cannot be written ({error.strerror}); choose a folder you may write to"
+        ) from None
+    return path
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[list[bool]]:
+    """Collects the first Ctrl-C in the list it yields, so that a step ends whole; a second one interrupts at once."""
+    pressed: list[bool] = []
+
+    def note(number: int, frame: object) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(True)
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@dataclass
+class Run:
+    """One training and where it is kept."""
+
+    config: TrainConfig
+    folder: Path
+    genome: GenomeFile
+    model: LanguageModel
+    trainer: Trainer
+
+    def save(self) -> None:
+        """Write the checkpoint and, last, the state to go on from."""
+        save_checkpoint(self.folder, self.model, self.genome, self.config.model)
+        save_state(self.folder / STATE, self.trainer)
+
+    def steps(self, log: TrainingLog) -> Iterator[float]:
+        """Train to the last step, with validation and checkpoints on the way; gives the loss of every step."""
+        trainer, config = self.trainer, self.config
+        while trainer.step < config.training.steps:
+            start = time.perf_counter()
+            result = trainer.advance()
+            log.seconds += time.perf_counter() - start
+            quality = None
+            if trainer.step % config.validate_every == 0:
+                quality = validate(self.model, trainer.corpus, config.training)
+            log.write(
+                step=trainer.step,
+                tokens=trainer.tokens,
+                train_loss=result.loss,
+                gradient_norm=result.gradient_norm,
+                learning_rate=result.learning_rate,
+                validation_loss=quality and quality.validation_loss,
+                seconds=round(log.seconds, 3),
+            )
+            if trainer.step % config.checkpoint_every == 0:
+                self.save()
+            yield result.loss
+
+
+def show_progress(run: Run, log: TrainingLog, console: Console) -> None:
+    """Train with a progress bar. Ctrl-C ends at the next step with everything saved; raises SystemExit then."""
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress, deferred_interrupt() as pressed:
+        total = run.config.training.steps
+        task = progress.add_task("", total=total, completed=run.trainer.step, loss="-")
+        for loss in run.steps(log):
+            progress.update(task, completed=run.trainer.step, loss=f"{loss:.4f}")
+            if pressed:
+                break
+    if pressed and run.trainer.step < total:
+        run.save()
+        console.print(f"interrupted after step {run.trainer.step}; the same command goes on from there")
+        raise SystemExit(EXIT_INTERRUPTED)
+
+
+def evaluate(run: Run) -> dict[str, Any]:
+    """Held-out quality, parameters and cache of the trained model, also written to `evaluation.json`."""
+    quality = validate(run.model, run.trainer.corpus, run.config.training)
+    static = static_metrics(run.genome.genome, run.config.model, run.config.cache)
+    content = {"steps": run.trainer.step, "tokens": run.trainer.tokens, **vars(quality), **static}
+    atomic.write_text(run.folder / EVALUATION, json.dumps(content, indent=2) + "\n")
+    return content
+
+
+def main(config: TrainConfig) -> None:
+    """Check the settings, train or go on training, evaluate, leave the checkpoint."""
+    console = Console()
+    check(config)
+    genome, name, notices = load_genome(config.genome, config.depth, config.alphabet)
+    genome = genome.canonical()
+    check_fits(genome, config.model)
+    corpus = open_corpus(config)
+    folder = open_folder(config, genome, corpus)
+    torch.manual_seed(config.seed)
+    model = decode(genome, config.model)
+    run = Run(config, folder, GenomeFile(name, genome), model, Trainer(model, corpus, config.training, config.seed))
+    if (folder / STATE).exists():
+        load_state(folder / STATE, run.trainer)
+        notices.append(f"going on after step {run.trainer.step}")
+    for notice in notices:
+        console.print(f"note: {notice}", highlight=False, soft_wrap=True)
+    console.print(f"training {name} ({genome.id}) in {folder}", highlight=False, soft_wrap=True)
+    try:
+        with TrainingLog(folder, run.trainer.step, config.tensorboard) as log:
+            show_progress(run, log, console)
+        result = evaluate(run)
+    except Diverged as error:
+        fail(f"training diverged: {error}; try a smaller training.learning_rate in a new run_dir")
+    run.genome = GenomeFile(name, genome, metrics=result)
+    run.save()
+    shown = ", ".join(f"{key} {result[key]:.4f}" for key in ("validation_loss", "bits_per_byte", "perplexity"))
+    console.print(
+        f"{shown}, parameters {result['parameters']:,}, cache bytes {result['cache_bytes']:,}", highlight=False
+    )
+    console.print(f"checkpoint: {folder}", highlight=False, soft_wrap=True)
+
+
+register("train_schema", TrainConfig)
+
+if __name__ == "__main__":
+    run_command("train", main)
