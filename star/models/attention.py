@@ -21,11 +21,12 @@ _PAIRWISE = {IDENTITY: lambda scores: scores, RELU: F.relu, SWISH: F.silu}
 def _rotations(
     length: int, width: int, base: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines, (length, width / 2), computed in float32."""
+    """Cosines and sines (length, width), each for both halves; sines are negative for the first half."""
     with torch.inference_mode(False):
         frequencies = base ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
         angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequencies
-        return torch.cos(angles).to(dtype), torch.sin(angles).to(dtype)
+        cosine, sine = torch.cos(angles), torch.sin(angles)
+        return torch.cat([cosine, cosine], dim=1).to(dtype), torch.cat([-sine, sine], dim=1).to(dtype)
 
 
 def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:
@@ -33,12 +34,12 @@ def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:
 
     position: that of the first element along the length.
     """
-    length = x.shape[-2]
+    length, width = x.shape[-2:]
     capacity = length if position == 0 else 1 << (position + length - 1).bit_length()  # one table serves many steps
-    tables = _rotations(capacity, x.shape[-1], base, x.device, x.dtype)
-    cosine, sine = (table[position : position + length] for table in tables)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+    cosine, sine = _rotations(capacity, width, base, x.device, x.dtype)
+    if capacity > length:
+        cosine, sine = cosine[position : position + length], sine[position : position + length]
+    return x * cosine + torch.roll(x, width // 2, dims=-1) * sine
 
 
 @lru_cache(maxsize=16)
@@ -105,13 +106,17 @@ def _scale(length: int, earlier: int, window: int | None, like: torch.Tensor) ->
 
 def _single_position(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, nonlinearity: int) -> torch.Tensor:
     """One position that sees all of b and v: a group's heads take the place of the length, so nothing is copied."""
-    grouped = c.view(c.shape[0], b.shape[1], -1, c.shape[-1])
-    scores = torch.matmul(grouped, b.transpose(-1, -2)) / math.sqrt(c.shape[-1])
-    if nonlinearity == SOFTMAX:
-        weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
+    grouped = c.reshape(c.shape[0], b.shape[1], -1, c.shape[-1])
+    if nonlinearity == SOFTMAX and b.shape[-1] == v.shape[-1]:
+        y = F.scaled_dot_product_attention(grouped, b, v)
     else:
-        weights = _PAIRWISE[nonlinearity](scores) / math.sqrt(b.shape[2])
-    return torch.matmul(weights, v).view(*c.shape[:3], v.shape[-1])
+        scores = torch.matmul(grouped, b.transpose(-1, -2)) / math.sqrt(c.shape[-1])
+        if nonlinearity == SOFTMAX:
+            weights = torch.softmax(scores, dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32)).to(v.dtype)
+        else:
+            weights = _PAIRWISE[nonlinearity](scores) / math.sqrt(b.shape[2])
+        y = torch.matmul(weights, v)
+    return y.reshape(*c.shape[:3], v.shape[-1])
 
 
 def _softmax_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, window: int | None) -> torch.Tensor:

@@ -206,19 +206,16 @@ class Featurizer(nn.Module):
     def __init__(self, groups: dict[str, nn.ModuleList]) -> None:
         super().__init__()
         self.groups = nn.ModuleDict(groups)
-
-    def copies(self, name: str) -> list[GroupModule]:
-        """The modules of one group, one for each operator."""
-        return cast(list[GroupModule], list(cast(nn.ModuleList, self.groups[name])))
+        self._modules_of = [(name, cast(list[GroupModule], list(copies))) for name, copies in groups.items()]
 
     def memory_shapes(self) -> dict[str, tuple[int, ...]]:
         """Buffers of all computed groups, without the batch axis."""
-        modules = (module for name in self.groups for module in self.copies(name))
+        modules = (module for _, copies in self._modules_of for module in copies)
         return {key: shape for module in modules for key, shape in module.memory_shapes().items()}
 
     def forward(self, x: torch.Tensor, borrowed: Features, memory: Memory | None) -> Features:
         """Features of x (batch, length, width), the borrowed ones included."""
         features = dict(borrowed)
-        for name in self.groups:
-            features[name] = tuple(module(x, features, memory) for module in self.copies(name))
+        for name, copies in self._modules_of:
+            features[name] = tuple(module(x, features, memory) for module in copies)
         return features

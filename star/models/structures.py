@@ -110,7 +110,7 @@ class LowRank(StructureModule):
 
     def _heads(self, x: torch.Tensor, name: str, position: int) -> torch.Tensor:
         """(batch, length, channels) to (batch, heads, length, head width), C and B rotated."""
-        heads = x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        heads = x.view(*x.shape[:2], -1, self.head_width).transpose(1, 2)
         if name == "V":
             return heads
         if self.operators > 1:
