@@ -1,0 +1,36 @@
+"""Cases of `swiglu` for certificates, benchmarks and tests."""
+
+import torch
+from torch.nn import functional as F
+
+from ..operation import Cost, Inputs, Operation, Sizes, normal
+from . import NAME, swiglu
+from .reference import swiglu_reference
+
+
+def _inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+    shape = (sizes["batch"], sizes["length"], sizes["width"])
+    return {name: normal(shape, dtype, device, generator) for name in ("c", "v")}
+
+
+def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
+    elements = sizes["batch"] * sizes["length"] * sizes["width"] * dtype.itemsize
+    return Cost(forward_bytes=3 * elements, both_bytes=8 * elements)
+
+
+def _sizes(batch: int, length: int, width: int) -> Sizes:
+    return {"batch": batch, "length": length, "width": width}
+
+
+SWIGLU = Operation(
+    name=NAME,
+    run=lambda c, v: (swiglu(c, v),),
+    reference=lambda c, v: (swiglu_reference(c, v),),
+    inputs=_inputs,
+    interpreter=[_sizes(1, 1, 1), _sizes(2, 37, 30)],
+    quick=[_sizes(1, 1, 64), _sizes(2, 257, 96)],
+    full=[_sizes(1, 1, 64), _sizes(2, 257, 96), _sizes(8, 1024, 1024)],
+    bench=[_sizes(8, 4096, 2048)],
+    cost=_cost,
+    peers={"torch eager": lambda c, v: (F.silu(c) * v,)},
+)
