@@ -1,6 +1,8 @@
 """Generation: prefill and steps against the parallel form, and allocated against predicted bytes."""
 
 import itertools
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,3 +207,16 @@ def test_misuse_is_refused() -> None:
         cache.slice([2])
     with pytest.raises(ValueError, match="3 indices for a batch of 2"):
         cache.reorder([0, 1, 1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
+def test_a_recurrent_genome_decodes_2000_tokens_in_constant_memory() -> None:
+    def resident_bytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    model = build(Genome.from_text("5.1.1.1.1-7.1.1.1.1-14.1.1.1.1"))
+    cache, token, start = Cache.allocate(model, 1, 2000), torch.tensor([1]), 0
+    for t in range(2000):
+        token = model.step(token, cache).argmax(-1)
+        start = resident_bytes() if t == 200 else start
+    assert resident_bytes() - start < 1_000_000  # keeping a state for each position would take 25 MB
