@@ -40,7 +40,7 @@ class TrainingLog:
         atomic.write_text(self.path, "\n".join(lines) + "\n")
         self.seconds = float(kept[-1]["seconds"]) if kept else 0.0
         self._stream = self.path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter[str](self._stream, COLUMNS, lineterminator="\n")
+        self._writer = csv.writer(self._stream, lineterminator="\n")
 
     def _rows(self) -> list[dict[str, str]]:
         """The whole rows of the file; a last one cut by a kill is left out."""
@@ -52,7 +52,7 @@ class TrainingLog:
 
     def write(self, **values: float | None) -> None:
         """Add one row, at once on disk; columns that were not measured stay empty."""
-        self._writer.writerow(values)
+        self._writer.writerow([values.get(column) for column in COLUMNS])
         self._stream.flush()
         if self._events is not None:
             for name in set(values) - {"step"}:
