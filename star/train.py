@@ -246,9 +246,8 @@ def main(config: TrainConfig) -> None:
     run.genome = GenomeFile(name, genome, metrics=result)
     run.save()
     shown = ", ".join(f"{key} {result[key]:.4f}" for key in ("validation_loss", "bits_per_byte", "perplexity"))
-    console.print(
-        f"{shown}, parameters {result['parameters']:,}, cache bytes {result['cache_bytes']:,}", highlight=False
-    )
+    costs = f"parameters {result['parameters']:,}, cache bytes {result['cache_bytes']:,}"
+    console.print(f"{shown}, {costs}", highlight=False, soft_wrap=True)
     console.print(f"checkpoint: {folder}", highlight=False, soft_wrap=True)
 
 
