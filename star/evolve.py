@@ -19,6 +19,7 @@ from star.data import Corpus, load_corpus
 from star.errors import UserError
 from star.evaluation import Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
+from star.interrupt import deferred_interrupt
 from star.provenance import write_provenance
 from star.search.algorithms import build_algorithm, check_search
 from star.search.archive import Archive
@@ -127,7 +128,11 @@ def search(config: EvolveConfig, plan: Plan, folder: RunFolder, archive: Archive
         folder.append(evaluated)
         progress.candidate_finished()
 
-    with Workers(plan.workers, plan.recipe) as workers, progress:
+    with (
+        deferred_interrupt() as interrupt,
+        Workers(plan.workers, plan.recipe, check=interrupt.check) as workers,
+        progress,
+    ):
         evaluation = EvaluationLoop(archive, workers.evaluate, config.seed, record)
         evaluate_baselines(plan.baselines, evaluation)
         folder.write_views(archive)

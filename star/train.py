@@ -5,11 +5,9 @@ for bit. Running the same command again resumes an interrupted training.
 """
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +25,7 @@ from star.errors import UserError
 from star.evaluation import CacheSetting
 from star.evaluation.objectives import static_metrics
 from star.genomes import Genome, GenomeFile, ModelConfig, check_fits, load_genome
+from star.interrupt import deferred_interrupt
 from star.models import LanguageModel, decode, save_checkpoint
 from star.provenance import CONFIGURATION, write_provenance
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
@@ -132,23 +131,6 @@ def open_folder(config: TrainConfig, genome: Genome, corpus: Corpus) -> Path:
     return path
 
 
-@contextmanager
-def deferred_interrupt() -> Iterator[list[bool]]:
-    """Collects the first Ctrl-C in the list it yields, so that a step ends whole; a second one interrupts at once."""
-    pressed: list[bool] = []
-
-    def note(number: int, frame: object) -> None:
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(True)
-
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield pressed
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 @dataclass
 class Run:
     """One training and where it is kept."""
@@ -197,14 +179,14 @@ def show_progress(run: Run, log: TrainingLog, console: Console) -> None:
         TextColumn("loss {task.fields[loss]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress, deferred_interrupt() as pressed:
+    with Progress(*columns, console=console) as progress, deferred_interrupt() as interrupt:
         total = run.config.training.steps
         task = progress.add_task("", total=total, completed=run.trainer.step, loss="-")
         for loss in run.steps(log):
             progress.update(task, completed=run.trainer.step, loss=f"{loss:.4f}")
-            if pressed:
+            if interrupt.pressed:
                 break
-    if pressed and run.trainer.step < total:
+    if interrupt.pressed and run.trainer.step < total:
         run.save()
         console.print(f"interrupted after step {run.trainer.step}; the same command goes on from there")
         raise SystemExit(EXIT_INTERRUPTED)

@@ -80,6 +80,8 @@ def _start_worker(setting: WorkerSetting, recipe: Recipe) -> None:
     _recipe = recipe
 
 
+POLL = 0.2  # seconds
+
 _corpora: dict[int, Any] = {}
 
 
@@ -101,8 +103,11 @@ class Workers:
         settings: Sequence[WorkerSetting],
         recipe: Recipe,
         task: Callable[[Genome], Evaluation] = evaluate_in_worker,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
+        """check is called at least every `POLL` seconds while candidates train, and may raise to end the search."""
         self._task = task
+        self._check = check
         self._pools = [
             ProcessPool(
                 max_workers=1,
@@ -142,7 +147,8 @@ class Workers:
                 index, genome = waiting.pop()
                 pool = idle.pop(0)
                 running[pool.schedule(self._task, args=[genome])] = (index, pool)
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
+            self._check()
             for future in done:
                 index, pool = running.pop(future)
                 idle.append(pool)
