@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from typing import NamedTuple
 
 from .errors import GenomeError
 
@@ -29,7 +30,8 @@ class FeatureGroup:
 
     `form` says how the group is computed: `projection` (dense from the input, then an optional short depthwise
     convolution and a nonlinearity), `step_size` and `state_input` (from the V features, as in Mamba),
-    `explicit_kernel` and `implicit_kernel` (convolution kernels that do not depend on the input).
+    `delta_transition` (a decay and a writing strength a head, from the input), `explicit_kernel` and
+    `implicit_kernel` (convolution kernels that do not depend on the input).
     `expansion` is the group's width divided by the model width, before `repeat` copies it along the channels.
     """
 
@@ -86,6 +88,13 @@ def _selective(state: int) -> Featurizer:
     )
 
 
+def _gated_delta() -> Featurizer:
+    """Gated DeltaNet's featurizer: queries, keys and values are convolved (length 4) and passed through swish."""
+    convolved = _projections("BCV", token_mixing=TOEPLITZ, nonlinearity=SWISH, kernel_length=4)
+    gate = FeatureGroup("G", nonlinearity=SWISH)
+    return Featurizer((*convolved, gate, FeatureGroup("A", form="delta_transition", bias=True)))
+
+
 def _gated_convolution(form: str, kernel_length: int) -> Featurizer:
     kernel = FeatureGroup("K", TOEPLITZ, channel_mixing=PER_CHANNEL, form=form, kernel_length=kernel_length)
     return Featurizer((*_projections("BCV"), kernel))
@@ -101,12 +110,15 @@ FEATURIZERS: dict[int, Featurizer] = {
     7: _gated_convolution("explicit_kernel", kernel_length=3),
     8: _gated_convolution("implicit_kernel", kernel_length=0),
     9: Featurizer(_projections("CV", expansion=Fraction(8, 3))),
+    10: _gated_delta(),
 }
 
 
 @dataclass(frozen=True)
 class Structure:
     """A token-mixing structure: which feature groups it needs, which may be borrowed, which operators are valid.
+
+    A row is chosen by token mixing and channel mixing: one T per channel or per head makes another structure.
 
     `sharing` maps each `feature_sharing` strategy to the groups that borrowers take from the owner. `paired` are
     the groups that a differential operator needs at full width for each of its two operators; low-rank pairs
@@ -121,35 +133,39 @@ class Structure:
     featurizers: tuple[int, ...]
     sparsities: tuple[int, ...]
     nonlinearities: tuple[int, ...]
-    channel_mixing: int
     differential: bool = True
 
 
-STRUCTURES: dict[int, Structure] = {
-    DIAGONAL: Structure(
+_STATE_SHARING = {2: ("B", "C"), 3: ("A", "B", "C"), 4: ("A",), 5: ("V",)}
+
+STRUCTURES: dict[tuple[int, int], Structure] = {
+    (DIAGONAL, DENSE): Structure(
         "diagonal", "s(C_i) if i = j", ("C", "V"), {2: ("C",), 3: ("V",)}, (),
-        (9,), (NO_SPARSITY,), (IDENTITY, RELU, SWISH), DENSE, differential=False,
+        (9,), (NO_SPARSITY,), (IDENTITY, RELU, SWISH), differential=False,
     ),
-    LOW_RANK: Structure(
+    (LOW_RANK, GROUPED): Structure(
         "low-rank", "s(C_i B_j)", ("C", "B", "V"), {2: ("B", "V"), 3: ("B",), 4: ("V",), 5: ("C", "B")}, (),
-        (1, 2, 3, 4), (NO_SPARSITY, BANDED), (IDENTITY, SOFTMAX, RELU, SWISH), GROUPED,
+        (1, 2, 3, 4), (NO_SPARSITY, BANDED), (IDENTITY, SOFTMAX, RELU, SWISH),
     ),
-    TOEPLITZ: Structure(
+    (TOEPLITZ, PER_CHANNEL): Structure(
         "scaled Toeplitz", "C_i K_(i-j) B_j", ("B", "C", "K", "V"),
         {2: ("B", "C"), 3: ("K",), 4: ("B", "C", "K"), 5: ("V",)}, ("B", "C", "K"),
-        (7, 8), (NO_SPARSITY,), (IDENTITY,), PER_CHANNEL,
+        (7, 8), (NO_SPARSITY,), (IDENTITY,),
     ),
-    SEMI_SEPARABLE: Structure(
-        "semi-separable", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"),
-        {2: ("B", "C"), 3: ("A", "B", "C"), 4: ("A",), 5: ("V",)}, ("A", "B", "C"),
-        (5, 6), (NO_SPARSITY,), (IDENTITY,), PER_CHANNEL,
+    (SEMI_SEPARABLE, PER_CHANNEL): Structure(
+        "semi-separable", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
+        (5, 6), (NO_SPARSITY,), (IDENTITY,),
+    ),
+    (SEMI_SEPARABLE, GROUPED): Structure(
+        "matrix-valued state", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
+        (10,), (NO_SPARSITY,), (IDENTITY,),
     ),
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class OperatorGenome:
-    """Five integers that define an operator, written as a five-digit code such as `12123`."""
+class OperatorGenome(NamedTuple):
+    """Five integers that define an operator, written as a code such as `12123`, or `10.4.1.1.3` when one has two
+    digits."""
 
     featurizer: int
     token_mixing: int
@@ -159,10 +175,13 @@ class OperatorGenome:
 
     @classmethod
     def from_code(cls, code: str) -> "OperatorGenome":
-        """Read a five-digit code. Raises `GenomeError` unless it is a valid operator genome."""
-        if len(code) != 5 or not code.isdecimal():
-            raise GenomeError(f"operator genome {code!r}: expected five digits, such as 12123")
-        operator = cls(*(int(digit) for digit in code))
+        """Read a code. Raises `GenomeError` unless it is a valid operator genome."""
+        parts = code.split(".") if "." in code else list(code)
+        if len(parts) != 5 or not all(part.isdecimal() and part.isascii() for part in parts):
+            raise GenomeError(
+                f"operator genome {code!r}: expected five digits such as 12123, or five numbers such as 10.4.1.1.3"
+            )
+        operator = cls(*map(int, parts))
         if operator not in VALID_OPERATORS:
             valid = " ".join(o.code for o in VALID_OPERATORS)
             raise GenomeError(f"operator genome {code!r} is not valid; valid ones: {valid}")
@@ -170,13 +189,13 @@ class OperatorGenome:
 
     @property
     def code(self) -> str:
-        """The five digits."""
-        return f"{self.featurizer}{self.token_mixing}{self.sparsity}{self.nonlinearity}{self.channel_mixing}"
+        """Five digits, or five numbers joined by dots when one has two digits."""
+        return ("" if max(self) < 10 else ".").join(map(str, self))
 
     @property
     def structure(self) -> Structure:
         """The token-mixing structure's row."""
-        return STRUCTURES[self.token_mixing]
+        return STRUCTURES[self.token_mixing, self.channel_mixing]
 
     @property
     def groups(self) -> tuple[FeatureGroup, ...]:
@@ -190,8 +209,8 @@ class OperatorGenome:
 
 
 VALID_OPERATORS: tuple[OperatorGenome, ...] = tuple(
-    OperatorGenome(featurizer, token_mixing, sparsity, nonlinearity, structure.channel_mixing)
-    for token_mixing, structure in STRUCTURES.items()
+    OperatorGenome(featurizer, token_mixing, sparsity, nonlinearity, channel_mixing)
+    for (token_mixing, channel_mixing), structure in STRUCTURES.items()
     for featurizer in structure.featurizers
     for sparsity in structure.sparsities
     for nonlinearity in structure.nonlinearities
@@ -254,6 +273,7 @@ _EXTENDED: tuple[tuple[str, str, str], ...] = (
     ("SA-3-Band", "32223", "grouped-query sliding-window attention"),
     ("ReLUAttn", "12133", "ReLU attention"),
     ("SwishAttn", "12143", "swish attention"),
+    ("GatedDelta", "10.4.1.1.3", "gated delta rule, matrix-valued state"),
 )
 
 

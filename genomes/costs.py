@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from .alphabets import (
     BANDED,
+    DENSE,
     DIAGONAL,
+    GROUPED,
     IDENTITY,
     LOW_RANK,
+    PER_CHANNEL,
     SEMI_SEPARABLE,
     TOEPLITZ,
     FeatureGroup,
@@ -59,6 +62,11 @@ def _state_input(group: FeatureGroup, width: int, inner: int, state: int) -> int
     return inner * state
 
 
+def _delta_transition(group: FeatureGroup, width: int, inner: int, state: int) -> int:
+    heads = inner // head_width(width)
+    return 2 * width * heads + 2 * heads
+
+
 def _explicit_kernel(group: FeatureGroup, width: int, inner: int, state: int) -> int:
     return inner * group.kernel_length
 
@@ -72,16 +80,29 @@ _GROUP_PARAMETERS: dict[str, Callable[[FeatureGroup, int, int, int], int]] = {
     "projection": _projection,
     "step_size": _step_size,
     "state_input": _state_input,
+    "delta_transition": _delta_transition,
     "explicit_kernel": _explicit_kernel,
     "implicit_kernel": _implicit_kernel,
 }
 
 
+# Weights of a structure that are never shared: the skip of a state space, the head-wise norm of a matrix-valued state.
+_STRUCTURE_PARAMETERS: dict[tuple[int, int], Callable[[LivClass, int], int]] = {
+    (SEMI_SEPARABLE, PER_CHANNEL): inner_width,
+    (SEMI_SEPARABLE, GROUPED): lambda liv_class, width: head_width(width),
+}
+
+
+def _kind(liv_class: LivClass) -> tuple[int, int]:
+    return liv_class.operator.token_mixing, liv_class.operator.channel_mixing
+
+
 def _own_parameters(liv_class: LivClass, width: int) -> int:
-    """Norm, output projection, lambda vectors, and the skip weight of a state space: never shared."""
-    inner = inner_width(liv_class, width)
-    skip = inner if liv_class.operator.token_mixing == SEMI_SEPARABLE else 0
-    return width + inner * width + 4 * lambda_width(liv_class, width) + skip
+    """Norm, output projection, lambda vectors and the structure's own weights: never shared."""
+    structure = _STRUCTURE_PARAMETERS.get(_kind(liv_class), lambda liv_class, width: 0)
+    return (
+        width + inner_width(liv_class, width) * width + 4 * lambda_width(liv_class, width) + structure(liv_class, width)
+    )
 
 
 def check_fits(genome: Genome, model: ModelConfig) -> None:
@@ -123,6 +144,10 @@ def _state_space_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: Mo
     return operator_copies(liv_class, "B") * inner_width(liv_class, model.width) * liv_class.operator.state
 
 
+def _matrix_state_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+    return operator_copies(liv_class, "B") * inner_width(liv_class, model.width) * head_width(model.width)
+
+
 def _convolution_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
     kernel = next(group for group in liv_class.operator.groups if group.name == "K")
     positions = kernel.kernel_length - 1 if kernel.kernel_length else context
@@ -133,18 +158,19 @@ def _no_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig
     return 0
 
 
-_STRUCTURE_CACHE: dict[int, Callable[[LivClass, tuple[str, ...], ModelConfig, int], int]] = {
-    DIAGONAL: _no_cache,
-    LOW_RANK: _attention_cache,
-    TOEPLITZ: _convolution_cache,
-    SEMI_SEPARABLE: _state_space_cache,
+_STRUCTURE_CACHE: dict[tuple[int, int], Callable[[LivClass, tuple[str, ...], ModelConfig, int], int]] = {
+    (DIAGONAL, DENSE): _no_cache,
+    (LOW_RANK, GROUPED): _attention_cache,
+    (TOEPLITZ, PER_CHANNEL): _convolution_cache,
+    (SEMI_SEPARABLE, PER_CHANNEL): _state_space_cache,
+    (SEMI_SEPARABLE, GROUPED): _matrix_state_cache,
 }
 
 
 def _short_convolution_cache(liv_class: LivClass, borrowed: tuple[str, ...], width: int) -> int:
     """Tails of the featurizer's short convolutions: (length - 1) x group width for each group it computes."""
     return sum(
-        (group.kernel_length - 1) * group_width(group, width)
+        operator_copies(liv_class, group.name) * (group.kernel_length - 1) * group_width(group, width)
         for group in liv_class.operator.groups
         if group.form == "projection" and group.kernel_length and group.name not in borrowed
     )
@@ -165,7 +191,7 @@ def liv_cache_bytes(
     if dtype not in DTYPE_BYTES:
         raise GenomeError(f"cache dtype {dtype!r}: expected one of {', '.join(DTYPE_BYTES)}")
     elements = [
-        _STRUCTURE_CACHE[liv_class.operator.token_mixing](liv_class, sharing.borrowed, model, context)
+        _STRUCTURE_CACHE[_kind(liv_class)](liv_class, sharing.borrowed, model, context)
         + _short_convolution_cache(liv_class, sharing.borrowed, model.width)
         for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True)
     ]

@@ -7,7 +7,6 @@ kernel's source as it was checked, so editing a kernel ends its certificate.
 
 import functools
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -20,7 +19,9 @@ from typing import Any
 import torch
 
 FORMAT = 1
-SHIPPED = Path(__file__).resolve().parent / "certified"
+KERNELS = Path(__file__).resolve().parent
+SHIPPED = KERNELS / "certified"
+FRAMEWORK = (b"certificates", b"checks", b"dispatch", b"operation", b"registry")  # nothing computed there
 
 log = logging.getLogger(__name__)
 Entry = dict[str, Any]
@@ -61,22 +62,33 @@ def file_name(valid_for: Mapping[str, str]) -> str:
 
 
 def source_digest(operation: str) -> str:
-    """A digest of the Python files beside the operation's cases; its cases themselves do not count.
+    """A digest of the Python files beside the operation's cases, and of the kernels' modules that they import.
 
-    Raises KeyError for an operation that is not registered.
+    Cases and references do not count. Raises KeyError for an operation that is not registered.
     """
     from .registry import OPERATIONS  # the registry imports the operations, which import this module
 
-    folder = Path(inspect.getfile(inspect.unwrap(OPERATIONS[operation].inputs))).parent
+    module = OPERATIONS[operation].cost.__module__
+    waiting = [KERNELS / module.removesuffix(".cases").rsplit(".", 1)[-1]]
+    seen: set[Path] = set()
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        if path.name not in ("cases.py", "reference.py"):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    while waiting:
+        place = waiting.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        for path in sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]:
+            if path.name in ("cases.py", "reference.py"):
+                continue
+            source = path.read_bytes().replace(b"\r\n", b"\n")
+            digest.update(path.relative_to(KERNELS).as_posix().encode() + b"\0" + source + b"\0")
+            names = re.findall(rb"^\s*from \.\.(\w+)", source, re.MULTILINE)
+            waiting += [KERNELS / name.decode() for name in names if name not in FRAMEWORK]
     return digest.hexdigest()
 
 
 def read(path: Path, valid_for: Mapping[str, str]) -> dict[str, dict[str, Entry]]:
-    """Entries by operation and dtype. Raises OSError or ValueError for no file, or one that is not such a certificate."""
+    """Entries by operation and dtype. Raises OSError or ValueError for no file or another one."""
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ValueError("it is no certificate of kernels")
@@ -124,24 +136,23 @@ def holds(operation: str, dtype: torch.dtype, device: torch.device) -> bool:
     return _holds(operation, str(dtype).removeprefix("torch."), device)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _holds(operation: str, dtype: str, device: torch.device) -> bool:
     for folder in (user_folder(), SHIPPED):
         entry = _entries(folder, device).get(operation, {}).get(dtype)
-        if entry is not None and entry.get("source") == _digest(operation):
+        if entry is not None and _speaks_for(entry, operation):
             return entry.get("passed") is True
     return False
 
 
-@functools.lru_cache(maxsize=None)
-def _digest(operation: str) -> str | None:
+def _speaks_for(entry: Entry, operation: str) -> bool:
     try:
-        return source_digest(operation)
+        return entry.get("source") == source_digest(operation)
     except (KeyError, OSError):
-        return None
+        return False
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _entries(folder: Path, device: torch.device) -> dict[str, dict[str, Entry]]:
     valid_for = environment(device)
     path = folder / file_name(valid_for)
@@ -156,5 +167,5 @@ def _entries(folder: Path, device: torch.device) -> dict[str, dict[str, Entry]]:
 
 def forget() -> None:
     """Read certificates anew at the next question."""
-    for cached in (_holds, _digest, _entries):
+    for cached in (_holds, _entries):
         cached.cache_clear()

@@ -43,14 +43,19 @@ def choose(operation: str, tensor: torch.Tensor) -> str:
         return TRITON
     if not tensor.is_cuda:
         return TORCH
-    if holds(operation, tensor.dtype, tensor.device):
-        return TRITON
-    if (operation, tensor.dtype) not in _said:
-        _said.add((operation, tensor.dtype))
+    return TRITON if _certified(operation, tensor.dtype, tensor.device) else TORCH
+
+
+@torch.compiler.assume_constant_result  # torch.compile asks once, since it cannot trace through files and logging
+def _certified(operation: str, dtype: torch.dtype, device: torch.device) -> bool:
+    if holds(operation, dtype, device):
+        return True
+    if (operation, dtype) not in _said:
+        _said.add((operation, dtype))
         log.warning(
             "%s in %s has no certificate for this GPU and these versions, so PyTorch runs it; "
             "python -m star.kernels.certify makes one",
             operation,
-            tensor.dtype,
+            dtype,
         )
-    return TORCH
+    return False

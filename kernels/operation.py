@@ -33,8 +33,8 @@ class Operation:
     run: the public operation; reference: the plain definition; both take the keyword arguments that `inputs` makes and
     return a tuple of tensors. inputs(sizes, dtype, device, generator) draws fresh random arguments; floating tensors
     among them get gradients. interpreter, quick and full are the sizes checked under the interpreter, by
-    `certify --quick` and by `certify`; bench those measured. peers: other implementations with the same arguments, by
-    name; a peer that cannot run here raises ImportError or RuntimeError.
+    `certify --quick` and by `certify`; bench and cpu those measured on a GPU and on a CPU. peers: other implementations
+    with the same arguments, by name; a peer that cannot run here raises ImportError or RuntimeError.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Operation:
     quick: Sequence[Sizes]
     full: Sequence[Sizes]
     bench: Sequence[Sizes]
+    cpu: Sequence[Sizes]
     cost: Callable[[Sizes, torch.dtype], Cost]
     peers: Mapping[str, Callable[..., tuple[torch.Tensor, ...]]] = field(default_factory=dict)
     dtypes: Sequence[torch.dtype] = ALL_DTYPES
@@ -55,5 +56,5 @@ def normal(
     shape: Sequence[int], dtype: torch.dtype, device: torch.device, generator: torch.Generator, scale: float = 1.0
 ) -> torch.Tensor:
     """Normal random numbers, drawn on the generator's device in float32, so that they agree between dtypes."""
-    drawn = torch.randn(*shape, generator=generator, device=generator.device) * scale
+    drawn = torch.randn(tuple(shape), generator=generator, device=generator.device) * scale
     return drawn.to(device, dtype)

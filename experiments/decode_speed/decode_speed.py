@@ -141,7 +141,9 @@ def resident_growth(tokens: int = 2000, warm_up: int = 100) -> str:
 
 def main() -> None:
     logging.set_verbosity_error()
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, batch 1, prompt {PROMPT}, {TOKENS} tokens")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, batch 1, prompt {PROMPT}, {TOKENS} tokens"
+    )
     table = compare()
     table.to_csv(HERE / "results.csv", index=False)
     print(table.to_string(index=False))

@@ -1,16 +1,32 @@
-"""The selective scan written as its definition, one step at a time under autograd; for tests only."""
+"""The selective scan written as its definition, one step at a time under autograd."""
 
 import torch
 
+from ..checks import wide
+
 
 def selective_scan_reference(
-    v: torch.Tensor, step: torch.Tensor, rate: torch.Tensor, b: torch.Tensor, c: torch.Tensor
-) -> torch.Tensor:
-    """Shapes as `selective_scan`; keeps every state on the autograd tape."""
-    h = v.new_zeros(v.shape[0], v.shape[2], rate.shape[-1])
+    v: torch.Tensor,
+    step: torch.Tensor,
+    rate: torch.Tensor,
+    b: torch.Tensor,
+    c: torch.Tensor,
+    skip: torch.Tensor | None = None,
+    gate: torch.Tensor | None = None,
+    state: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Output and last state, shapes and dtypes as `selective_scan`; keeps every state on the autograd tape."""
+    dtype = wide(v.dtype)
+    x, step, rate, b, c = (tensor.to(dtype) for tensor in (v, step, rate, b, c))
+    h = x.new_zeros(x.shape[0], *rate.shape) if state is None else state.to(dtype)
     outputs = []
-    for t in range(v.shape[1]):
+    for t in range(x.shape[1]):
         decay = torch.exp(step[:, t, :, None] * rate)
-        h = decay * h + (step[:, t] * v[:, t])[..., None] * b[:, t, None, :]
+        h = decay * h + (step[:, t] * x[:, t])[..., None] * b[:, t, None, :]
         outputs.append((h * c[:, t, None, :]).sum(-1))
-    return torch.stack(outputs, dim=1)
+    y = torch.stack(outputs, dim=1)
+    if skip is not None:
+        y = y + skip.to(dtype) * x
+    if gate is not None:
+        y = y * gate.to(dtype)
+    return y.to(v.dtype), h

@@ -22,6 +22,23 @@ def _sizes(batch: int, length: int, width: int) -> Sizes:
     return {"batch": batch, "length": length, "width": width}
 
 
+def _eager(c: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return F.silu(c) * v
+
+
+def _fla(c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor]:
+    from fla.modules.activations import swiglu as fla_swiglu  # pyright: ignore[reportMissingImports]
+
+    return (fla_swiglu(c, v),)
+
+
+def _liger(c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor]:
+    """Liger writes the gradients over its inputs, so it gets copies; their making is part of its time."""
+    from liger_kernel.ops.swiglu import LigerSiLUMulFunction  # pyright: ignore[reportMissingImports]
+
+    return (LigerSiLUMulFunction.apply(c.clone(), v.clone()),)
+
+
 SWIGLU = Operation(
     name=NAME,
     run=lambda c, v: (swiglu(c, v),),
@@ -31,6 +48,11 @@ SWIGLU = Operation(
     quick=[_sizes(1, 1, 64), _sizes(2, 257, 96)],
     full=[_sizes(1, 1, 64), _sizes(2, 257, 96), _sizes(8, 1024, 1024)],
     bench=[_sizes(8, 4096, 2048)],
+    cpu=[_sizes(8, 128, 176), _sizes(8, 256, 176)],
     cost=_cost,
-    peers={"torch eager": lambda c, v: (F.silu(c) * v,)},
+    peers={
+        "torch eager": lambda c, v: (_eager(c, v),),
+        "flash-linear-attention": _fla,
+        "liger-kernel (inputs copied)": _liger,
+    },
 )

@@ -1,47 +1,84 @@
-"""SwiGLU's gate in Triton: one pass over memory forward, one backward."""
+# pyright: reportArgumentType=false
+"""SwiGLU's gate in Triton: one pass over memory forward, one backward.
+
+Tensors are rows of elements that lie side by side, the rows of each at their own distance, so halves of one wider
+tensor need no copies. Where all are contiguous they make one long row.
+"""
 
 import torch
 import triton
 import triton.language as tl
 
-BLOCK = 1024
+TILE = 1024  # 8 elements a thread: 16 bytes of bfloat16, the widest load
 
 
 @triton.jit
-def _forward_kernel(c_pointer, v_pointer, y_pointer, count, block: tl.constexpr):
-    offsets = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    mask = offsets < count
-    c = tl.load(c_pointer + offsets, mask=mask, other=0.0).to(tl.float32)
-    v = tl.load(v_pointer + offsets, mask=mask, other=0.0).to(tl.float32)
-    tl.store(y_pointer + offsets, (c * tl.sigmoid(c) * v).to(y_pointer.dtype.element_ty), mask=mask)
+def _place(count, width, rows: tl.constexpr, columns: tl.constexpr):
+    """Row (rows, 1) and column (1, columns) of each element of this program's tile, and which exist."""
+    program, across = tl.program_id(0).to(tl.int64), tl.cdiv(width, columns)
+    row = program // across * rows + tl.arange(0, rows)[:, None]
+    column = program % across * columns + tl.arange(0, columns)[None, :]
+    return row, column, (row < count) & (column < width)
 
 
 @triton.jit
-def _backward_kernel(grad_pointer, c_pointer, v_pointer, grad_c_pointer, grad_v_pointer, count, block: tl.constexpr):
-    offsets = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    mask = offsets < count
-    grad = tl.load(grad_pointer + offsets, mask=mask, other=0.0).to(tl.float32)
-    c = tl.load(c_pointer + offsets, mask=mask, other=0.0).to(tl.float32)
-    v = tl.load(v_pointer + offsets, mask=mask, other=0.0).to(tl.float32)
+def _forward_kernel(
+    c_pointer, v_pointer, y_pointer, count, width, c_stride, v_stride, rows: tl.constexpr, columns: tl.constexpr
+):
+    row, column, mask = _place(count, width, rows, columns)
+    c = tl.load(c_pointer + row * c_stride + column, mask=mask, other=0.0).to(tl.float32)
+    v = tl.load(v_pointer + row * v_stride + column, mask=mask, other=0.0).to(tl.float32)
+    y = (c * tl.sigmoid(c) * v).to(y_pointer.dtype.element_ty)
+    tl.store(y_pointer + row * width + column, y, mask=mask)
+
+
+@triton.jit
+def _backward_kernel(
+    grad_pointer, c_pointer, v_pointer, grad_c_pointer, grad_v_pointer, count, width, grad_stride, c_stride, v_stride,
+    rows: tl.constexpr, columns: tl.constexpr,
+):  # fmt: skip
+    row, column, mask = _place(count, width, rows, columns)
+    grad = tl.load(grad_pointer + row * grad_stride + column, mask=mask, other=0.0).to(tl.float32)
+    c = tl.load(c_pointer + row * c_stride + column, mask=mask, other=0.0).to(tl.float32)
+    v = tl.load(v_pointer + row * v_stride + column, mask=mask, other=0.0).to(tl.float32)
     sigmoid = tl.sigmoid(c)
     gate = c * sigmoid
     grad_c = grad * v * (sigmoid + gate - gate * sigmoid)
-    tl.store(grad_c_pointer + offsets, grad_c.to(grad_c_pointer.dtype.element_ty), mask=mask)
-    tl.store(grad_v_pointer + offsets, (grad * gate).to(grad_v_pointer.dtype.element_ty), mask=mask)
+    offset = row * width + column
+    tl.store(grad_c_pointer + offset, grad_c.to(grad_c_pointer.dtype.element_ty), mask=mask)
+    tl.store(grad_v_pointer + offset, (grad * gate).to(grad_v_pointer.dtype.element_ty), mask=mask)
+
+
+def _as_rows(*tensors: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors as (count, width) with elements of a row side by side, copied only where no view does."""
+    if all(tensor.is_contiguous() for tensor in tensors):
+        return [tensor.view(1, -1) for tensor in tensors]
+    width = tensors[0].shape[-1] if tensors[0].dim() else 1
+    rows = [tensor.reshape(-1, width) for tensor in tensors]
+    return [row if row.stride(1) == 1 and row.stride(0) >= width else row.contiguous() for row in rows]
+
+
+def _blocks(count: int, width: int) -> tuple[tuple[int], dict[str, int]]:
+    """The grid and the sizes of a tile."""
+    columns = min(TILE, triton.next_power_of_2(width))
+    rows = 1 if count == 1 else TILE // columns
+    return (triton.cdiv(count, rows) * triton.cdiv(width, columns),), {"rows": rows, "columns": columns}
 
 
 def forward(c: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """`swiglu` for tensors that Triton can reach."""
-    c, v = c.contiguous(), v.contiguous()
-    y = torch.empty_like(v)
-    _forward_kernel[(triton.cdiv(v.numel(), BLOCK),)](c, v, y, v.numel(), block=BLOCK)  # type: ignore[index]
+    y = v.new_empty(v.shape)
+    c, v = _as_rows(c, v)
+    grid, blocks = _blocks(*v.shape)
+    _forward_kernel[grid](c, v, y, *v.shape, c.stride(0), v.stride(0), **blocks)  # type: ignore[index]
     return y
 
 
 def backward(grad: torch.Tensor, c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of c and v."""
-    grad, c, v = grad.contiguous(), c.contiguous(), v.contiguous()
-    grad_c, grad_v = torch.empty_like(c), torch.empty_like(v)
-    grid = (triton.cdiv(v.numel(), BLOCK),)
-    _backward_kernel[grid](grad, c, v, grad_c, grad_v, v.numel(), block=BLOCK)  # type: ignore[index]
+    grad_c, grad_v = c.new_empty(c.shape), v.new_empty(v.shape)
+    grad, c, v = _as_rows(grad, c, v)
+    grid, blocks = _blocks(*v.shape)
+    strides = (tensor.stride(0) for tensor in (grad, c, v))
+    _backward_kernel[grid](grad, c, v, grad_c, grad_v, *v.shape, *strides, **blocks)  # type: ignore[index]
     return grad_c, grad_v

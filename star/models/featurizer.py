@@ -20,6 +20,7 @@ from star.genomes.model_config import (
     KERNEL_HIDDEN_WIDTH,
     POSITION_FREQUENCIES,
     group_width,
+    head_width,
     inner_width,
     operator_copies,
     step_rank,
@@ -38,6 +39,14 @@ class Transition(NamedTuple):
     rate: torch.Tensor
 
 
+class DeltaTransition(NamedTuple):
+    """Feature group A of a matrix-valued state, (batch, heads, length) each: log decays, at most 0, and writing
+    strengths beta, 0 to 1."""
+
+    decay: torch.Tensor
+    beta: torch.Tensor
+
+
 class Kernel(NamedTuple):
     """Feature group K: explicit taps (channels, taps), or an implicit kernel (at least length, channels)."""
 
@@ -45,7 +54,7 @@ class Kernel(NamedTuple):
     implicit: bool
 
 
-Feature = tuple[torch.Tensor | Transition | Kernel, ...]
+Feature = tuple[torch.Tensor | Transition | DeltaTransition | Kernel, ...]
 Features = dict[str, Feature]
 
 
@@ -77,9 +86,9 @@ class Projection(GroupModule):
         super().__init__(key)
         channels = group_width(group, model.width)
         self.projection = linear(model.width, channels)
-        taps = group.kernel_length
-        self.convolution = ShortConvolution(channels, taps, group.bias) if taps else None
-        self.swish = group.nonlinearity == SWISH
+        taps, swish = group.kernel_length, group.nonlinearity == SWISH
+        self.convolution = ShortConvolution(channels, taps, group.bias, swish) if taps else None
+        self.swish = swish and not taps
 
     def memory_shapes(self) -> dict[str, tuple[int, ...]]:
         """The last inputs of the short convolution."""
@@ -89,7 +98,7 @@ class Projection(GroupModule):
         """x (batch, length, width) to (batch, length, group width)."""
         y = self.projection(x)
         if self.convolution is not None:
-            y = self.convolution(y, memory, self.key)
+            return self.convolution(y, memory, self.key)
         return F.silu(y) if self.swish else y
 
 
@@ -97,6 +106,12 @@ def _value(features: Features) -> torch.Tensor:
     value = features["V"][0]
     assert isinstance(value, torch.Tensor)
     return value
+
+
+def initial_step_bias(count: int) -> torch.Tensor:
+    """What softplus takes to step sizes drawn log-uniformly from 0.001 to 0.1, as in Mamba."""
+    step = torch.exp(torch.rand(count) * math.log(100.0) + math.log(0.001)).clamp(min=1e-4)
+    return step + torch.log(-torch.expm1(-step))
 
 
 class StepSize(GroupModule):
@@ -108,9 +123,8 @@ class StepSize(GroupModule):
         self.down = linear(channels, rank)
         self.up = nn.Linear(rank, channels)
         nn.init.uniform_(self.up.weight, -(rank**-0.5), rank**-0.5)
-        step = torch.exp(torch.rand(channels) * math.log(100.0) + math.log(0.001)).clamp(min=1e-4)
         with torch.no_grad():
-            self.up.bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse softplus
+            self.up.bias.copy_(initial_step_bias(channels))
         rates = torch.arange(1, liv_class.operator.state + 1, dtype=torch.float32)
         self.log_rate = nn.Parameter(torch.log(rates).repeat(channels, 1))
         self.log_rate.no_weight_decay = True  # type: ignore[attr-defined]  # as in Mamba
@@ -131,6 +145,24 @@ class StateInput(GroupModule):
     def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> torch.Tensor:
         """From the V features (batch, length, channels) to (batch, length, state)."""
         return self.projection(_value(features))
+
+
+class DeltaGates(GroupModule):
+    """Decay and writing strength of every head, as in Gated DeltaNet (arXiv 2412.06464)."""
+
+    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+        super().__init__(key)
+        heads = inner_width(liv_class, model.width) // head_width(model.width)
+        self.step = linear(model.width, heads, bias=True)
+        self.beta = linear(model.width, heads)
+        self.log_rate = nn.Parameter(torch.log(torch.empty(heads).uniform_(1.0, 16.0)))
+        with torch.no_grad():
+            self.step.bias.copy_(initial_step_bias(heads))
+
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> DeltaTransition:
+        """From x (batch, length, width)."""
+        decay = -torch.exp(self.log_rate.float()) * F.softplus(self.step(x).float())
+        return DeltaTransition(decay.transpose(1, 2), torch.sigmoid(self.beta(x)).transpose(1, 2))
 
 
 class ExplicitKernel(GroupModule):
@@ -188,6 +220,7 @@ FORMS: dict[str, Callable[[FeatureGroup, LivClass, ModelConfig, str], GroupModul
     "projection": Projection,
     "step_size": StepSize,
     "state_input": StateInput,
+    "delta_transition": DeltaGates,
     "explicit_kernel": ExplicitKernel,
     "implicit_kernel": ImplicitKernel,
 }

@@ -43,7 +43,8 @@ class LivModule(nn.Module):
                 assert isinstance(tied, nn.ModuleList)
                 groups[group.name] = tied
         self.featurizer = Featurizer(groups)
-        self.structure = STRUCTURE_MODULES[liv_class.operator.token_mixing](liv_class, model, index)
+        operator = liv_class.operator
+        self.structure = STRUCTURE_MODULES[operator.token_mixing, operator.channel_mixing](liv_class, model, index)
         self.output = linear(inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5)
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:

@@ -1,8 +1,8 @@
 """Token-mixing structures: from feature groups to T applied to V, plain or differential.
 
 Each structure module takes the features of one LIV and returns (batch, length, inner width), the input of the
-output projection. With a memory, the features continue a sequence. `STRUCTURE_MODULES` maps the token-mixing gene
-to its module.
+output projection. With a memory, the features continue a sequence. `STRUCTURE_MODULES` maps token mixing and channel
+mixing to the module.
 """
 
 import math
@@ -14,22 +14,40 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import LivClass, ModelConfig
-from star.genomes.alphabets import BANDED, DIAGONAL, IDENTITY, LOW_RANK, RELU, SEMI_SEPARABLE, SWISH, TOEPLITZ
-from star.genomes.model_config import group_width, head_width, inner_width, lambda_width, operator_copies
-from star.kernels.selective_scan import continue_selective_scan, selective_scan
-
-from .attention import linear_attention, remember_all, remember_window, rotate, structured_attention
-from .cache import Memory
-from .convolution import (
-    continue_long_convolution,
-    continue_short_convolution,
-    long_convolution,
-    short_convolution,
+from star.genomes.alphabets import (
+    BANDED,
+    DENSE,
+    DIAGONAL,
+    GROUPED,
+    IDENTITY,
+    LOW_RANK,
+    NONLINEARITIES,
+    PER_CHANNEL,
+    RELU,
+    SEMI_SEPARABLE,
+    SWISH,
+    TOEPLITZ,
 )
-from .featurizer import Features, Kernel, Transition
+from star.genomes.model_config import group_width, head_width, inner_width, lambda_width, operator_copies
+from star.kernels.gated_delta_rule import gated_delta_rule
+from star.kernels.gated_long_conv import gated_long_conv
+from star.kernels.gated_short_conv import gated_short_conv, step_gated_short_conv
+from star.kernels.selective_scan import continue_selective_scan, selective_scan
+from star.kernels.structured_attention import (
+    differential_attention,
+    differential_linear_attention,
+    linear_attention,
+    structured_attention,
+)
+from star.kernels.swiglu import swiglu
+
+from .attention import remember_all, remember_window, rotate
+from .cache import Memory
+from .convolution import continue_long_convolution
+from .featurizer import DeltaTransition, Features, Kernel, Transition
 
 DIFFERENTIAL_NORM_EPS = 1e-5
-GATES = {IDENTITY: lambda x: x, RELU: F.relu, SWISH: F.silu}
+GATES = {IDENTITY: torch.mul, RELU: lambda c, v: F.relu(c) * v, SWISH: swiglu}
 STATE = "state"  # the buffer of a structure that remembers a state, a tail or a history
 LIVS_PER_LAYER = 2  # the source counts layers of attention and feed-forward together
 
@@ -82,7 +100,7 @@ class Diagonal(StructureModule):
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
         """C and V (batch, length, inner width)."""
         (c,), (v,) = self.paired(features, "C"), self.paired(features, "V")
-        return GATES[self.operator.nonlinearity](c) * v
+        return GATES[self.operator.nonlinearity](c, v)
 
 
 class LowRank(StructureModule):
@@ -144,13 +162,14 @@ class LowRank(StructureModule):
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
         """C (batch, heads, length, width), B and V (batch, groups, total, width), as `extend` gives them."""
         (c,), (b,), (v,) = (self.paired(features, name) for name in "CBV")
-        v = v if self.operators == 1 else torch.cat([v] * self.operators, dim=1)
+        pair = () if self.differential_weight is None else (self.differential_weight(),)
         if self.linear:
             state = self.paired(features, STATE)[0] if STATE in features else None
-            heads = linear_attention(c, b, v, state, 0 if memory is None else memory.position)
+            earlier = 0 if memory is None else memory.position
+            y = (differential_linear_attention if pair else linear_attention)(c, b, v, *pair, state, earlier)
         else:
-            heads = structured_attention(c, b, v, self.operator.nonlinearity, self.window)
-        y = self.difference(list(heads.chunk(self.operators, dim=1)))
+            attend = differential_attention if pair else structured_attention
+            y = attend(c, b, v, *pair, NONLINEARITIES[self.operator.nonlinearity], self.window)
         if self.differential_weight is not None:
             y = F.rms_norm(y, (self.head_width,), eps=DIFFERENTIAL_NORM_EPS)
             y = y * (1 - self.differential_weight.initial)
@@ -175,18 +194,27 @@ class ScaledToeplitz(StructureModule):
         """B, C, V (batch, length, width) and the kernel K."""
         (v,) = self.paired(features, "V")
         kernels = cast(tuple[Kernel, ...], features["K"])
-        pairs = zip(self.paired(features, "B"), self.paired(features, "C"), kernels, strict=True)
-        return self.difference(
-            [c * self._convolve(b * v, kernel, memory, number) for number, (b, c, kernel) in enumerate(pairs)]
-        )
+        operators = zip(self.paired(features, "B"), self.paired(features, "C"), kernels, strict=True)
+        outputs = []
+        for number, (b, c, kernel) in enumerate(operators):
+            if memory is None:
+                outputs.append((gated_long_conv if kernel.implicit else gated_short_conv)(b, v, c, kernel.values))
+            else:
+                past = memory.buffers[STATE][:, number]
+                outputs.append(self._continue(b, v, c, kernel, past, memory.position))
+        return self.difference(outputs)
 
-    def _convolve(self, x: torch.Tensor, kernel: Kernel, memory: Memory | None, number: int) -> torch.Tensor:
-        if memory is None:
-            return (long_convolution if kernel.implicit else short_convolution)(x, kernel.values)
-        past = memory.buffers[STATE][:, number]
+    def _continue(
+        self, b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: Kernel, past: torch.Tensor, position: int
+    ) -> torch.Tensor:
+        """The same for the next positions of a sequence; `past` is updated in place."""
         if kernel.implicit:
-            return continue_long_convolution(x, kernel.values, past, memory.position)
-        return continue_short_convolution(x, kernel.values, past)
+            return c * continue_long_convolution(b * v, kernel.values, past, position)
+        if v.shape[1] == 1:
+            return step_gated_short_conv(b, v, c, kernel.values, past)
+        y, last = gated_short_conv(b, v, c, kernel.values, past, return_tail=True)
+        past.copy_(last)
+        return y
 
 
 class SemiSeparable(StructureModule):
@@ -206,19 +234,66 @@ class SemiSeparable(StructureModule):
         """A (step sizes and rates), B and C (batch, length, state), V and the gate G (batch, length, channels)."""
         (v,), (gate,) = self.paired(features, "V"), self.paired(features, "G")
         transitions = cast(tuple[Transition, ...], features["A"])
-        operators = zip(transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True)
+        operators = list(zip(transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True))
+        fused = (self.skip, gate) if len(operators) == 1 else ()
         outputs = []
         for number, ((step, rate), b, c) in enumerate(operators):
             if memory is None:
-                outputs.append(selective_scan(v, step, rate, b, c))
+                outputs.append(selective_scan(v, step, rate, b, c, *fused))
             else:
-                outputs.append(continue_selective_scan(memory.buffers[STATE][:, number], v, step, rate, b, c))
-        return (self.difference(outputs) + self.skip * v) * gate
+                outputs.append(continue_selective_scan(memory.buffers[STATE][:, number], v, step, rate, b, c, *fused))
+        return outputs[0] if fused else (self.difference(outputs) + self.skip * v) * gate
 
 
-STRUCTURE_MODULES: dict[int, type[StructureModule]] = {
-    DIAGONAL: Diagonal,
-    LOW_RANK: LowRank,
-    TOEPLITZ: ScaledToeplitz,
-    SEMI_SEPARABLE: SemiSeparable,
+class MatrixState(StructureModule):
+    """Gated delta rule: a matrix a head that decays and corrects itself, then a head-wise norm and an output gate."""
+
+    def __init__(self, liv_class: LivClass, model: ModelConfig, index: int) -> None:
+        super().__init__(liv_class, model, index)
+        self.head_width, self.norm_eps = head_width(model.width), model.norm_eps
+        heads = inner_width(liv_class, model.width) // self.head_width
+        self.norm = nn.Parameter(torch.ones(self.head_width))
+        self.shape = (operator_copies(liv_class, "B"), heads, self.head_width, self.head_width)
+
+    def memory_shapes(self, context: int, borrowed: Collection[str]) -> dict[str, tuple[int, ...]]:
+        """One matrix a head for each operator."""
+        return {STATE: self.shape}
+
+    def extend(self, features: Features, computed: Collection[str], memory: Memory | None) -> Features:
+        """Own B, C and V by heads, (batch, heads, length, head width); B and C with L2 norm 1."""
+        extended = dict(features)
+        for name in {"B", "C", "V"} & set(computed):
+            heads = (x.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for x in self.paired(features, name))
+            extended[name] = tuple(heads if name == "V" else map(unit_norm, heads))
+        return extended
+
+    def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
+        """B, C, V as `extend` gives them, A (decays and strengths) and the gate G (batch, length, inner width)."""
+        (v,), (gate,) = self.paired(features, "V"), self.paired(features, "G")
+        transitions = cast(tuple[DeltaTransition, ...], features["A"])
+        operators = zip(transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True)
+        outputs = []
+        for number, (transition, b, c) in enumerate(operators):
+            if memory is None:
+                outputs.append(gated_delta_rule(c, b, v, *transition))
+            else:
+                state = memory.buffers[STATE][:, number]
+                y, last = gated_delta_rule(c, b, v, *transition, state=state, return_state=True)
+                state.copy_(last)
+                outputs.append(y)
+        y = F.rms_norm(self.difference(outputs), (self.head_width,), self.norm.to(v.dtype), self.norm_eps)
+        return y.transpose(1, 2).flatten(2) * gate
+
+
+def unit_norm(x: torch.Tensor) -> torch.Tensor:
+    """x (..., width) divided by its L2 norm, with an epsilon of 1e-6 under the root as in Gated DeltaNet."""
+    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+
+
+STRUCTURE_MODULES: dict[tuple[int, int], type[StructureModule]] = {
+    (DIAGONAL, DENSE): Diagonal,
+    (LOW_RANK, GROUPED): LowRank,
+    (TOEPLITZ, PER_CHANNEL): ScaledToeplitz,
+    (SEMI_SEPARABLE, PER_CHANNEL): SemiSeparable,
+    (SEMI_SEPARABLE, GROUPED): MatrixState,
 }

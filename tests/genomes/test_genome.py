@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from star.genomes import (
     ALPHABETS,
     GENE_NAMES,
+    VALID_OPERATORS,
     Genome,
     GenomeError,
     Liv,
+    OperatorGenome,
     fit_depth,
     random_genome,
     repair,
@@ -170,3 +172,16 @@ def test_fit_depth_keeps_classes_and_stays_valid(seed: int, depth: int) -> None:
 
 def test_repetitions_share_within_themselves_only() -> None:
     assert fit_depth(Genome.from_text("71211-71211"), 4).to_text() == "71211-71211-72211-72211"
+
+
+def test_operator_codes_are_read_back() -> None:
+    for operator in VALID_OPERATORS:
+        assert OperatorGenome.from_code(operator.code) == operator
+    assert OperatorGenome.from_code("1.2.1.2.3").code == "12123"
+    assert OperatorGenome(10, 4, 1, 1, 3).code == "10.4.1.1.3" and ALPHABETS["extended"].by_id[22].operator.state == 0
+
+
+@pytest.mark.parametrize("code", ["1212", "1212x", "10.4.1.1", "", "²2123"])
+def test_malformed_operator_codes_are_refused(code: str) -> None:
+    with pytest.raises(GenomeError, match="expected five digits such as 12123, or five numbers"):
+        OperatorGenome.from_code(code)

@@ -191,7 +191,8 @@ def test_weights_in_bfloat16_generate() -> None:
         expected = model(x).float()
     found = run_in_parts(model, x, [4]).float()
     assert Cache.allocate(model).nbytes == cache_bytes(MIXED, MODEL, dtype="bfloat16")
-    torch.testing.assert_close(found, expected, rtol=0.1, atol=0.2 * float(expected.std()))
+    # Both round to 8 bits at many places, differently; each is about as far from the float32 model as from the other.
+    assert (found - expected).norm() < 0.1 * expected.norm()
 
 
 def test_misuse_is_refused() -> None:

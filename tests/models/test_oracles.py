@@ -33,12 +33,14 @@ from transformers import (
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Qwen3NextConfig,
 )
 from transformers.models.diffllama.modeling_diffllama import DiffLlamaAttention
 from transformers.models.lfm2.modeling_lfm2 import Lfm2Attention, Lfm2MLP, Lfm2ShortConv
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRotaryEmbedding
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mistral.modeling_mistral import MistralAttention, MistralMLP
+from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextGatedDeltaNet
 
 from star.genomes import Genome, ModelConfig
 from star.models import LanguageModel, decode
@@ -134,6 +136,25 @@ def mamba_weights(theirs: MambaMixer) -> Weights:
         "featurizer.groups.B.0.projection.weight": b,
         "featurizer.groups.C.0.projection.weight": c,
         "structure.skip": theirs.D,
+        "output.weight": theirs.out_proj.weight,
+    }
+
+
+def gated_delta_weights(theirs: Qwen3NextGatedDeltaNet) -> Weights:
+    """Theirs keeps queries, keys, values and gate of a head side by side; the convolution has all queries first."""
+    heads, head_width = theirs.num_v_heads, theirs.head_v_dim
+    by_head = theirs.in_proj_qkvz.weight.unflatten(0, (heads, 4, head_width))
+    inputs = {name: by_head[:, n].flatten(0, 1) for n, name in enumerate("CBVG")}
+    beta, step = theirs.in_proj_ba.weight.unflatten(0, (heads, 2)).unbind(1)
+    taps = dict(zip("CBV", theirs.conv1d.weight[:, 0].chunk(3), strict=True))
+    return {
+        **{f"featurizer.groups.{name}.0.projection.weight": weight for name, weight in inputs.items()},
+        **{f"featurizer.groups.{name}.0.convolution.weight": weight for name, weight in taps.items()},
+        "featurizer.groups.A.0.beta.weight": beta,
+        "featurizer.groups.A.0.step.weight": step,
+        "featurizer.groups.A.0.step.bias": theirs.dt_bias,
+        "featurizer.groups.A.0.log_rate": theirs.A_log,
+        "structure.norm": theirs.norm.weight,
         "output.weight": theirs.out_proj.weight,
     }
 
@@ -386,3 +407,21 @@ def test_linear_attention_is_its_recurrence(width: int, length: int) -> None:
     _, found = traced(model, 0, length)
     expected = linear_attention(model.blocks[0], model.embedding.weight[tokens(length)].double(), HEADS[width])
     check(found, expected.float())
+
+
+@torch.no_grad()
+@lengths
+@widths
+def test_gated_delta_is_the_gated_delta_net_of_qwen3_next(width: int, length: int) -> None:
+    sizes: dict[str, Any] = {}
+    for kind in ("key", "value"):
+        sizes |= {f"linear_num_{kind}_heads": HEADS[width], f"linear_{kind}_head_dim": width // HEADS[width]}
+    config = Qwen3NextConfig(
+        hidden_size=width, rms_norm_eps=NORM_EPS, num_hidden_layers=1, layer_types=["linear_attention"], **sizes
+    )
+    theirs = disturb(Qwen3NextGatedDeltaNet(config, layer_idx=0))
+    theirs.out_proj.weight.mul_(10.0)  # a head-wise norm and a gate leave small outputs
+    model = backbone(22, width=width)
+    transplant(model.blocks[0], theirs, gated_delta_weights(theirs))
+    x, found = traced(model, 0, length)
+    check(found, theirs(x))

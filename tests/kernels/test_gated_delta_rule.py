@@ -1,0 +1,161 @@
+"""The gated delta rule beyond the registry's tests: transformers' convention, states, steps, compilation, errors."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from star.kernels.gated_delta_rule import _gated_delta_rule, gated_delta_rule, step_gated_delta_rule
+
+NAMES = ("q", "k", "v", "decay", "beta", "state")
+
+
+def draw(length: int, key: int = 5, value: int = 7, dtype: torch.dtype = torch.float64) -> list[Any]:
+    """q, k, v, decay, beta and a state for batch 2 and 3 heads."""
+    generator = torch.Generator().manual_seed(length)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(2, 3, *shape, generator=generator, dtype=torch.float64)
+
+    q, k = (F.normalize(normal(length, key), dim=-1) for _ in range(2))
+    gates = -F.softplus(normal(length)), torch.sigmoid(normal(length))
+    return [x.to(dtype) for x in (q, k, normal(length, value), *gates, normal(key, value))]
+
+
+@pytest.mark.parametrize("name", ["torch_recurrent_gated_delta_rule", "torch_chunk_gated_delta_rule"])
+def test_it_is_the_rule_of_qwen3_next(name: str) -> None:
+    model = pytest.importorskip("transformers.models.qwen3_next.modeling_qwen3_next")
+    theirs = getattr(model, name)
+    theirs = getattr(theirs, "__wrapped__", theirs)
+    *inputs, state = [x.requires_grad_() for x in draw(70, dtype=torch.float32)]
+    y, last = gated_delta_rule(*inputs, state=state, return_state=True)
+    rows = [x.transpose(1, 2) for x in inputs]
+    z, end = theirs(*rows, initial_state=state, output_final_state=True, use_qk_l2norm_in_kernel=False)
+    torch.testing.assert_close(y, z.transpose(1, 2), atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(last, end, atol=2e-5, rtol=2e-5)
+    cotangents = torch.randn_like(y), torch.randn_like(last)
+    ours = torch.autograd.grad((y, last), (*inputs, state), cotangents)
+    expected = torch.autograd.grad((z, end), (*inputs, state), (cotangents[0].transpose(1, 2), cotangents[1]))
+    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_normalised_keys_are_what_their_flag_makes() -> None:
+    model = pytest.importorskip("transformers.models.qwen3_next.modeling_qwen3_next")
+    theirs = model.torch_recurrent_gated_delta_rule
+    theirs = getattr(theirs, "__wrapped__", theirs)
+    q, k, v, decay, beta, _ = draw(9, dtype=torch.float32)
+    rows = [x.transpose(1, 2) for x in (3 * q, 5 * k, v, decay, beta)]
+    z, _ = theirs(*rows, use_qk_l2norm_in_kernel=True)
+    torch.testing.assert_close(gated_delta_rule(q, k, v, decay, beta), z.transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 16, 37])
+def test_the_fast_path_has_exact_gradients(length: int) -> None:
+    inputs = [x.requires_grad_() for x in draw(length, 3, 2)]
+    assert torch.autograd.gradcheck(
+        lambda *x: gated_delta_rule(*x[:5], state=x[5], return_state=True), inputs, fast_mode=True
+    )
+
+
+def test_a_sequence_may_be_cut_anywhere() -> None:
+    *inputs, state = draw(50)
+    y, last = gated_delta_rule(*inputs, state=state, return_state=True)
+    first, middle = gated_delta_rule(*(x[:, :, :19] for x in inputs), state=state, return_state=True)
+    second, end = gated_delta_rule(*(x[:, :, 19:] for x in inputs), state=middle, return_state=True)
+    torch.testing.assert_close((torch.cat([first, second], dim=2), end), (y, last))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_steps_continue_a_prefix(dtype: torch.dtype) -> None:
+    *inputs, _ = draw(12, dtype=dtype)
+    y = gated_delta_rule(*inputs)
+    with torch.inference_mode():
+        _, state = gated_delta_rule(*(x[:, :, :5] for x in inputs), state=None, return_state=True)
+        where = state.data_ptr()
+        for t in range(5, 12):
+            step = step_gated_delta_rule(*(x[:, :, t] for x in inputs), state=state)
+            assert step.dtype == dtype and state.data_ptr() == where
+            torch.testing.assert_close(step, y[:, :, t], atol=1e-5 if dtype == torch.float32 else 2e-2, rtol=1e-2)
+
+
+def test_a_narrow_state_is_updated_in_place() -> None:
+    *inputs, state = draw(1, dtype=torch.float32)
+    narrow = state.bfloat16()
+    one = [x[:, :, 0] for x in inputs]
+    y = step_gated_delta_rule(*one, state=state)
+    torch.testing.assert_close(step_gated_delta_rule(*one, state=narrow), y, atol=3e-2, rtol=3e-2)
+    torch.testing.assert_close(narrow.float(), state, atol=3e-2, rtol=3e-2)
+
+
+def test_a_decay_of_minus_infinity_forgets_all() -> None:
+    q, k, v, decay, beta, state = draw(40)
+    decay[:, :, 21] = -torch.inf
+    decay.requires_grad_()
+    y = gated_delta_rule(q, k, v, decay, beta, state)
+    fresh = gated_delta_rule(*(x[:, :, 21:] for x in (q, k, v, decay, beta)))
+    torch.testing.assert_close(y[:, :, 21:], fresh)
+    (grad,) = torch.autograd.grad(y.sum(), decay)
+    assert torch.isfinite(grad).all() and (grad[:, :, 21].abs() < 1e-12).all()
+
+
+def test_the_custom_operator_is_sound() -> None:
+    for length in (1, 21):
+        inputs = [x.requires_grad_() for x in draw(length, 3, 2, torch.float32)]
+        torch.library.opcheck(_gated_delta_rule, tuple(inputs))
+        torch.library.opcheck(_gated_delta_rule, (*inputs[:5], None))
+
+
+def test_compiled_whole_it_gives_the_same() -> None:
+    inputs = [x.requires_grad_() for x in draw(20, dtype=torch.float32)]
+
+    def function(*x: Any) -> torch.Tensor:
+        return gated_delta_rule(*x) * 2
+
+    compiled: Any = torch.compile(function, fullgraph=True, backend="aot_eager")
+    for found, expected in ((compiled(*inputs), function(*inputs)),):
+        torch.testing.assert_close(found, expected)
+        pairs = [torch.autograd.grad(y.sum(), inputs) for y in (found, expected)]
+        torch.testing.assert_close(*pairs)
+
+
+def test_mixed_dtypes_and_autocast_return_the_dtype_of_v() -> None:
+    q, k, v, decay, beta, state = (x.requires_grad_() for x in draw(20, dtype=torch.float32))
+    with torch.autocast("cpu", torch.bfloat16):
+        y, last = gated_delta_rule(q.bfloat16(), k.bfloat16(), v.bfloat16(), decay, beta, state, return_state=True)
+    assert y.dtype == torch.bfloat16 and last.dtype == torch.float32
+    torch.testing.assert_close(y.float(), gated_delta_rule(q, k, v, decay, beta, state), atol=3e-2, rtol=3e-2)
+    gradients = torch.autograd.grad(y.float().sum() + last.sum(), (q, v, decay, state))
+    assert all(grad.dtype == torch.float32 for grad in gradients)
+
+
+def test_either_output_alone_has_gradients() -> None:
+    inputs = [x.requires_grad_() for x in draw(20)]
+    y, last = gated_delta_rule(*inputs[:5], state=inputs[5], return_state=True)
+    both = torch.autograd.grad(y.sum() + last.sum(), inputs, retain_graph=True)
+    alone = [
+        torch.autograd.grad(x.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
+        for x in (y, last)
+    ]
+    torch.testing.assert_close(both, tuple(a + b for a, b in zip(*alone, strict=True)))
+
+
+def change(name: str, x: torch.Tensor) -> list[Any]:
+    return [x if name == other else y for other, y in zip(NAMES, draw(4), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "x", "said"),
+    [
+        ("q", torch.zeros(2, 3, 4), "q has shape .* expected .batch, heads, length, key width"),
+        ("v", torch.zeros(2, 3, 0, 7), "v has shape .* expected .batch, heads, length, value width"),
+        ("k", torch.zeros(2, 3, 4, 6), r"k has shape .* expected \(2, 3, 4, 5\)"),
+        ("decay", torch.zeros(2, 4, 3), r"decay has shape .* expected \(2, 3, 4\)"),
+        ("beta", torch.zeros(2, 3, 4, dtype=torch.long), "beta has dtype torch.int64, expected one of"),
+        ("state", torch.zeros(2, 3, 7, 5), r"state has shape .* expected \(2, 3, 5, 7\)"),
+        ("k", torch.zeros(2, 3, 4, 5, device="meta"), "k is on meta, expected cpu"),
+    ],
+)
+def test_unfit_arguments_are_named(name: str, x: torch.Tensor, said: str) -> None:
+    with pytest.raises(ValueError, match=f"gated_delta_rule: {said}"):
+        gated_delta_rule(*change(name, x))
