@@ -129,7 +129,7 @@ def resident_growth(tokens: int = 2000, warm_up: int = 100) -> str:
     """How much the process grows while a recurrent genome decodes."""
     genome, model = load_genome("mamba", DEPTH)[0], our_model("mamba")
     cache = Cache.allocate(model, 1, tokens)
-    before = 0
+    before = count = 0
     for count, _ in enumerate(generate(model, cache, [1], GREEDY), start=1):
         before = resident_bytes() if count == warm_up else before
     predicted = cache_bytes(genome, ModelConfig(width=WIDTH), tokens, 1, "float32")
@@ -141,9 +141,8 @@ def resident_growth(tokens: int = 2000, warm_up: int = 100) -> str:
 
 def main() -> None:
     logging.set_verbosity_error()
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, batch 1, prompt {PROMPT}, {TOKENS} tokens"
-    )
+    threads = torch.get_num_threads()
+    print(f"torch {torch.__version__}, {threads} threads, float32, batch 1, prompt {PROMPT}, {TOKENS} tokens")
     table = compare()
     table.to_csv(HERE / "results.csv", index=False)
     print(table.to_string(index=False))

@@ -105,5 +105,5 @@ def attention_yardstick(
     v: torch.Tensor, step: torch.Tensor, gate: torch.Tensor, **others: torch.Tensor
 ) -> tuple[torch.Tensor]:
     """Causal softmax attention with four heads on tensors of the same size: what token mixing costs otherwise."""
-    heads = (x.unflatten(-1, (4, -1)).transpose(1, 2).contiguous() for x in (v, step.to(v.dtype), gate.to(v.dtype)))
-    return (torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True),)
+    q, k, w = (x.to(v.dtype).unflatten(-1, (4, -1)).transpose(1, 2).contiguous() for x in (v, step, gate))
+    return (torch.nn.functional.scaled_dot_product_attention(q, k, w, is_causal=True),)

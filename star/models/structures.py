@@ -162,18 +162,28 @@ class LowRank(StructureModule):
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
         """C (batch, heads, length, width), B and V (batch, groups, total, width), as `extend` gives them."""
         (c,), (b,), (v,) = (self.paired(features, name) for name in "CBV")
-        pair = () if self.differential_weight is None else (self.differential_weight(),)
         if self.linear:
             state = self.paired(features, STATE)[0] if STATE in features else None
-            earlier = 0 if memory is None else memory.position
-            y = (differential_linear_attention if pair else linear_attention)(c, b, v, *pair, state, earlier)
+            y = self._linear_attention(c, b, v, state, 0 if memory is None else memory.position)
         else:
-            attend = differential_attention if pair else structured_attention
-            y = attend(c, b, v, *pair, NONLINEARITIES[self.operator.nonlinearity], self.window)
+            y = self._attention(c, b, v)
         if self.differential_weight is not None:
             y = F.rms_norm(y, (self.head_width,), eps=DIFFERENTIAL_NORM_EPS)
             y = y * (1 - self.differential_weight.initial)
         return y.transpose(1, 2).flatten(2)
+
+    def _attention(self, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        nonlinearity = NONLINEARITIES[self.operator.nonlinearity]
+        if self.differential_weight is None:
+            return structured_attention(c, b, v, nonlinearity, self.window)
+        return differential_attention(c, b, v, self.differential_weight(), nonlinearity, self.window)
+
+    def _linear_attention(
+        self, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    ) -> torch.Tensor:
+        if self.differential_weight is None:
+            return linear_attention(c, b, v, state, earlier)
+        return differential_linear_attention(c, b, v, self.differential_weight(), state, earlier)
 
 
 class ScaledToeplitz(StructureModule):
@@ -235,13 +245,14 @@ class SemiSeparable(StructureModule):
         (v,), (gate,) = self.paired(features, "V"), self.paired(features, "G")
         transitions = cast(tuple[Transition, ...], features["A"])
         operators = list(zip(transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True))
-        fused = (self.skip, gate) if len(operators) == 1 else ()
+        fused = len(operators) == 1
+        ends = {"skip": self.skip, "gate": gate} if fused else {}
         outputs = []
         for number, ((step, rate), b, c) in enumerate(operators):
             if memory is None:
-                outputs.append(selective_scan(v, step, rate, b, c, *fused))
+                outputs.append(selective_scan(v, step, rate, b, c, **ends))
             else:
-                outputs.append(continue_selective_scan(memory.buffers[STATE][:, number], v, step, rate, b, c, *fused))
+                outputs.append(continue_selective_scan(memory.buffers[STATE][:, number], v, step, rate, b, c, **ends))
         return outputs[0] if fused else (self.difference(outputs) + self.skip * v) * gate
 
 
