@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import yaml
 
 from star import __version__, atomic
+from star.errors import UserError
 
 CONFIGURATION, ENVIRONMENT, COMMAND = "config.yaml", "environment.json", "command.txt"
-PACKAGES = ("torch", "triton", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
+PACKAGES = ("torch", "triton", "numba", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
 
 
 def write_provenance(
@@ -31,6 +32,38 @@ def write_provenance(
     atomic.write_text(folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
     repeated = [argument for argument in arguments if not argument.startswith("run_dir=")]
     atomic.write_text(folder / COMMAND, shlex.join(["python", "-m", f"star.{verb}", *repeated]) + "\n")
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], free: Set[str], prefix: str = "") -> Iterator[str]:
+    """Each setting that differs, as `key is <old> there, <new> here`."""
+    for key in dict.fromkeys((*there, *here)):
+        old, new = there.get(key), here.get(key)
+        if prefix + key in free or old == new:
+            continue
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, free, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key} is {old} there, {new} here"
+
+
+def check_same_run(folder: Path, what: str, settings: Mapping[str, Any], free: Set[str]) -> None:
+    """Raise `UserError` unless the folder's `config.yaml` holds these settings, but for the keys in `free`.
+
+    what: `a training` or `a search`; a folder whose configuration has other keys holds something else.
+    """
+    path = folder / CONFIGURATION
+    try:
+        there = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(there, dict) or not settings.keys() <= there.keys():
+        raise UserError(f"run_dir={folder}: already holds something else than {what}; choose another folder")
+    different = list(differences(there, settings, free))
+    if different:
+        raise UserError(
+            f"run_dir={folder}: holds {what} with other settings ({'; '.join(different)}); "
+            "choose another folder, or the same settings to go on"
+        )
 
 
 def _package_version(name: str) -> str | None:

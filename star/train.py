@@ -7,14 +7,13 @@ for bit. Running the same command again resumes an interrupted training.
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -27,7 +26,7 @@ from star.evaluation.objectives import static_metrics
 from star.genomes import Genome, GenomeFile, ModelConfig, check_fits, load_genome
 from star.interrupt import deferred_interrupt
 from star.models import LanguageModel, decode, save_checkpoint
-from star.provenance import CONFIGURATION, write_provenance
+from star.provenance import CONFIGURATION, check_same_run, write_provenance
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
 from star.training.log import TENSORBOARD, TrainingLog
 
@@ -88,39 +87,13 @@ def open_corpus(config: TrainConfig) -> Corpus:
     return corpus
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any], free: set[str], prefix: str = "") -> Iterator[str]:
-    """Each setting that differs, as `key is <old> there, <new> here`."""
-    for key in dict.fromkeys((*there, *here)):
-        old, new = there.get(key), here.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from _differences(old, new, free, f"{prefix}{key}.")
-        elif old != new and prefix + key not in free:
-            yield f"{prefix}{key} is {old} there, {new} here"
-
-
-def check_same_training(path: Path, settings: Mapping[str, Any]) -> None:
-    """Raise `UserError` when the folder holds anything but a training with these settings."""
-    try:
-        there = yaml.safe_load((path / CONFIGURATION).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path / CONFIGURATION}: not readable as YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(there, dict) or "checkpoint_every" not in there:
-        raise UserError(f"run_dir={path}: already holds something else than a training; choose another folder")
-    free = FREE | (STEPS if settings["training"]["schedule"] == "constant" else set())
-    different = list(_differences(there, settings, free))
-    if different:
-        raise UserError(
-            f"run_dir={path}: holds a training with other settings ({'; '.join(different)}); "
-            "choose another folder, or the same settings to go on"
-        )
-
-
 def open_folder(config: TrainConfig, genome: Genome, corpus: Corpus) -> Path:
     """The run folder, new or of the same training. Raises `UserError` for one of another, or one not writable."""
     path = Path(config.run_dir or Path("runs") / "train" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
     settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
     if (path / CONFIGURATION).exists():
-        check_same_training(path, settings)
+        free = FREE | (STEPS if config.training.schedule == "constant" else set())
+        check_same_run(path, "a training", settings, free)
     try:
         path.mkdir(parents=True, exist_ok=True)
         write_provenance(path, "train", settings, corpus.fingerprint, sys.argv[1:])

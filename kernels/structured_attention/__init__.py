@@ -10,10 +10,9 @@ from functools import lru_cache
 import torch
 from torch.nn import functional as F
 
-from ..dispatch import REFERENCE, TORCH
+from ..dispatch import REFERENCE, TORCH, mode
+from .checking import check_heads, check_options, check_pair
 from .linear import (
-    check_heads,
-    check_pair,
     concatenated,
     differential_linear_attention,
     linear_attention,
@@ -53,12 +52,13 @@ def structured_attention(
     for shapes, devices, dtypes, nonlinearities or windows that do not fit.
     """
     check_heads("structured_attention", c, b, v)
-    window = _checked_window("structured_attention", c, b, nonlinearity, window)
-    chosen = implementation(operation_name(None, nonlinearity), c, b, v)
-    if chosen == REFERENCE:
+    check_options("structured_attention", c.shape[2], b.shape[2], nonlinearity, window)
+    window = None if window is None or window >= b.shape[2] else window  # it hides nothing
+    if mode() == REFERENCE:
         return structured_attention_reference(c, b, v, nonlinearity, window)
     if c.shape[2] == 1:
         return _single_position(c, b, v, None, nonlinearity, window)
+    chosen = implementation(operation_name(None, nonlinearity), c, b, v)
     if nonlinearity == "softmax" and (window is None or (chosen == TORCH and _masks_all(b, window))):
         return _softmax_attention(c, b, v, window)
     if nonlinearity == "none" and window is None:
@@ -81,13 +81,13 @@ def differential_attention(
     and raised, as for `structured_attention`.
     """
     check_pair("differential_attention", c, b, v, weight)
-    check_heads("differential_attention", c[:, : c.shape[1] // 2], b[:, : v.shape[1]], v)
-    window = _checked_window("differential_attention", c, b, nonlinearity, window)
-    chosen = implementation(operation_name(weight, nonlinearity), c, b, v)
-    if chosen == REFERENCE:
+    check_options("differential_attention", c.shape[2], b.shape[2], nonlinearity, window)
+    window = None if window is None or window >= b.shape[2] else window
+    if mode() == REFERENCE:
         return differential_attention_reference(c, b, v, weight, nonlinearity, window)
     if c.shape[2] == 1:
         return _single_position(c, b, v, weight, nonlinearity, window)
+    chosen = implementation(operation_name(weight, nonlinearity), c, b, v)
     if nonlinearity == "none":
         return structured_attention(*concatenated(c, b, weight), v, nonlinearity, window)
     if nonlinearity == "softmax" and chosen == TORCH and (window is None or _masks_all(b, window)):
@@ -95,17 +95,6 @@ def differential_attention(
         first, second = (_softmax_attention(*pair, v, window) for pair in pairs)
         return first - (weight * second).to(v.dtype)
     return attend(c, b, v, weight, nonlinearity, window)[0]
-
-
-def _checked_window(name: str, c: torch.Tensor, b: torch.Tensor, nonlinearity: str, window: int | None) -> int | None:
-    """The window, None where it hides nothing. Raises ValueError for arguments that do not fit."""
-    if nonlinearity not in NONLINEARITIES:
-        raise ValueError(f"{name}: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}")
-    if b.shape[2] < c.shape[2]:
-        raise ValueError(f"{name}: c has length {c.shape[2]}, expected at most the {b.shape[2]} of b and v")
-    if window is not None and window < 1:
-        raise ValueError(f"{name}: window is {window}, expected None or at least 1")
-    return None if window is None or window >= b.shape[2] else window
 
 
 def _masks_all(b: torch.Tensor, window: int) -> bool:
@@ -132,6 +121,8 @@ def _visible(length: int, total: int, window: int | None, device: torch.device) 
 
 def _common(*tensors: torch.Tensor) -> list[torch.Tensor]:
     dtype = tensors[0].dtype
+    if all(tensor.dtype == dtype for tensor in tensors):
+        return list(tensors)
     for tensor in tensors[1:]:
         dtype = torch.promote_types(dtype, tensor.dtype)
     return [tensor.to(dtype) for tensor in tensors]
@@ -163,20 +154,19 @@ def _single_position(
     """The last position alone: a group's heads take the place of the length, so nothing is copied."""
     if window is not None:
         b, v = b[:, :, -window:], v[:, :, -window:]
-    result = v.dtype
-    c, b, v = _common(c, b, v)
-    heads = c.shape[1] if weight is None else c.shape[1] // 2
-    grouped = c.reshape(c.shape[0], b.shape[1], -1, c.shape[-1])
-    if weight is None and nonlinearity == "softmax" and b.shape[-1] == v.shape[-1]:
+    result, (c, b, v) = v.dtype, _common(c, b, v)
+    batch, heads, _, width = c.shape
+    grouped = c.reshape(batch, b.shape[1], -1, width)
+    if weight is None and nonlinearity == "softmax" and width == v.shape[-1]:
         y = F.scaled_dot_product_attention(grouped, b, v)
     else:
-        scores = torch.matmul(grouped * c.shape[-1] ** -0.5, b.mT)
-        operator = _apply(scores.to(torch.promote_types(scores.dtype, torch.float32)), nonlinearity)
+        scores = torch.matmul(grouped * width**-0.5, b.mT)
+        operator = _apply(scores if scores.dtype == torch.float64 else scores.float(), nonlinearity)
         if weight is not None:
             first, second = operator.chunk(2, dim=1)
-            operator = first - weight * second
+            heads, operator = heads // 2, first - weight * second
         y = torch.matmul(operator.to(v.dtype), v)
-    return y.reshape(c.shape[0], heads, 1, v.shape[-1]).to(result)
+    return y.reshape(batch, heads, 1, v.shape[-1]).to(result)
 
 
 def _apply(scores: torch.Tensor, nonlinearity: str) -> torch.Tensor:

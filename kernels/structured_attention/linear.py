@@ -1,17 +1,43 @@
 """Linear attention: the custom operator, the step of generation, and the two operators of a differential class."""
 
 import math
+from typing import Literal, overload
 
 import torch
 
 from ..checks import check_inputs
-from ..dispatch import REFERENCE, TRITON, choose
+from ..dispatch import REFERENCE, TRITON, mode
 from . import chunks
+from .checking import check_heads, check_pair
 from .operators import implementation, without_autocast
 from .reference import linear_attention_reference, widest
 
 NAME = "linear_attention"
+Pair = tuple[torch.Tensor, torch.Tensor]
 Gradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+@overload
+def linear_attention(
+    c: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    state: torch.Tensor | None = None,
+    earlier: int = 0,
+    return_state: Literal[False] = False,
+) -> torch.Tensor: ...
+
+
+@overload
+def linear_attention(
+    c: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    state: torch.Tensor | None = None,
+    earlier: int = 0,
+    *,
+    return_state: Literal[True],
+) -> Pair: ...
 
 
 def linear_attention(
@@ -21,7 +47,7 @@ def linear_attention(
     state: torch.Tensor | None = None,
     earlier: int = 0,
     return_state: bool = False,
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor | Pair:
     """Causal attention without a nonlinearity or a normaliser (after arXiv 2006.16236), linear in the length.
 
     `S_i = S_{i-1} + B_i^T V_i`, `y_i = C_i S_i / sqrt(width * (earlier + i))` for i = 1, 2, ...
@@ -34,7 +60,7 @@ def linear_attention(
     not fit.
     """
     _check(NAME, c, b, v, state, earlier)
-    if choose(NAME, v) == REFERENCE:
+    if mode() == REFERENCE:
         y, final = linear_attention_reference(c, b, v, state, earlier)
     elif c.shape[2] == 1:
         y, final = _step(c, b, v, state, earlier)
@@ -43,9 +69,7 @@ def linear_attention(
     return (y, final) if return_state else y
 
 
-def step_linear_attention(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor, earlier: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def step_linear_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor, earlier: int) -> Pair:
     """One position of `linear_attention` as plain operations, for generation.
 
     Arguments with a length of 1. Returns y (batch, heads, 1, value width) and the new sum, which is a new tensor.
@@ -57,6 +81,31 @@ def step_linear_attention(
     return _step(c, b, v, state, earlier)
 
 
+@overload
+def differential_linear_attention(
+    c: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    weight: torch.Tensor,
+    state: torch.Tensor | None = None,
+    earlier: int = 0,
+    return_state: Literal[False] = False,
+) -> torch.Tensor: ...
+
+
+@overload
+def differential_linear_attention(
+    c: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    weight: torch.Tensor,
+    state: torch.Tensor | None = None,
+    earlier: int = 0,
+    *,
+    return_state: Literal[True],
+) -> Pair: ...
+
+
 def differential_linear_attention(
     c: torch.Tensor,
     b: torch.Tensor,
@@ -65,7 +114,7 @@ def differential_linear_attention(
     state: torch.Tensor | None = None,
     earlier: int = 0,
     return_state: bool = False,
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor | Pair:
     """`T1 V - weight * T2 V` for two operators of `linear_attention`.
 
     c: (batch, 2 * heads, length, width) and b: (batch, 2 * groups, length, width), the first operator's heads first;
@@ -82,24 +131,11 @@ def differential_linear_attention(
     return (y, torch.cat(final.chunk(2, dim=2), dim=1)) if return_state else y
 
 
-def concatenated(c: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def concatenated(c: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> Pair:
     """C and B of twice the width whose products, over the root of their width, are `T1 - weight * T2`."""
     dtype = widest(c, b)
     c1, c2 = (c.to(dtype) * math.sqrt(2)).chunk(2, dim=1)
     return torch.cat([c1, c2 * -weight.to(dtype)], dim=-1).to(c.dtype), torch.cat(b.chunk(2, dim=1), dim=-1)
-
-
-def check_pair(name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor) -> None:
-    """Raises ValueError unless C and B hold two operators for V, and the weight is a scalar."""
-    check_inputs(name, {"v": (v, v.shape), "weight": (weight, ())})
-    for argument, x in (("c", c), ("b", b), ("v", v)):
-        if x.dim() != 4:
-            raise ValueError(f"{name}: {argument} has shape {tuple(x.shape)}, expected 4 axes")
-    if b.shape[1] != 2 * v.shape[1] or c.shape[1] % b.shape[1]:
-        raise ValueError(
-            f"{name}: c, b and v have {c.shape[1]}, {b.shape[1]} and {v.shape[1]} heads, expected those of b to be "
-            "twice those of v, and those of c a multiple of those of b"
-        )
 
 
 def _check(
@@ -114,23 +150,7 @@ def _check(
         check_inputs(name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))})
 
 
-def check_heads(name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> None:
-    """Raises ValueError unless C (batch, heads, length, width), B and V (batch, groups, total, ...) fit each other."""
-    for argument, x in (("c", c), ("b", b), ("v", v)):
-        if x.dim() != 4:
-            raise ValueError(f"{name}: {argument} has shape {tuple(x.shape)}, expected 4 axes")
-    batch, groups, total, _ = v.shape
-    shapes = {"c": (c, (batch, *c.shape[1:])), "b": (b, (batch, groups, total, c.shape[-1]))}
-    check_inputs(name, {"v": (v, v.shape), **shapes})
-    if min(c.numel(), v.numel()) == 0:
-        raise ValueError(f"{name}: c or v is empty, expected every axis to be at least 1")
-    if c.shape[1] % groups:
-        raise ValueError(f"{name}: c has {c.shape[1]} heads, expected a multiple of the {groups} of b and v")
-
-
-def _step(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _step(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int) -> Pair:
     dtype = widest(c, b, v)
     final = b.mT.to(dtype) * v.to(dtype)
     final = final if state is None else final + state
@@ -147,7 +167,7 @@ def _step(
 )
 def _linear_attention(
     c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> Pair:
     if implementation(NAME, c, b, v) == TRITON:
         from .triton_chunks import forward
 
@@ -157,9 +177,7 @@ def _linear_attention(
 
 
 @_linear_attention.register_fake
-def _(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int) -> Pair:
     final = v.new_empty((*b.shape[:2], b.shape[-1], v.shape[-1]), dtype=widest(c, b, v))
     return v.new_empty(*c.shape[:3], v.shape[-1]), final
 
@@ -200,7 +218,7 @@ def _(
     return c.new_empty(c.shape), b.new_empty(b.shape), v.new_empty(v.shape), grad_final.new_empty(grad_final.shape)
 
 
-def _setup(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: tuple[torch.Tensor, torch.Tensor]) -> None:
+def _setup(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Pair) -> None:
     *tensors, ctx.earlier = inputs  # type: ignore[attr-defined]
     ctx.save_for_backward(*tensors)
 

@@ -164,8 +164,11 @@ class _Operators:
     def _score_gradient(
         self, grad: torch.Tensor, scores: torch.Tensor, values: torch.Tensor, out: torch.Tensor
     ) -> None:
-        if self.nonlinearity == "softmax":
+        if self.nonlinearity == "softmax" and out.is_contiguous():
             aten._softmax_backward_data.out(grad, values, -1, self.dtype, grad_input=out)
+        elif self.nonlinearity == "softmax":  # one of a pair; the operator above ignores the strides of its output
+            along = torch.mul(grad, values, out=out).sum(dim=-1, keepdim=True)
+            torch.sub(grad, along, out=out).mul_(values)
         elif self.nonlinearity == "relu":
             aten.threshold_backward.grad_input(grad, scores, 0, grad_input=out)
         elif self.nonlinearity == "swish":

@@ -35,6 +35,11 @@ def draw(
     return [tensor.requires_grad_() for tensor in tensors]
 
 
+def cut(tensors: list[torch.Tensor], start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    c, b, v = (tensor[:, :, start:stop] for tensor in tensors)
+    return c, b, v
+
+
 @EVERY_NONLINEARITY
 @pytest.mark.parametrize("window", [None, 1, 7, LONG + 5])
 @pytest.mark.parametrize("past", [0, 10])
@@ -54,12 +59,19 @@ def test_long_sequences_match_the_definition(nonlinearity: str, window: int | No
 @pytest.mark.parametrize("window", [None, 7])
 def test_differential_pairs_match_two_operators(nonlinearity: str, window: int | None) -> None:
     c, b, v = draw(LONG, copies=2)
+    weight = WEIGHT.clone().requires_grad_()
     first, second = (
         structured_attention_reference(x, y, v, nonlinearity, window)
         for x, y in zip(c.chunk(2, 1), b.chunk(2, 1), strict=True)
     )
-    found = differential_attention(c, b, v, WEIGHT, nonlinearity, window)
-    torch.testing.assert_close(found, first - WEIGHT * second)
+    expected = first - weight * second
+    grad = torch.randn_like(expected)
+    gradients = torch.autograd.grad(expected, [c, b, v, weight], grad)
+    tiled = attend(c, b, v, weight, nonlinearity, window)[0]  # where the public function may take another way
+    for found in (differential_attention(c, b, v, weight, nonlinearity, window), tiled):
+        torch.testing.assert_close(found, expected)
+        for ours, theirs in zip(torch.autograd.grad(found, [c, b, v, weight], grad), gradients, strict=True):
+            torch.testing.assert_close(ours, theirs)
 
 
 @EVERY_NONLINEARITY
@@ -79,8 +91,8 @@ def test_gradcheck(nonlinearity: str, window: int | None) -> None:
 def test_gradcheck_of_linear_attention() -> None:
     state = torch.randn(2, 2, 3, 5, dtype=torch.float64, requires_grad=True)
 
-    def function(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return linear_attention(*tensors, earlier=9, return_state=True)  # type: ignore[return-value]
+    def function(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return linear_attention(c, b, v, state, 9, return_state=True)
 
     assert torch.autograd.gradcheck(function, [*draw(70), state], fast_mode=True)
 
@@ -99,14 +111,15 @@ def test_one_position_is_the_last_row_of_the_whole(nonlinearity: str, total: int
 
 
 def test_linear_attention_continues_from_a_state() -> None:
-    c, b, v = draw(150)
+    tensors = draw(150)
+    c, b, v = tensors
     whole, final = linear_attention(c, b, v, return_state=True)
-    _, state = linear_attention(*(x[:, :, :70] for x in (c, b, v)), return_state=True)
+    _, state = linear_attention(*cut(tensors, 0, 70), return_state=True)
     parts = []
     for i in (70, 71):
-        y, state = step_linear_attention(*(x[:, :, i : i + 1] for x in (c, b, v)), state, i)
+        y, state = step_linear_attention(*cut(tensors, i, i + 1), state, i)
         parts.append(y)
-    y, state = linear_attention(*(x[:, :, 72:] for x in (c, b, v)), state, 72, return_state=True)
+    y, state = linear_attention(*cut(tensors, 72, 150), state, 72, return_state=True)
     torch.testing.assert_close(torch.cat([*parts, y], dim=2), whole[:, :, 70:])
     torch.testing.assert_close(state, final)
 
@@ -123,14 +136,14 @@ def test_linear_attention_matches_its_recurrence() -> None:
 
 
 def test_a_differential_linear_attention_carries_the_states_of_both_operators() -> None:
-    c, b, v = draw(30, copies=2)
+    tensors = draw(30, copies=2)
+    c, b, v = tensors
     whole = differential_attention(c, b, v, WEIGHT, "none")
-    y, state = differential_linear_attention(*(x[:, :, :20] for x in (c, b, v)), WEIGHT, return_state=True)
+    _, state = differential_linear_attention(*cut(tensors, 0, 20), WEIGHT, return_state=True)
     torch.testing.assert_close(state, b[:, :, :20].mT @ torch.cat([v, v], dim=1)[:, :, :20])
     for i in range(20, 30):
-        y, state = differential_linear_attention(
-            *(x[:, :, i : i + 1] for x in (c, b, v)), WEIGHT, state, i, return_state=True
-        )
+        parts = cut(tensors, i, i + 1)
+        y, state = differential_linear_attention(*parts, WEIGHT, state, i, return_state=True)
         torch.testing.assert_close(y, whole[:, :, i : i + 1])
 
 
