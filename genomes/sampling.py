@@ -1,10 +1,14 @@
-"""Random valid genomes, repair of invalid ones, and the values a gene may take."""
+"""One genome at a time: random valid genomes, repair of invalid ones, and the values a gene may take.
+
+`population.py` does the same for many genomes at once.
+"""
 
 import numpy as np
 
 from .alphabets import Alphabet, get_alphabet
 from .genome import GeneArray, Genome
-from .validity import GENES_PER_LIV, NOT_SHARED, Repair, repair_livs, valid_gene_values
+from .population import sample
+from .validity import GENES_PER_LIV, Repair, repair_livs, valid_gene_values
 
 
 def random_genome(
@@ -21,17 +25,7 @@ def random_genome(
     and vanishes in the canonical form.
     """
     letters = get_alphabet(alphabet)
-    highest = max(1, depth // 2)
-    livs = np.empty((depth, GENES_PER_LIV), dtype=np.int64)
-    palette = rng.choice(letters.ids, size=int(rng.integers(1, depth + 1)))
-    livs[:, 0] = rng.choice(palette, size=depth)
-    livs[:, 1::2] = rng.integers(1, highest + 1, size=(depth, 2))
-    livs[:, 2::2] = np.where(rng.random((depth, 2)) < sharing_probability, 2, NOT_SHARED)
-    for liv in livs:
-        strategies = list(letters.by_id[int(liv[0])].operator.structure.sharing)
-        if liv[4] != NOT_SHARED:
-            liv[4] = rng.choice(strategies)
-    return repair(livs.reshape(-1), rng, letters)[0].canonical()
+    return Genome.from_genes(sample(1, depth, rng, letters, sharing_probability)[0].tolist(), letters)
 
 
 def repair(

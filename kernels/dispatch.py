@@ -46,7 +46,6 @@ def choose(operation: str, tensor: torch.Tensor) -> str:
     return TRITON if _certified(operation, tensor.dtype, tensor.device) else TORCH
 
 
-@torch.compiler.assume_constant_result  # torch.compile asks once, since it cannot trace through files and logging
 def _certified(operation: str, dtype: torch.dtype, device: torch.device) -> bool:
     if holds(operation, dtype, device):
         return True
@@ -59,3 +58,8 @@ def _certified(operation: str, dtype: torch.dtype, device: torch.device) -> bool
             dtype,
         )
     return False
+
+
+# torch.compile asks once, since it cannot trace through files and logging. This is what
+# torch.compiler.assume_constant_result does, but that imports torch._dynamo, which takes a second.
+_certified._dynamo_marked_constant = True  # type: ignore[attr-defined]

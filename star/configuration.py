@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from star.data.config import DataConfig
+from star.evaluation.constraints import ConstraintsConfig
+from star.evaluation.limits import LimitsConfig
 from star.evaluation.objectives import CacheSetting
 from star.genomes import ModelConfig
 from star.search.config import SearchConfig
@@ -16,7 +18,8 @@ class EvolveConfig:
 
     depth: LIVs of a backbone. width: model width. context: positions the cache objective counts. workers: `auto`
     or a number of processes. workers_per_gpu: for `auto` with GPUs. threads_per_worker: fixed, so that results do not
-    depend on the number of workers.
+    depend on the number of workers. ledger: `run` keeps one in the run folder, `shared` one for all runs of this user;
+    or a path. constraints: the largest value of any objective. limits: time and memory of one evaluation.
     """
 
     experiment_name: str = "search"
@@ -28,8 +31,11 @@ class EvolveConfig:
     workers: Any = "auto"
     workers_per_gpu: int = 1
     threads_per_worker: int = 1
+    ledger: str = "run"
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: CacheSetting = field(default_factory=CacheSetting)
+    constraints: ConstraintsConfig = field(default_factory=ConstraintsConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

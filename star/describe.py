@@ -1,12 +1,13 @@
 """python -m star.describe: what a genome is and what it costs, LIV by LIV.
 
-`genome=` takes a library name, a genome file or the text form. Nothing is built or trained; the numbers come from
-`star.genomes.costs`.
+`genome=` takes a library name, a genome file, the text form, or `<run>/<id>`. Nothing is built or trained; the numbers
+come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome of a run.
 """
 
 import json
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -14,7 +15,8 @@ from rich.table import Table
 
 from star.command import register, run_command
 from star.errors import UserError
-from star.genomes import Genome, ModelConfig, liv_cache_bytes, load_genome, parameter_count
+from star.genomes import Genome, ModelConfig, fit_depth, liv_cache_bytes, load_genome, parameter_count
+from star.lineage import find, lineage_tree, read_run, split_reference
 
 FORMATS = ("table", "json")
 PLAIN_WIDTH = 110  # columns where there is no terminal
@@ -25,7 +27,8 @@ class DescribeConfig:
     """Settings of the command.
 
     genome: library name, file or text. depth: LIVs (None: the genome's own). width: model width.
-    context, batch, dtype: what the cache is computed for. format: `table` or `json`.
+    context, batch, dtype: what the cache is computed for. format: `table` or `json`. lineage: show where a genome of a
+    run, `<run>/<id>`, came from.
     """
 
     genome: str = "transformer_pp"
@@ -36,6 +39,7 @@ class DescribeConfig:
     batch: int = 1
     dtype: str = "bfloat16"
     format: str = "table"
+    lineage: bool = False
     model: ModelConfig = field(default_factory=ModelConfig)
 
 
@@ -53,9 +57,30 @@ def _sharing_text(genome: Genome, index: int) -> str:
     return "; ".join(parts) or "-"
 
 
+def read_genome(config: DescribeConfig) -> tuple[Genome, str, list[str]]:
+    """The genome, its name and notices; errors as `load_genome`, and `UserError` for an id that a run does not have."""
+    place = None if Path(config.genome).exists() else split_reference(config.genome)
+    if place is None:
+        return load_genome(config.genome, config.depth, config.alphabet)
+    folder, genome_id = place
+    found = find(read_run(folder), folder, genome_id).genome
+    return (found if config.depth is None else fit_depth(found, config.depth)), genome_id, []
+
+
+def print_lineage(config: DescribeConfig) -> None:
+    """Print the ancestry. Raises `UserError` for a genome that is not one of a run."""
+    place = split_reference(config.genome)
+    if place is None:
+        raise UserError(f"genome={config.genome}: lineage=true expects <run folder>/<genome id>")
+    folder, genome_id = place
+    run = read_run(folder)
+    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    console.print(lineage_tree(run, find(run, folder, genome_id)), highlight=False)
+
+
 def describe(config: DescribeConfig) -> dict[str, Any]:
     """Everything the command shows, as one JSON-ready mapping; cache in bytes, parameters as counts."""
-    genome, name, notices = load_genome(config.genome, config.depth, config.alphabet)
+    genome, name, notices = read_genome(config)
     genome = genome.canonical()
     parameters = parameter_count(genome, config.model)
     cache = liv_cache_bytes(genome, config.model, config.context, config.batch, config.dtype)
@@ -117,6 +142,9 @@ def main(config: DescribeConfig) -> None:
     """Describe one genome in the wanted format."""
     if config.format not in FORMATS:
         raise UserError(f"format={config.format!r}: expected one of {', '.join(FORMATS)}")
+    if config.lineage:
+        print_lineage(config)
+        return
     content = describe(config)
     print(json.dumps(content)) if config.format == "json" else print_table(content)
 

@@ -5,6 +5,7 @@ decodes and trains it, `search/archive.py` ranks it, `search/run_folder.py` writ
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,22 +18,31 @@ from star.command import EXIT_INTERRUPTED, fail, register, run_command
 from star.configuration import EvolveConfig
 from star.data import Corpus, load_corpus
 from star.errors import UserError
-from star.evaluation import Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
+from star.evaluation import Evaluation, Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
+from star.evaluation.constraints import violated
+from star.evaluation.evaluator import OVER_BUDGET, infeasible
+from star.evaluation.objectives import static_metrics
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
 from star.interrupt import deferred_interrupt
-from star.provenance import write_provenance
+from star.provenance import CONFIGURATION, check_same_run, write_provenance
 from star.search.algorithms import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.candidates import Evaluated
 from star.search.closing_table import WIDTH, print_closing_table
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
+from star.search.memory import SearchMemory, open_memory
 from star.search.problem import GenomeProblem
 from star.search.progress import SearchProgress
 from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
+from star.search.stopping import Stopping
 from star.search.variation import CanonicalDuplicates, GenomeRepair
 
 LARGEST_SEED = 2**63 - 1  # what torch's generators take
+# Settings that change no evaluation: they may differ when a run is resumed.
+FREE = {"run_dir", "experiment_name", "workers", "workers_per_gpu", "ledger", "limits"} | {
+    f"search.{key}" for key in ("generations", "stop")
+}
 
 
 def make_recipe(config: EvolveConfig) -> Recipe:
@@ -88,6 +98,9 @@ class Plan:
 def make_plan(config: EvolveConfig) -> Plan:
     """Check every setting. Raises `UserError` or `GenomeError` for the first that cannot be used."""
     check_search(config.search)
+    config.search.stop.check()
+    config.constraints.largest()
+    config.limits.check()
     objectives = select_objectives(config.search.objectives)
     workers = plan_workers(config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device)
     recipe = make_recipe(config)
@@ -110,17 +123,40 @@ def run_path(config: EvolveConfig) -> Path:
 
 
 def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
-    """Create the run folder with its provenance. Raises `UserError` when it cannot be, or holds a run already."""
-    folder = RunFolder(run_path(config))
+    """Create the run folder with its provenance, or go on in it. Raises `UserError` when it holds something else."""
+    path = run_path(config)
+    settings = {**asdict(config), "data_fingerprint": plan.corpus.fingerprint}
+    if (path / CONFIGURATION).exists():
+        check_same_run(path, "a search", settings, FREE)
+    folder = RunFolder(path)
     arguments = sys.argv[1:]
     if not any(argument.startswith("scale=") for argument in arguments):
         arguments.append(f"scale={HydraConfig.get().runtime.choices['scale']}")  # its default depends on the machine
-    write_provenance(folder.path, "evolve", asdict(config), plan.corpus.fingerprint, arguments)
+    write_provenance(folder.path, "evolve", settings, plan.corpus.fingerprint, arguments)
     return folder
 
 
-def search(config: EvolveConfig, plan: Plan, folder: RunFolder, archive: Archive, console: Console) -> None:
-    """Train the baselines, then run the generations; the archive and the run folder fill as candidates finish."""
+def refuse_over_budget(config: EvolveConfig) -> Callable[[Genome], Evaluation | None]:
+    """What decides before any training that a genome exceeds a constraint."""
+    limits = config.constraints.largest()
+
+    def refuse(genome: Genome) -> Evaluation | None:
+        if not limits:
+            return None
+        metrics = static_metrics(genome, config.model, config.cache)
+        reason = violated(metrics, limits)
+        return infeasible(OVER_BUDGET, reason, metrics) if reason else None
+
+    return refuse
+
+
+def search(
+    config: EvolveConfig, plan: Plan, folder: RunFolder, memory: SearchMemory, archive: Archive, console: Console
+) -> str:
+    """Train the baselines, then run the generations; the archive and the run folder fill as candidates finish.
+
+    Returns why the search ended early, or nothing.
+    """
     generations, population, baselines = config.search.generations, config.search.population, len(plan.baselines)
     progress = SearchProgress(console, baselines + generations * population, archive)
 
@@ -130,17 +166,23 @@ def search(config: EvolveConfig, plan: Plan, folder: RunFolder, archive: Archive
 
     with (
         deferred_interrupt() as interrupt,
-        Workers(plan.workers, plan.recipe, check=interrupt.check) as workers,
+        Workers(plan.workers, plan.recipe, check=interrupt.check, limits=config.limits) as workers,
         progress,
     ):
-        evaluation = EvaluationLoop(archive, workers.evaluate, config.seed, record)
+        refuse = refuse_over_budget(config)
+        evaluation = EvaluationLoop(archive, workers.evaluate, config.seed, record, memory, refuse)
         evaluate_baselines(plan.baselines, evaluation)
         folder.write_views(archive)
         progress.generation_started(0, generations)
         seeds = {seed.id for seed in plan.seeds}
+        stopping = Stopping(config.search.stop, config.training.tokens)
         for generation in run_generations(plan.algorithm, generations, evaluation, seeds, plan.duplicates):
             folder.write_views(archive)
             progress.generation_finished(generation, generations, baselines + (generation + 1) * population)
+            reason = stopping.reason(archive)
+            if reason:
+                return reason
+    return ""
 
 
 def count_failures(archive: Archive) -> str:
@@ -167,12 +209,19 @@ def main(config: EvolveConfig) -> None:
         console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     console.print(f"{config.experiment_name}: results go to {folder.path}", highlight=False, soft_wrap=True)
     archive = Archive(plan.objectives)
+    memory = open_memory(config.ledger, folder.path, plan.recipe, plan.corpus.fingerprint)
+    if len(memory.ledger):
+        console.print(f"{len(memory.ledger)} evaluations are in {memory.ledger.path}", highlight=False, soft_wrap=True)
     try:
-        search(config, plan, folder, archive, console)
+        ended = search(config, plan, folder, memory, archive, console)
     except KeyboardInterrupt:
         folder.write_views(archive)
         console.print(f"interrupted; {len(archive)} finished candidates are in {folder.path}", soft_wrap=True)
         raise SystemExit(EXIT_INTERRUPTED) from None
+    finally:
+        memory.close()
+    if ended:
+        console.print(f"ended by {ended}", highlight=False, soft_wrap=True)
     if not archive.feasible:
         fail(f"no candidate could be measured ({count_failures(archive)}); {folder.path}/population.csv says why")
     print_closing_table(console, archive, {name: genome.id for name, genome in plan.baselines.items()})

@@ -19,6 +19,7 @@ from star.genomes import Genome, ModelConfig, cache_bytes, load_genome, paramete
 from star.search.candidates import TIMING_COLUMNS
 
 SMOKE = ("+experiment=smoke", "scale=cpu")
+PLAIN_GA = "search.algorithm._target_=pymoo.algorithms.soo.nonconvex.ga.GA"
 
 
 def run(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -72,7 +73,11 @@ def test_describe_table_shows_sharing_and_totals(tmp_path: Path) -> None:
         ("evolve", [*SMOKE, "seed=-1"], "error: seed=-1: expected a whole number from 0"),
         ("evolve", [*SMOKE, "context=0"], "error: cache.context=0: expected a whole number"),
         ("evolve", [*SMOKE, "model.vocabulary=10"], "error: model.vocabulary=10: expected at least the data's 256"),
-        ("evolve", [*SMOKE, "search=ga"], "minimises one objective, but search.objectives names 2"),
+        (
+            "evolve",
+            [*SMOKE, f"search.algorithm._target_={PLAIN_GA}"],
+            "minimises one objective, but search.objectives names 2",
+        ),
         ("evolve", [*SMOKE, "colour=red"], "error: colour: unknown key"),
         ("evolve", [*SMOKE, "training.steps=few"], "error: training.steps=few: "),
         ("evolve", [*SMOKE, "width=40"], "error: model.width=40: expected a multiple of 16"),
@@ -112,8 +117,8 @@ def test_smoke_leaves_the_same_front_with_one_and_two_workers(tmp_path: Path) ->
     assert (
         first / "command.txt"
     ).read_text() == f"python -m star.evolve +experiment=smoke workers=1 scale={default_scale()}\n"
-    again = run("evolve", *SMOKE, "run_dir=run1", cwd=tmp_path)
-    assert again.returncode == 2 and "already holds a run" in again.stderr
+    again = run("evolve", *SMOKE, "training.steps=4", "run_dir=run1", cwd=tmp_path)
+    assert again.returncode == 2 and "training.steps is 5 there, 4 here" in again.stderr
 
 
 def group_ends(group: int) -> bool:

@@ -3,8 +3,10 @@
 Neighbours: `star.training` trains, `star.search` decides what to evaluate next.
 """
 
+from .evaluator import FAILURES as FAILURES
 from .evaluator import Evaluation as Evaluation
 from .evaluator import Recipe as Recipe
+from .limits import LimitsConfig as LimitsConfig
 from .objectives import OBJECTIVES as OBJECTIVES
 from .objectives import CacheSetting as CacheSetting
 from .objectives import Objective as Objective

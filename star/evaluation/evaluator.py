@@ -1,32 +1,62 @@
 """The evaluation of one candidate: decode, train briefly, measure; a failure becomes a status with its reason."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import BrokenExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field, replace
 
 import torch
+from pebble import ProcessExpired
 
 from star.data import Corpus, DataConfig
 from star.errors import UserError
+from star.evaluation.limits import device_name, peak_bytes, reset_peak
 from star.evaluation.objectives import CacheSetting, static_metrics
 from star.genomes import Genome, GenomeError, ModelConfig
 from star.models import decode
 from star.training import Diverged, TrainingConfig, train, validate
 
 OK, INFEASIBLE = "ok", "infeasible"
+EVALUATION_VERSION = 1  # raise it whenever the same recipe can give another result, so that ledgers do not mix them
 
-# The kinds of failure, each the first word of a reason.
-INVALID, BUILD_ERROR, DIVERGED = "invalid", "build_error", "diverged"
-OUT_OF_MEMORY, WORKER_DIED = "out_of_memory", "worker_died"
-FAILURES = (INVALID, BUILD_ERROR, DIVERGED, OUT_OF_MEMORY, WORKER_DIED)
+INVALID, OVER_BUDGET, BUILD_ERROR, DIVERGED = "invalid", "over_budget", "build_error", "diverged"
+OUT_OF_MEMORY, TIMEOUT, WORKER_DIED = "out_of_memory", "timeout", "worker_died"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A kind of failure, the first word of its reasons: what it means, and how its exceptions are known.
+
+    texts: parts of the messages of exceptions that have no type of their own.
+    """
+
+    kind: str
+    meaning: str
+    exceptions: tuple[type[BaseException], ...] = ()
+    texts: tuple[str, ...] = ()
+
 
 # The first row that fits an exception names its kind; anything else is a build error.
-_KINDS: tuple[tuple[type[Exception], str], ...] = (
-    (GenomeError, INVALID),
-    (Diverged, DIVERGED),
-    (torch.OutOfMemoryError, OUT_OF_MEMORY),
-    (MemoryError, OUT_OF_MEMORY),
+FAILURES = (
+    Failure(INVALID, "the genome breaks a rule or does not fit the model's sizes", (GenomeError,)),
+    Failure(OVER_BUDGET, "a static objective exceeds its constraint, so it was not trained"),
+    Failure(DIVERGED, "a loss, gradient or metric was not finite", (Diverged,)),
+    Failure(
+        OUT_OF_MEMORY,
+        "it wanted more memory than the limit or the device has",
+        (torch.OutOfMemoryError, MemoryError),
+        ("can't allocate memory", "Cannot allocate memory", "std::bad_alloc", "CUDA error: out of memory"),
+    ),
+    Failure(TIMEOUT, "it took longer than the limit", (FutureTimeoutError,)),
+    Failure(
+        WORKER_DIED,
+        "its worker process ended, or the GPU failed under it, in every attempt",
+        (ProcessExpired, BrokenExecutor, SystemExit),
+        ("CUDA error:",),  # nothing that follows on this GPU in this process is right
+    ),
+    Failure(BUILD_ERROR, "building, training or measuring it raised any other error"),
 )
-_CPU_OUT_OF_MEMORY = "can't allocate memory"  # torch raises a plain RuntimeError with this text
 _SPEAKING = (GenomeError, Diverged, RuntimeError)  # their messages need no type name before them
 
 
@@ -43,17 +73,27 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result for one genome. status: `ok` or `infeasible`; metrics by objective name; seconds of training."""
+    """The result for one genome. status: `ok` or `infeasible`; metrics by objective name; seconds of training.
+
+    peak_bytes: peak memory on its device, 0 where it was not measured. device: name of it.
+    """
 
     status: str
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_seconds: float = 0.0
+    peak_bytes: int = 0
+    device: str = ""
 
     @property
     def feasible(self) -> bool:
         """Whether the candidate was built, trained and measured."""
         return self.status == OK
+
+    @property
+    def failure(self) -> str:
+        """The kind of failure, empty when feasible."""
+        return "" if self.feasible else self.reason.split(":")[0]
 
 
 def infeasible(kind: str, detail: object, metrics: Mapping[str, float] | None = None) -> Evaluation:
@@ -61,13 +101,25 @@ def infeasible(kind: str, detail: object, metrics: Mapping[str, float] | None = 
     return Evaluation(INFEASIBLE, f"{kind}: {' '.join(str(detail).split())}", metrics or {})
 
 
-def failure(error: Exception, metrics: Mapping[str, float] | None = None) -> Evaluation:
+def failure(error: BaseException, metrics: Mapping[str, float] | None = None) -> Evaluation:
     """The infeasible evaluation that an exception stands for, whatever its type."""
-    kind = next((kind for known, kind in _KINDS if isinstance(error, known)), BUILD_ERROR)
-    if kind == BUILD_ERROR and _CPU_OUT_OF_MEMORY in str(error):
-        kind = OUT_OF_MEMORY
-    detail = str(error) if isinstance(error, _SPEAKING) else f"{type(error).__name__}: {error}"
+    message = str(error)
+    kind = next((row.kind for row in FAILURES if _fits(error, message, row)), BUILD_ERROR)
+    detail = message if isinstance(error, _SPEAKING) else ": ".join(filter(None, (type(error).__name__, message)))
     return infeasible(kind, detail, metrics)
+
+
+def _fits(error: BaseException, message: str, row: Failure) -> bool:
+    return isinstance(error, row.exceptions) or any(text in message for text in row.texts)
+
+
+def require_finite(evaluation: Evaluation) -> Evaluation:
+    """The evaluation itself, or a diverged one without the metrics that are not finite numbers."""
+    finite = {name: value for name, value in evaluation.metrics.items() if math.isfinite(value)}
+    wrong = [f"{name} is {value}" for name, value in evaluation.metrics.items() if name not in finite]
+    if not evaluation.feasible or not wrong:
+        return evaluation
+    return replace(evaluation, status=INFEASIBLE, reason=f"{DIVERGED}: {', '.join(wrong)}", metrics=finite)
 
 
 def evaluate(genome: Genome, recipe: Recipe, corpus: Corpus) -> Evaluation:
@@ -77,6 +129,13 @@ def evaluate(genome: Genome, recipe: Recipe, corpus: Corpus) -> Evaluation:
     the architecture (common random numbers). Failures are returned as infeasible, whatever was raised; only a
     `UserError`, which no other candidate would escape, is passed on.
     """
+    device = recipe.training.torch_device()
+    reset_peak(device)
+    evaluation = _train_and_measure(genome, recipe, corpus)
+    return replace(evaluation, peak_bytes=peak_bytes(device), device=device_name(device))
+
+
+def _train_and_measure(genome: Genome, recipe: Recipe, corpus: Corpus) -> Evaluation:
     metrics: dict[str, float] = {}
     try:
         metrics.update(static_metrics(genome, recipe.model, recipe.cache))
@@ -89,4 +148,4 @@ def evaluate(genome: Genome, recipe: Recipe, corpus: Corpus) -> Evaluation:
     except Exception as error:
         return failure(error, metrics)
     metrics.update(vars(quality))
-    return Evaluation(OK, "", metrics, training.seconds)
+    return require_finite(Evaluation(OK, "", metrics, training.seconds))

@@ -2,22 +2,27 @@
 
 import io
 import warnings
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from hydra.errors import HydraException, InstantiationException
 from hydra.utils import instantiate
 from pymoo.algorithms.soo.nonconvex.ga import FitnessSurvival
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator
+from pymoo.core.population import Population
+from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.problems.static import StaticProblem
 
 from star.errors import UserError
 from star.genomes import ALPHABETS, Genome
 from star.search.config import SearchConfig
 from star.search.problem import GenomeProblem
+from star.search.scalarisation import KINDS, Scalarisation
 from star.search.variation import (
     CanonicalDuplicates,
     GeneMutation,
@@ -26,12 +31,16 @@ from star.search.variation import (
     LivCrossover,
 )
 
+Indices = npt.NDArray[np.int64]
+LEAST = {"population": 1, "generations": 1, "crossover_points": 1, "tournament_size": 1, "elitism": 0}
+TOURNAMENT_SIZE = 2  # of pymoo's algorithms
+
 
 def check_search(config: SearchConfig) -> None:
     """Raise `UserError` for a setting outside its range."""
-    for name in ("population", "generations", "crossover_points"):
-        if getattr(config, name) < 1:
-            raise UserError(f"search.{name}={getattr(config, name)}: expected at least 1")
+    for name, least in LEAST.items():
+        if getattr(config, name) < least:
+            raise UserError(f"search.{name}={getattr(config, name)}: expected at least {least}")
     for name in ("crossover_probability", "mutation_probability", "sharing_probability"):
         if not 0 <= getattr(config, name) <= 1:
             raise UserError(f"search.{name}={getattr(config, name)}: expected a probability from 0 to 1")
@@ -42,6 +51,11 @@ def check_search(config: SearchConfig) -> None:
         raise UserError("search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search")
     if config.alphabet not in ALPHABETS:
         raise UserError(f"search.alphabet={config.alphabet}: expected one of {', '.join(ALPHABETS)}")
+    if config.scalarisation not in KINDS:
+        raise UserError(f"search.scalarisation={config.scalarisation}: expected one of {', '.join(KINDS)}")
+    finite = all(0 <= weight < np.inf for weight in config.weights)
+    if config.weights and not (finite and any(config.weights)):
+        raise UserError(f"search.weights={config.weights}: expected numbers of at least 0, not all of them 0")
 
 
 def build_algorithm(
@@ -62,6 +76,10 @@ def _set_up(
     config: SearchConfig, problem: GenomeProblem, seeds: list[Genome], seed: int
 ) -> tuple[Algorithm, CanonicalDuplicates, GenomeRepair]:
     target = f"search.algorithm._target_={config.algorithm['_target_']}"
+    if config.weights and len(config.weights) != problem.n_obj:
+        raise UserError(
+            f"search.weights={config.weights}: expected one for each of the {problem.n_obj} in search.objectives, or []"
+        )
     duplicates, repair = CanonicalDuplicates(problem.alphabet), GenomeRepair()
     operators: dict[str, Any] = {
         "pop_size": config.population,
@@ -70,6 +88,8 @@ def _set_up(
         "mutation": GeneMutation(config.mutation_probability, config.constrained_mutation),
         "repair": repair,
         "eliminate_duplicates": duplicates,
+        "scalarisation": Scalarisation(config.scalarisation, config.weights),
+        "elitism": config.elitism,
     }
     try:
         algorithm = instantiate(config.algorithm, **operators, _convert_="all")
@@ -81,13 +101,34 @@ def _set_up(
     if problem.n_obj > 1 and isinstance(getattr(algorithm, "survival", None), FitnessSurvival):
         raise UserError(
             f"{target}: minimises one objective, but search.objectives names {problem.n_obj}; "
-            "use search=nsga2 or one objective"
+            "use search=nsga2, search=ga or one objective"
         )
+    _set_tournament(algorithm, config.tournament_size)
     try:
         algorithm.setup(problem, seed=seed, termination=("n_gen", config.generations + 1))
     except Exception as error:
         raise _cannot_search(target, error) from error
     return algorithm, duplicates, repair
+
+
+def _set_tournament(algorithm: Algorithm, size: int) -> None:
+    """Let so many individuals compete for each parent, where parents are selected by tournament."""
+    selection = getattr(getattr(algorithm, "mating", None), "selection", None)
+    if size != TOURNAMENT_SIZE and isinstance(selection, TournamentSelection):
+        algorithm.mating.selection = TournamentSelection(func_comp=knockout(selection.func_comp), pressure=size)  # pyright: ignore
+
+
+def knockout(compare: Callable[..., Indices]) -> Callable[..., Indices]:
+    """A comparison of any number of individuals from one of two, which is what pymoo's algorithms have."""
+
+    def compare_all(population: Population, competitors: Indices, **kwargs: Any) -> Indices:
+        """Winners (tournaments, 1) from indices (tournaments, size)."""
+        winners = competitors[:, :1]
+        for challenger in competitors.T[1:]:
+            winners = compare(population, np.column_stack([winners, challenger]), **kwargs)
+        return winners
+
+    return compare_all
 
 
 def _rehearse(algorithm: Algorithm, config: SearchConfig, problem: GenomeProblem) -> None:

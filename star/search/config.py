@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from star.search.stopping import StopConfig
+
 
 @dataclass
 class SearchConfig:
@@ -13,6 +15,12 @@ class SearchConfig:
     crossover_points, crossover_probability, mutation_probability (per gene): variation. constrained_mutation: draw
     only values that keep a genome valid. sharing_probability: of random genomes. seeds: library names, genome files,
     folders and CSVs for the initial population. baselines: library names trained beside it for comparison.
+
+    tournament_size: individuals that compete to be a parent, in algorithms that select by tournament, such as NSGA-II
+    and the genetic algorithm. elitism: the best that the firefly algorithm keeps each generation; NSGA-II and the
+    genetic algorithm always keep the best of parents and children, as many as the population has. scalarisation: how
+    the genetic and the firefly algorithm make one number of several objectives, `chebyshev` or `weights`. weights: one
+    for each objective, the larger the more it counts; equal when empty.
     """
 
     algorithm: dict[str, Any] = field(default_factory=dict)
@@ -25,5 +33,10 @@ class SearchConfig:
     mutation_probability: float = 0.1
     constrained_mutation: bool = True
     sharing_probability: float = 0.25
+    tournament_size: int = 2
+    elitism: int = 2
+    scalarisation: str = "chebyshev"
+    weights: list[float] = field(default_factory=list)
+    stop: StopConfig = field(default_factory=StopConfig)
     seeds: list[str] = field(default_factory=list)
     baselines: list[str] = field(default_factory=list)

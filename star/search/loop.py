@@ -17,6 +17,7 @@ from star.evaluation.evaluator import Evaluation
 from star.genomes import Genome
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate, Evaluated
+from star.search.memory import SearchMemory
 from star.search.problem import GenomeProblem
 from star.search.variation import CanonicalDuplicates
 
@@ -28,13 +29,17 @@ OnFinished = Callable[[Evaluated], None]
 class EvaluationLoop:
     """Evaluates candidates that the archive does not know, and keeps them there.
 
-    seed: of every evaluation, for the record. on_finished is called for each candidate as it finishes.
+    seed: of every evaluation, for the record. on_finished is called for each candidate as it finishes. memory: answers
+    what was evaluated before and keeps what is evaluated now. refuse: an infeasible evaluation of a candidate that need
+    not be trained, such as one over budget; baselines are never asked.
     """
 
     archive: Archive
     evaluate_many: EvaluateMany
     seed: int
     on_finished: OnFinished
+    memory: SearchMemory | None = None
+    refuse: Callable[[Genome], Evaluation | None] = lambda genome: None
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates; they enter the archive in the given order, also those finished before an interrupt."""
@@ -45,20 +50,41 @@ class EvaluationLoop:
         ordered = list(fresh.values())
         finished: dict[int, Evaluated] = {}
         try:
-            for index, evaluation in self.evaluate_many([candidate.genome for candidate in ordered]):
-                finished[index] = Evaluated(ordered[index], evaluation, self.seed)
-                self.on_finished(finished[index])
+            for index, evaluated in self._finish(ordered):
+                finished[index] = evaluated
+                self.on_finished(evaluated)
         finally:
             for index in sorted(finished):
                 self.archive.add(finished[index])
+
+    def _finish(self, candidates: Sequence[Candidate]) -> Iterator[tuple[int, Evaluated]]:
+        """Indices and evaluated candidates: first those that need no training, then the others as they finish."""
+        waiting: list[int] = []
+        for index, candidate in enumerate(candidates):
+            known = self._known(candidate)
+            if known is None:
+                waiting.append(index)
+            else:
+                yield index, Evaluated(candidate, known, self.seed)
+        for number, evaluation in self.evaluate_many([candidates[index].genome for index in waiting]):
+            evaluated = Evaluated(candidates[waiting[number]], evaluation, self.seed)
+            if self.memory is not None:
+                self.memory.remember(evaluated)
+            yield waiting[number], evaluated
+
+    def _known(self, candidate: Candidate) -> Evaluation | None:
+        refused = None if candidate.origin == BASELINE else self.refuse(candidate.genome)
+        if refused is not None or self.memory is None:
+            return refused
+        return self.memory.recall(candidate.genome)
 
 
 def _candidates(population: Population, generation: int, problem: GenomeProblem, seeds: set[str]) -> list[Candidate]:
     candidates = []
     for individual in population:
         genome = Genome.from_array(individual.X, problem.alphabet).canonical()
-        origin = OFFSPRING if generation else SEED if genome.id in seeds else RANDOM
         parents = tuple(individual.get("parents") or ()) if generation else ()
+        origin = OFFSPRING if parents else SEED if genome.id in seeds and not generation else RANDOM
         candidates.append(Candidate(genome, origin, generation, parents))
     return candidates
 

@@ -1,7 +1,7 @@
 """The run folder of a search: its CSVs and the genomes of the front.
 
 Whole files are written to a temporary name and moved into place; `population.csv` also grows by a line whenever a
-candidate finishes. A folder that already holds a run is never written to.
+candidate finishes. They are views: the ledger beside them holds what a resumed run starts from.
 """
 
 import csv
@@ -18,17 +18,17 @@ from star.genomes import GenomeFile, write_genome_file
 from star.search.archive import Archive
 from star.search.candidates import COLUMNS, Evaluated
 
-POPULATION, PARETO = "population.csv", "pareto.csv"
+POPULATION, PARETO, LEDGER = "population.csv", "pareto.csv", "ledger.sqlite"
 
 
 class RunFolder:
     """The files of one run."""
 
     def __init__(self, path: Path) -> None:
-        """Create the folder. Raises `UserError` when it cannot be written or already holds a run."""
+        """Create the folder, or go on in it. Raises `UserError` when it cannot be written or holds something else."""
         self.path = path
-        if (path / POPULATION).exists():
-            raise UserError(f"run_dir={path}: already holds a run ({POPULATION}); choose another folder")
+        if (path / POPULATION).exists() and not (path / LEDGER).exists():
+            raise UserError(f"run_dir={path}: holds {POPULATION} without a ledger to go on from; choose another folder")
         try:
             (path / "genomes").mkdir(parents=True, exist_ok=True)
             self._write_rows(path / POPULATION, [])

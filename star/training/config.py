@@ -55,6 +55,11 @@ class TrainingConfig:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("training.device=cuda: no CUDA GPU is visible here; use device=auto or cpu")
 
+    @property
+    def tokens(self) -> int:
+        """Training tokens in all."""
+        return self.steps * self.batch_size * self.length
+
     def torch_device(self) -> torch.device:
         """The device to train on: CUDA when wanted or, for `auto`, when there is one."""
         if self.device == "auto":

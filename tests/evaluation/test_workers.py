@@ -163,3 +163,12 @@ def test_plan_workers() -> None:
 def test_bad_worker_counts(workers: object) -> None:
     with pytest.raises(UserError, match=f"workers={workers}: expected 'auto'"):
         plan_workers(workers, 1, 1, "cpu")
+
+
+@pytest.mark.slow
+def test_data_that_cannot_be_opened_end_the_search() -> None:
+    with (
+        Workers(plan_workers(1, 1, 1, "cpu"), recipe("/nowhere")) as workers,
+        pytest.raises(UserError, match="nowhere"),
+    ):
+        list(workers.evaluate([Genome.from_text("11111")]))

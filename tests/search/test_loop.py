@@ -139,10 +139,12 @@ def test_search_beats_its_first_generation(tmp_path: Path) -> None:
     assert everything > hypervolume(archive.values(first), reference)
 
 
-def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+def test_a_run_without_a_ledger_is_never_overwritten(tmp_path: Path) -> None:
     search(tmp_path / "run")
-    with pytest.raises(UserError, match="already holds a run"):
+    before = (tmp_path / "run" / "population.csv").read_bytes()
+    with pytest.raises(UserError, match="holds population.csv without a ledger to go on from"):
         RunFolder(tmp_path / "run")
+    assert (tmp_path / "run" / "population.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,22 @@ from pymoo.algorithms.soo.nonconvex.ga import GA
 from pymoo.core.population import Population
 from pymoo.optimize import minimize
 
-from star.genomes import ALPHABETS, GENES_PER_LIV, Genome, ModelConfig, cache_bytes, parameter_count, random_genome
+from star.genomes import (
+    ALPHABETS,
+    GENES_PER_LIV,
+    Genome,
+    GenomeError,
+    ModelConfig,
+    cache_bytes,
+    parameter_count,
+    random_genome,
+    valid_values,
+)
 from star.search.problem import GenomeProblem
 from star.search.variation import (
+    NO_CUT,
     CanonicalDuplicates,
+    GeneChanges,
     GeneMutation,
     GenomeRepair,
     GenomeSampling,
@@ -48,6 +60,40 @@ def test_crossover_cuts_between_livs_only(seed: int, points: int) -> None:
     assert switches.sum(axis=1).max() <= points
 
 
+@settings(deadline=None, max_examples=30)
+@given(SEEDS, st.integers(1, 8))
+def test_crossover_tells_its_cuts(seed: int, points: int) -> None:
+    crossover, rows = LivCrossover(points, prob=0.5), sample(seed, 12)
+    matings = np.arange(12).reshape(6, 2)
+    children = crossover.do(
+        problem(), Population.new("X", rows), matings, random_state=np.random.default_rng(seed)
+    ).get("X")
+    assert crossover.last is not None and crossover.last.shape == (12, min(points, DEPTH - 1))
+    parents = np.concatenate([rows[matings[:, 0]], rows[matings[:, 1]]]).reshape(12, DEPTH, GENES_PER_LIV)
+    partners = np.concatenate([rows[matings[:, 1]], rows[matings[:, 0]]]).reshape(12, DEPTH, GENES_PER_LIV)
+    for child, cuts, parent, partner in zip(children, crossover.last, parents, partners, strict=True):
+        cuts = [int(cut) for cut in cuts if cut != NO_CUT]
+        assert cuts == sorted(set(cuts)) and all(1 <= cut < DEPTH for cut in cuts)
+        bred = [(partner if sum(cut <= liv for cut in cuts) % 2 else parent)[liv] for liv in range(DEPTH)]
+        assert np.array_equal(child, np.ravel(bred))
+
+
+def test_crossover_cuts_everywhere_alike() -> None:
+    crossover = LivCrossover(2)
+    crossover._do(problem(), sample(0, 2).reshape(2, 1, -1).repeat(3000, axis=1), random_state=np.random.default_rng(0))
+    assert crossover.last is not None
+    counts = np.bincount(crossover.last[:3000].ravel(), minlength=DEPTH)
+    assert counts[0] == 0 and (np.abs(counts[1:] - 1000) < 120).all()
+
+
+def test_crossover_of_one_liv_copies_the_parents() -> None:
+    rows = np.array([[1, 1, 1, 1, 1], [9, 1, 1, 1, 1]])
+    children = LivCrossover(prob=1.0).do(
+        GenomeProblem(1, 1), Population.new("X", rows), np.array([[0, 1]]), random_state=np.random.default_rng(0)
+    )
+    assert np.array_equal(children.get("X"), rows)
+
+
 def test_crossover_records_the_parents() -> None:
     space, rows = problem(), sample(1, 4)
     population = Population.new("X", rows)
@@ -62,6 +108,79 @@ def test_constrained_mutation_keeps_genomes_valid(seed: int) -> None:
     rows = sample(seed)
     mutated = GeneMutation(0.3)._do(problem(), rows, random_state=np.random.default_rng(seed))
     assert all(not Genome.from_array(row, "extended").validate() for row in mutated)
+
+
+@settings(deadline=None, max_examples=40)
+@given(SEEDS, st.sampled_from(["star", "extended"]))
+def test_constrained_mutation_draws_all_valid_values_and_no_other(seed: int, alphabet: str) -> None:
+    genes = sample(seed, 1, alphabet)[0]
+    mutation, rng = GeneMutation(1.0), np.random.default_rng(seed)
+    liv = int(rng.integers(DEPTH))
+    for gene in range(GENES_PER_LIV):
+        position = liv * GENES_PER_LIV + gene
+        rows = np.tile(genes, (600, 1))
+        chosen = np.zeros((600, DEPTH, GENES_PER_LIV), dtype=bool)
+        chosen[:, liv, gene] = True
+        mutated = mutate_only(mutation, rows, chosen, rng, alphabet)
+        expected = set(valid_values(genes, liv, gene, alphabet).tolist()) - {int(genes[position])}
+        assert set(mutated[:, position].tolist()) == (expected or {int(genes[position])})
+        counts = np.bincount(mutated[:, position])
+        assert counts.max() < 3 * max(600 / max(len(expected), 1), 30)
+        mutated[:, position] = genes[position]
+        assert np.array_equal(mutated, rows)
+
+
+def mutate_only(
+    mutation: GeneMutation, rows: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, alphabet: str
+) -> np.ndarray:
+    """Mutation whose draw of genes is `chosen`."""
+
+    class Chosen:
+        """A generator whose first draw chooses the genes; the others are random."""
+
+        def __init__(self) -> None:
+            self.draws = [np.where(chosen, 0.0, 2.0)]
+
+        def random(self, size: Any) -> np.ndarray:
+            return self.draws.pop() if self.draws else rng.random(size)
+
+    return mutation._do(problem(alphabet), rows, random_state=Chosen())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_mutation_and_repair_tell_the_genes_they_changed(constrained: bool) -> None:
+    mutation, repair, rng = GeneMutation(0.2, constrained), GenomeRepair(), np.random.default_rng(0)
+    rows = sample(2, 20)
+    mutated = mutation._do(problem(), rows, random_state=rng)
+    fixed = repair._do(problem(), mutated, random_state=rng)
+    for changes, before, after in ((mutation.last, rows, mutated), (repair.last, mutated, fixed)):
+        assert isinstance(changes, GeneChanges)
+        replayed = before.copy().reshape(20, DEPTH, GENES_PER_LIV)
+        assert (replayed[changes.row, changes.liv, changes.gene] == changes.old).all()
+        replayed[changes.row, changes.liv, changes.gene] = changes.new
+        assert np.array_equal(replayed.reshape(20, -1), after)
+        assert len(changes.row) == (before != after).sum()
+    assert mutation.last is not None and len(mutation.last.row) > 50
+    assert repair.last is not None and (len(repair.last.row) == 0) == constrained
+
+
+def test_constrained_mutation_of_an_invalid_genome_draws_from_whole_ranges() -> None:
+    rows = np.tile(Genome.from_text("1.1.1.1.2-1.1.1.1.3-9.1.1.1.1").to_array(), (500, 1))
+    space = GenomeProblem(3, 1)
+    mutated = GeneMutation(1.0)._do(space, rows, random_state=np.random.default_rng(0))
+    assert (mutated != rows).all()
+    assert set(mutated[:, 4].tolist()) == {1, 3, 4, 5} and set(mutated[:, 10].tolist()) <= set(range(1, 18)) - {9}
+
+
+def test_variation_is_repeatable() -> None:
+    def vary() -> np.ndarray:
+        rng = np.random.default_rng(7)
+        rows = GenomeSampling()._do(problem(), 20, random_state=rng)
+        children = LivCrossover()._do(problem(), rows.reshape(2, 10, -1), random_state=rng).reshape(20, -1)
+        mutated = GeneMutation(0.2)._do(problem(), children, random_state=rng)
+        return GenomeRepair()._do(problem(), mutated, random_state=rng)
+
+    assert np.array_equal(vary(), vary())
 
 
 def test_mutation_changes_genes_at_its_rate_and_reaches_every_class() -> None:
@@ -104,6 +223,21 @@ def test_duplicates_are_found_by_canonical_form() -> None:
     duplicates = CanonicalDuplicates()
     duplicates.proposed.add(Genome.from_text("21111-91111").id)
     assert len(duplicates.do(Population.new("X", np.stack([plain, other])))) == 1
+
+
+def test_duplicates_of_other_populations_are_found_after_genes_changed() -> None:
+    first, second = (Genome.from_text(text).to_array() for text in ("11111-91111", "21111-91111"))
+    duplicates, others = CanonicalDuplicates(), Population.new("X", np.stack([second]))
+    population = Population.new("X", np.stack([first]))
+    assert len(duplicates.do(population, others)) == 1
+    population[0].set("X", second)
+    assert len(duplicates.do(population, others)) == 0
+
+
+@pytest.mark.parametrize("genes", [np.ones((2, 10)), np.full((2, 10), 18)])
+def test_duplicates_of_what_is_no_genome_are_an_error(genes: np.ndarray) -> None:
+    with pytest.raises(GenomeError, match="genome"):
+        CanonicalDuplicates().do(Population.new("X", genes))
 
 
 class StaticCosts(GenomeProblem):

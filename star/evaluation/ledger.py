@@ -1,0 +1,200 @@
+"""The ledger: every finished evaluation, one row each, in an SQLite database that only grows.
+
+A row is keyed by canonical genome, recipe and seed, so that the same command finds what it has already paid for. In WAL
+mode a killed process loses at most the row it was writing. Nothing is ever overwritten.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from star.errors import UserError
+from star.evaluation.evaluator import EVALUATION_VERSION, Evaluation, Recipe
+
+APPLICATION_ID = 0x53544152  # "STAR", in the header of the file
+SCHEMA_VERSION = 1
+LOCK_SECONDS = 30.0
+
+_SCHEMA = f"""
+BEGIN;
+CREATE TABLE recipe (
+    id TEXT PRIMARY KEY,
+    content TEXT NOT NULL          -- JSON: everything that can change a result
+) WITHOUT ROWID;
+CREATE TABLE evaluation (
+    genome_id TEXT NOT NULL,       -- of the canonical genome
+    recipe TEXT NOT NULL REFERENCES recipe (id),
+    seed INTEGER NOT NULL,
+    genome TEXT NOT NULL,
+    alphabet TEXT NOT NULL,
+    status TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    metrics TEXT NOT NULL,         -- JSON
+    train_seconds REAL NOT NULL,
+    peak_bytes INTEGER NOT NULL,   -- of the worker, on its device
+    device TEXT NOT NULL,
+    finished TEXT NOT NULL,        -- UTC
+    run TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    parents TEXT NOT NULL,         -- genome ids with spaces between
+    variation TEXT NOT NULL,       -- JSON: cuts, mutated genes, repairs
+    PRIMARY KEY (genome_id, recipe, seed)
+) WITHOUT ROWID;
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {SCHEMA_VERSION};
+COMMIT;
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """An evaluation with where its genome came from. variation: what made it, ready for JSON."""
+
+    genome_id: str
+    genome: str
+    alphabet: str
+    seed: int
+    evaluation: Evaluation
+    run: str = ""
+    generation: int = 0
+    origin: str = ""
+    parents: tuple[str, ...] = ()
+    variation: Mapping[str, Any] = field(default_factory=dict)
+    finished: str = ""
+
+
+def recipe_content(recipe: Recipe, fingerprint: str) -> dict[str, Any]:
+    """Everything that can change a result, beside genome and seed: settings, data fingerprint, code version."""
+    content = asdict(recipe)
+    del content["seed"]
+    content["data"] = {"fingerprint": fingerprint}
+    content["evaluation_version"] = EVALUATION_VERSION
+    return content
+
+
+def recipe_id(content: Mapping[str, Any]) -> str:
+    """Hash of a recipe's content: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+class Ledger:
+    """An open ledger; use it as a context manager. One process writes, others may read."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the database, or make it.
+
+        Raises `UserError` for a file that is not a ledger, is damaged, locked, of a newer version or not writable.
+        """
+        self.path = path
+        with self._errors():
+            is_new = not path.exists() or path.stat().st_size == 0
+            self._connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+            self._connection.row_factory = sqlite3.Row
+            if is_new:
+                self._connection.executescript(_SCHEMA)
+            self._check()
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+
+    def _check(self) -> None:
+        application, version = (self._pragma(name) for name in ("application_id", "user_version"))
+        if application != APPLICATION_ID:
+            raise UserError(
+                f"ledger {self.path}: belongs to another program; choose another file, this one is kept as it is"
+            )
+        if version > SCHEMA_VERSION:
+            raise UserError(
+                f"ledger {self.path}: of version {version}, this program reads {SCHEMA_VERSION}; upgrade STAR"
+            )
+        damage = self._pragma("quick_check(1)")
+        if damage != "ok":
+            raise UserError(
+                f"ledger {self.path}: damaged ({damage}); recover it with sqlite3 '.recover', or move it away"
+            )
+
+    def _pragma(self, name: str) -> Any:
+        return self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What SQLite finds wrong, as one line that names the file."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise UserError(f"ledger {self.path}: {error}; it is kept as it is") from None
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def add_recipe(self, content: Mapping[str, Any]) -> str:
+        """Keep a recipe; returns its id."""
+        identity = recipe_id(content)
+        with self._errors():
+            self._connection.execute(
+                "INSERT OR IGNORE INTO recipe VALUES (?, ?)", (identity, json.dumps(content, sort_keys=True))
+            )
+        return identity
+
+    def recipes(self) -> dict[str, dict[str, Any]]:
+        """Contents of all recipes by id."""
+        with self._errors():
+            return {row["id"]: json.loads(row["content"]) for row in self._connection.execute("SELECT * FROM recipe")}
+
+    def add(self, record: Record, recipe: str) -> None:
+        """Append a finished evaluation; one that is there already stays."""
+        evaluation = record.evaluation
+        row = (
+            record.genome_id, recipe, record.seed, record.genome, record.alphabet, evaluation.status, evaluation.reason,
+            json.dumps(dict(evaluation.metrics)), evaluation.train_seconds, evaluation.peak_bytes, evaluation.device,
+            record.finished, record.run, record.generation, record.origin, " ".join(record.parents),
+            json.dumps(record.variation),
+        )  # fmt: skip
+        with self._errors():
+            self._connection.execute(f"INSERT OR IGNORE INTO evaluation VALUES ({', '.join('?' * len(row))})", row)
+
+    def get(self, genome_id: str, recipe: str, seed: int) -> Evaluation | None:
+        """The evaluation of a genome under a recipe and seed, if it is there."""
+        with self._errors():
+            row = self._connection.execute(
+                "SELECT * FROM evaluation WHERE genome_id = ? AND recipe = ? AND seed = ?", (genome_id, recipe, seed)
+            ).fetchone()
+        return None if row is None else _evaluation(row)
+
+    def records(self, recipe: str) -> Iterator[Record]:
+        """All evaluations under a recipe, in order of finishing."""
+        with self._errors():
+            rows = self._connection.execute("SELECT * FROM evaluation WHERE recipe = ? ORDER BY finished", (recipe,))
+            for row in rows:
+                yield Record(
+                    row["genome_id"], row["genome"], row["alphabet"], row["seed"], _evaluation(row), row["run"],
+                    row["generation"], row["origin"], tuple(row["parents"].split()), json.loads(row["variation"]),
+                    row["finished"],
+                )  # fmt: skip
+
+    def __len__(self) -> int:
+        with self._errors():
+            return self._connection.execute("SELECT count(*) FROM evaluation").fetchone()[0]
+
+
+def _evaluation(row: sqlite3.Row) -> Evaluation:
+    return Evaluation(
+        status=row["status"],
+        reason=row["reason"],
+        metrics=json.loads(row["metrics"]),
+        train_seconds=row["train_seconds"],
+        peak_bytes=row["peak_bytes"],
+        device=row["device"],
+    )

@@ -1,0 +1,68 @@
+"""When a search ends before its last generation."""
+
+import pytest
+
+from star.errors import UserError
+from star.evaluation import Evaluation, select_objectives
+from star.genomes import Genome
+from star.search.archive import Archive
+from star.search.candidates import Candidate, Evaluated
+from star.search.stopping import StopConfig, Stopping, parse_duration
+
+GENOMES = ["91111", "11111", "71111", "51111", "81111"]
+
+
+def archive(losses: list[float]) -> Archive:
+    result = Archive(select_objectives(["validation_loss", "cache_bytes"]))
+    for text, loss in zip(GENOMES, losses, strict=False):
+        evaluation = Evaluation("ok", "", {"validation_loss": loss, "cache_bytes": 100.0 / loss}, 1.0)
+        result.add(Evaluated(Candidate(Genome.from_text(text), "random", 0), evaluation, 0))
+    return result
+
+
+def reasons(config: StopConfig, *archives: Archive) -> list[str]:
+    stopping = Stopping(config, tokens_per_training=1000)
+    return [stopping.reason(a) for a in archives]
+
+
+def test_nothing_set_never_stops() -> None:
+    assert reasons(StopConfig(), archive([2.0, 3.0]), archive([2.0, 3.0])) == ["", ""]
+
+
+def test_evaluations_and_tokens_are_counted() -> None:
+    few, many = archive([2.0, 3.0]), archive([2.0, 3.0, 4.0])
+    assert reasons(StopConfig(evaluations=3), few, many) == ["", "search.stop.evaluations=3"]
+    assert reasons(StopConfig(training_tokens="3k"), few, many) == ["", "search.stop.training_tokens=3k"]
+
+
+def test_patience_ends_a_search_without_gain() -> None:
+    same = archive([2.0, 3.0])
+    same.fix_reference()
+    found = reasons(StopConfig(patience=2), same, same, same)
+    assert found == ["", "", "search.stop.patience=2"]
+
+
+def test_wall_time_is_measured() -> None:
+    assert reasons(StopConfig(wall_time="1h"), archive([2.0])) == [""]
+    stopping = Stopping(StopConfig(wall_time=5), 1000)
+    stopping.started -= 6
+    assert stopping.reason(archive([2.0])) == "search.stop.wall_time=5"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [(90, 90), ("90s", 90), ("1.5min", 90), ("2h", 7200), ("1d", 86400)])
+def test_durations_are_read(text: object, seconds: float) -> None:
+    assert parse_duration("key", text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (StopConfig(evaluations=0), "search.stop.evaluations=0: expected at least 1"),
+        (StopConfig(wall_time="soon"), "search.stop.wall_time=soon: expected a positive number of seconds"),
+        (StopConfig(wall_time=0), "search.stop.wall_time=0"),
+        (StopConfig(training_tokens="many"), "search.stop.training_tokens=many: expected a number"),
+    ],
+)
+def test_bad_settings_are_refused(config: StopConfig, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        config.check()

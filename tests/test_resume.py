@@ -1,0 +1,95 @@
+"""A search killed again and again ends like one that was left alone."""
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from star.search.candidates import TIMING_COLUMNS
+
+KILLS = 20
+SEARCH = (
+    "+experiment=smoke",
+    "scale=cpu",
+    "workers=2",
+    "search.generations=12",
+    "run_dir=run",
+    "search.baselines=[lfm2]",
+)
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "star.evolve", *SEARCH],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(folder: Path) -> str:
+    process = start(folder)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return output
+
+
+def finished(folder: Path) -> dict[str, str]:
+    """When each evaluation in the ledger was finished."""
+    path = folder / "run" / "ledger.sqlite"
+    if not path.exists():
+        return {}
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+    try:
+        return dict(connection.execute("SELECT genome_id, finished FROM evaluation"))
+    except sqlite3.OperationalError:  # killed while it was being made
+        return {}
+    finally:
+        connection.close()
+
+
+def without_times(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str).drop(columns=list(TIMING_COLUMNS))
+
+
+@pytest.mark.slow
+def test_a_search_killed_twenty_times_ends_like_one_left_alone(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    finish(whole)
+    moments = random.Random(0)
+    kept: dict[str, str] = {}
+    for _ in range(KILLS):
+        process = start(killed)
+        deadline, wanted = time.monotonic() + 60, len(kept) + moments.randint(0, 3)
+        while process.poll() is None and time.monotonic() < deadline and len(finished(killed)) < wanted:
+            time.sleep(0.05)
+        time.sleep(moments.random() * 0.3)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        now = finished(killed)
+        assert now.items() >= kept.items()  # what was finished stays as it was, and is not trained again
+        kept = now
+    finish(killed)
+    for name in ("pareto.csv", "population.csv"):
+        pd.testing.assert_frame_equal(without_times(whole / "run" / name), without_times(killed / "run" / name))
+    assert finished(killed).items() >= kept.items() and finished(killed).keys() == finished(whole).keys()
+
+
+@pytest.mark.slow
+def test_a_finished_search_is_answered_from_its_ledger_and_can_be_continued(tmp_path: Path) -> None:
+    finish(tmp_path)
+    before, table = finished(tmp_path), without_times(tmp_path / "run" / "pareto.csv")
+    assert f"{len(before)} evaluations are in" in finish(tmp_path)
+    assert finished(tmp_path) == before
+    pd.testing.assert_frame_equal(without_times(tmp_path / "run" / "pareto.csv"), table)
