@@ -75,7 +75,7 @@ def test_describe_table_shows_sharing_and_totals(tmp_path: Path) -> None:
         ("evolve", [*SMOKE, "model.vocabulary=10"], "error: model.vocabulary=10: expected at least the data's 256"),
         (
             "evolve",
-            [*SMOKE, f"search.algorithm._target_={PLAIN_GA}"],
+            [*SMOKE, PLAIN_GA],
             "minimises one objective, but search.objectives names 2",
         ),
         ("evolve", [*SMOKE, "colour=red"], "error: colour: unknown key"),
