@@ -104,8 +104,8 @@ def read_genome_file(path: str | Path) -> GenomeFile:
     return parse_genome_file(text, str(path))
 
 
-def write_genome_file(path: str | Path, content: GenomeFile) -> None:
-    """Write a genome file that `read_genome_file` reads back to an equal value."""
+def genome_file_text(content: GenomeFile) -> str:
+    """The text of a genome file, which `parse_genome_file` reads back to an equal value."""
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "name": content.name,
@@ -114,7 +114,12 @@ def write_genome_file(path: str | Path, content: GenomeFile) -> None:
     }
     optional = {"notes": content.notes, "metrics": content.metrics, "parents": content.parents}
     document.update({key: value for key, value in optional.items() if value})
-    Path(path).write_text(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+
+
+def write_genome_file(path: str | Path, content: GenomeFile) -> None:
+    """Write a genome file that `read_genome_file` reads back to an equal value."""
+    Path(path).write_text(genome_file_text(content), encoding="utf-8")
 
 
 def library_names() -> list[str]:

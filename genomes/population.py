@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .alphabets import STRUCTURES, TOEPLITZ, Alphabet, LivClass
+from .sharing import GATES, KERNEL, KERNEL_WITH_GATES
 from .validity import GENES_PER_LIV, NOT_SHARED
 
 Genes = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-GATES, KERNEL, KERNEL_WITH_GATES = 2, 3, 4  # Toeplitz strategies that decide who owns K
 STRATEGIES = 1 + max(max(structure.sharing) for structure in STRUCTURES.values())  # columns of a table by strategy
 CHUNK = 512  # genomes whose temporaries stay in the processor's cache
 

@@ -23,6 +23,7 @@ DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+LARGEST_SEED = 2**63 - 1  # what torch's generators take
 
 _MERGE_ERROR = "Error merging override "
 _REWRITES = (
@@ -100,6 +101,12 @@ def to_typed(config: DictConfig) -> Any:
     schema = OmegaConf.structured(OmegaConf.get_type(config))
     OmegaConf.merge(schema, OmegaConf.to_container(config))
     return OmegaConf.to_object(config)
+
+
+def check_seed(seed: int) -> None:
+    """Raise `UserError` for a seed that torch's generators do not take."""
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed={seed}: expected a whole number from 0 to {LARGEST_SEED}")
 
 
 def _take_literals(keys: Sequence[str]) -> dict[str, str]:

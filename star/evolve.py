@@ -7,16 +7,14 @@ decodes and trains it, `search/archive.py` ranks it, `search/run_folder.py` writ
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from pymoo.core.algorithm import Algorithm
 from rich.console import Console
 
-from star.command import EXIT_INTERRUPTED, fail, register, run_command
+from star.command import EXIT_INTERRUPTED, check_seed, fail, register, run_command
 from star.configuration import EvolveConfig
-from star.data import Corpus, load_corpus
+from star.data import Corpus, open_corpus
 from star.errors import UserError
 from star.evaluation import Evaluation, Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
 from star.evaluation.constraints import violated
@@ -24,7 +22,7 @@ from star.evaluation.evaluator import OVER_BUDGET, infeasible
 from star.evaluation.objectives import static_metrics
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
 from star.interrupt import deferred_interrupt
-from star.provenance import CONFIGURATION, check_same_run, write_provenance
+from star.provenance import CONFIGURATION, check_same_run, run_path, write_provenance
 from star.search.algorithms import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.candidates import Evaluated
@@ -38,7 +36,6 @@ from star.search.seeds import read_seeds
 from star.search.stopping import Stopping
 from star.search.variation import CanonicalDuplicates, GenomeRepair
 
-LARGEST_SEED = 2**63 - 1  # what torch's generators take
 # Settings that change no evaluation: they may differ when a run is resumed.
 FREE = {"run_dir", "experiment_name", "workers", "workers_per_gpu", "ledger", "limits"} | {
     f"search.{key}" for key in ("generations", "stop")
@@ -52,8 +49,7 @@ def make_recipe(config: EvolveConfig) -> Recipe:
     config.training.check()
     if config.depth < 1:
         raise UserError(f"depth={config.depth}: expected at least 1 LIV")
-    if not 0 <= config.seed <= LARGEST_SEED:
-        raise UserError(f"seed={config.seed}: expected a whole number from 0 to {LARGEST_SEED}")
+    check_seed(config.seed)
     return Recipe(config.model, config.cache, config.training, config.data, config.seed)
 
 
@@ -68,15 +64,6 @@ def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
         baselines[name] = fit_depth(design, config.depth).canonical()
         check_fits(baselines[name], config.model)
     return baselines
-
-
-def open_corpus(config: EvolveConfig) -> Corpus:
-    """The text, cached for the workers. Raises `UserError` when it does not suit the model or the training."""
-    corpus = load_corpus(config.data)
-    corpus.check_length(config.training.length)
-    if config.model.vocabulary < corpus.vocabulary:
-        raise UserError(f"model.vocabulary={config.model.vocabulary}: expected at least the data's {corpus.vocabulary}")
-    return corpus
 
 
 @dataclass(frozen=True)
@@ -111,20 +98,13 @@ def make_plan(config: EvolveConfig) -> Plan:
         notices.append(f"search.population={used}: only the first {used} of {len(seeds)} seeds are used")
     problem = GenomeProblem(config.depth, len(objectives), config.search.alphabet)
     algorithm, duplicates, repair = build_algorithm(config.search, problem, seeds, config.seed)
-    corpus = open_corpus(config)
+    corpus = open_corpus(config.data, config.training.length, config.model.vocabulary)
     return Plan(objectives, workers, recipe, corpus, baselines, seeds, notices, algorithm, duplicates, repair)
-
-
-def run_path(config: EvolveConfig) -> Path:
-    """The run folder: `run_dir`, or `runs/<experiment_name>/<date_time>`."""
-    if config.run_dir:
-        return Path(config.run_dir)
-    return Path("runs") / config.experiment_name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
 
 
 def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
     """Create the run folder with its provenance, or go on in it. Raises `UserError` when it holds something else."""
-    path = run_path(config)
+    path = run_path(config.run_dir, config.experiment_name)
     settings = {**asdict(config), "data_fingerprint": plan.corpus.fingerprint}
     if (path / CONFIGURATION).exists():
         check_same_run(path, "a search", settings, FREE)

@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from star.command import register, run_command
+from star.command import check_seed, register, run_command
 from star.data.tokens import VOCABULARY, TextStream, encode
+from star.devices import check_device, torch_device
 from star.errors import UserError
 from star.genomes import cache_bytes
 from star.models import Cache, Checkpoint, load_checkpoint
@@ -21,8 +22,6 @@ from star.models.generation import Sampling, generate
 
 FORMATS = ("text", "json")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
-DEVICES = ("auto", "cpu", "cuda")
-LARGEST_SEED = 2**63 - 1
 
 
 @dataclass
@@ -49,25 +48,23 @@ class GenerateConfig:
 
     def check(self) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        for name, choices in (("format", FORMATS), ("dtype", DTYPES), ("device", DEVICES)):
+        for name, choices in (("format", FORMATS), ("dtype", DTYPES)):
             if getattr(self, name) not in choices:
                 raise UserError(f"{name}={getattr(self, name)}: expected one of {', '.join(choices)}")
         for name in ("tokens", "context"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name}={value}: expected at least 1")
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise UserError(f"seed={self.seed}: expected a whole number from 0 to {LARGEST_SEED}")
+        check_seed(self.seed)
         if self.stop == "":
             raise UserError("stop is empty: expected the text that ends the generation")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("device=cuda: no CUDA GPU is visible here; use device=auto or cpu")
+        check_device("device", self.device)
 
 
 def place(checkpoint: Checkpoint, config: GenerateConfig) -> str:
     """Move the model to the wanted device and dtype; returns the dtype's name."""
-    device = config.device if config.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    name = config.dtype if config.dtype != "auto" else ("bfloat16" if device == "cuda" else "float32")
+    device = torch_device(config.device)
+    name = config.dtype if config.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
     checkpoint.model.to(device, getattr(torch, name)).eval()
     return name
 

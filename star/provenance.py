@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,13 @@ from star.errors import UserError
 
 CONFIGURATION, ENVIRONMENT, COMMAND = "config.yaml", "environment.json", "command.txt"
 PACKAGES = ("torch", "triton", "numba", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
+
+
+def run_path(run_dir: str | None, kind: str) -> Path:
+    """The run folder: `run_dir`, or `runs/<kind>/<date_time>`."""
+    if run_dir:
+        return Path(run_dir)
+    return Path("runs") / kind / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
 
 
 def write_provenance(

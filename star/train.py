@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from star import atomic
-from star.command import EXIT_INTERRUPTED, fail, register, run_command
-from star.data import Corpus, DataConfig, load_corpus
+from star.command import EXIT_INTERRUPTED, check_seed, fail, register, run_command
+from star.data import Corpus, DataConfig, open_corpus
 from star.errors import UserError
 from star.evaluation import CacheSetting
 from star.evaluation.objectives import static_metrics
 from star.genomes import Genome, GenomeFile, ModelConfig, check_fits, load_genome
 from star.interrupt import deferred_interrupt
 from star.models import LanguageModel, decode, save_checkpoint
-from star.provenance import CONFIGURATION, check_same_run, write_provenance
+from star.provenance import CONFIGURATION, check_same_run, run_path, write_provenance
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
 from star.training.log import TENSORBOARD, TrainingLog
 
 STATE, EVALUATION = "training_state.safetensors", "evaluation.json"
-LARGEST_SEED = 2**63 - 1  # what torch's generators take
 
 
 @dataclass
@@ -72,24 +70,14 @@ def check(config: TrainConfig) -> None:
     for name in ("checkpoint_every", "validate_every"):
         if getattr(config, name) < 1:
             raise UserError(f"{name}={getattr(config, name)}: expected at least 1 step")
-    if not 0 <= config.seed <= LARGEST_SEED:
-        raise UserError(f"seed={config.seed}: expected a whole number from 0 to {LARGEST_SEED}")
+    check_seed(config.seed)
     if config.tensorboard not in TENSORBOARD:
         raise UserError(f"tensorboard={config.tensorboard}: expected one of {', '.join(TENSORBOARD)}")
 
 
-def open_corpus(config: TrainConfig) -> Corpus:
-    """The text. Raises `UserError` when it does not suit the model or the training."""
-    corpus = load_corpus(config.data)
-    corpus.check_length(config.training.length)
-    if config.model.vocabulary < corpus.vocabulary:
-        raise UserError(f"model.vocabulary={config.model.vocabulary}: expected at least the data's {corpus.vocabulary}")
-    return corpus
-
-
 def open_folder(config: TrainConfig, genome: Genome, corpus: Corpus) -> Path:
     """The run folder, new or of the same training. Raises `UserError` for one of another, or one not writable."""
-    path = Path(config.run_dir or Path("runs") / "train" / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
+    path = run_path(config.run_dir, "train")
     settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
     if (path / CONFIGURATION).exists():
         free = FREE | (STEPS if config.training.schedule == "constant" else set())
@@ -181,7 +169,7 @@ def main(config: TrainConfig) -> None:
     genome, name, notices = load_genome(config.genome, config.depth, config.alphabet)
     genome = genome.canonical()
     check_fits(genome, config.model)
-    corpus = open_corpus(config)
+    corpus = open_corpus(config.data, config.training.length, config.model.vocabulary)
     folder = open_folder(config, genome, corpus)
     torch.manual_seed(config.seed)
     model = decode(genome, config.model)

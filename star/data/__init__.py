@@ -6,3 +6,4 @@ Neighbours: `star.training` draws batches from a `Corpus`.
 from .config import DataConfig as DataConfig
 from .corpus import Corpus as Corpus
 from .corpus import load_corpus as load_corpus
+from .corpus import open_corpus as open_corpus

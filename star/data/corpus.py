@@ -63,3 +63,15 @@ def load_corpus(config: DataConfig) -> Corpus:
         validation=np.memmap(entry / "validation.bin", dtype=np.uint8, mode="r"),
         fingerprint=description["fingerprint"],
     )
+
+
+def open_corpus(config: DataConfig, length: int, vocabulary: int) -> Corpus:
+    """`load_corpus` for training on windows of `length` tokens with a model of that vocabulary.
+
+    Raises `UserError` also when the text does not suit them.
+    """
+    corpus = load_corpus(config)
+    corpus.check_length(length)
+    if vocabulary < corpus.vocabulary:
+        raise UserError(f"model.vocabulary={vocabulary}: expected at least the data's {corpus.vocabulary}")
+    return corpus

@@ -8,7 +8,7 @@ import yaml
 
 from star import atomic
 from star.errors import UserError
-from star.genomes import GenomeFile, ModelConfig, read_genome_file, write_genome_file
+from star.genomes import GenomeFile, ModelConfig, genome_file_text, read_genome_file
 from star.tensor_files import copy_weights, named_weights, read_tensors
 
 from .language_model import LanguageModel, decode
@@ -28,9 +28,7 @@ class Checkpoint(NamedTuple):
 
 def save_checkpoint(folder: Path, model: LanguageModel, genome: GenomeFile, config: ModelConfig) -> None:
     """Write the three files into an existing folder, each whole or not at all; weights in float32 or as they are."""
-    temporary = folder / f".{GENOME}"
-    write_genome_file(temporary, genome)
-    temporary.replace(folder / GENOME)
+    atomic.write_text(folder / GENOME, genome_file_text(genome))
     atomic.write_text(folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **asdict(config)}, sort_keys=False))
     atomic.write_tensors(folder / WEIGHTS, named_weights(model), {"genome_id": genome.genome.id})
 

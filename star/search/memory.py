@@ -12,9 +12,9 @@ from star.evaluation.ledger import Ledger, Record, recipe_content, recipe_id
 from star.genomes import Genome
 from star.provenance import differences
 from star.search.candidates import Evaluated
+from star.search.run_folder import LEDGER
 
 RUN, SHARED = "run", "shared"
-FILE = "ledger.sqlite"
 
 
 class SearchMemory:
@@ -23,13 +23,10 @@ class SearchMemory:
     def __init__(self, ledger: Ledger, recipe: str, seed: int, run: str) -> None:
         """recipe: id in the ledger. run: name of the run, for the record."""
         self.ledger, self.recipe, self.seed, self.run = ledger, recipe, seed, run
-        self.answered = 0
 
     def recall(self, genome: Genome) -> Evaluation | None:
         """The finished evaluation of a genome, if there is one."""
-        evaluation = self.ledger.get(genome.id, self.recipe, self.seed)
-        self.answered += evaluation is not None
-        return evaluation
+        return self.ledger.get(genome.id, self.recipe, self.seed)
 
     def remember(self, evaluated: Evaluated) -> None:
         """Append a finished evaluation, at once on disk."""
@@ -56,9 +53,9 @@ class SearchMemory:
 def ledger_path(setting: str, folder: Path) -> Path:
     """Where the ledger lies: in the run folder, in the user's data folder (or STAR_CACHE_DIR), or at a path."""
     if setting == RUN:
-        return folder / FILE
+        return folder / LEDGER
     if setting == SHARED:
-        return Path(os.environ.get("STAR_CACHE_DIR") or platformdirs.user_data_dir("star")) / FILE
+        return Path(os.environ.get("STAR_CACHE_DIR") or platformdirs.user_data_dir("star")) / LEDGER
     return Path(setting).expanduser()
 
 

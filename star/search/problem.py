@@ -4,8 +4,7 @@ import numpy as np
 from pymoo.core.problem import Problem
 
 from star.genomes import GENES_PER_LIV, Alphabet, get_alphabet
-
-MOST_STRATEGIES = 5
+from star.genomes.population import STRATEGIES
 
 
 class GenomeProblem(Problem):
@@ -14,7 +13,7 @@ class GenomeProblem(Problem):
     def __init__(self, depth: int, objectives: int, alphabet: str | Alphabet = "star") -> None:
         self.alphabet = get_alphabet(alphabet)
         self.depth = depth
-        largest = [max(self.alphabet.ids), depth, 2, depth, MOST_STRATEGIES]
+        largest = [max(self.alphabet.ids), depth, 2, depth, STRATEGIES - 1]
         self.largest = np.tile(np.array(largest, dtype=np.int64), depth)
         super().__init__(
             n_var=depth * GENES_PER_LIV,

@@ -5,7 +5,6 @@ candidate finishes. They are views: the ledger beside them holds what a resumed 
 """
 
 import csv
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import pandas as pd
 
 from star import atomic
 from star.errors import UserError
-from star.genomes import GenomeFile, write_genome_file
+from star.genomes import GenomeFile, genome_file_text
 from star.search.archive import Archive
 from star.search.candidates import COLUMNS, Evaluated
 
@@ -60,7 +59,6 @@ class RunFolder:
                 path.unlink()
 
     def _write_genome(self, path: Path, evaluated: Evaluated) -> None:
-        temporary = path.with_suffix(".partial")
         content = GenomeFile(
             name=evaluated.genome_id,
             genome=evaluated.candidate.genome,
@@ -68,5 +66,4 @@ class RunFolder:
             metrics=dict(evaluated.evaluation.metrics),
             parents=list(evaluated.candidate.parents),
         )
-        write_genome_file(temporary, content)
-        os.replace(temporary, path)
+        atomic.write_text(path, genome_file_text(content))

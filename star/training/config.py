@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from star.devices import check_device, torch_device
 from star.errors import UserError
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass
@@ -50,10 +50,9 @@ class TrainingConfig:
         micro = self.micro_batch_size
         fits = micro is None or (micro >= 1 and self.batch_size % micro == 0)
         _expect("micro_batch_size", micro, fits, f"a divisor of batch_size={self.batch_size}")
-        for name, choices in (("schedule", SCHEDULES), ("precision", PRECISIONS), ("device", DEVICES)):
+        for name, choices in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
             _expect(name, getattr(self, name), getattr(self, name) in choices, f"one of {', '.join(choices)}")
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise UserError("training.device=cuda: no CUDA GPU is visible here; use device=auto or cpu")
+        check_device("training.device", self.device)
 
     @property
     def tokens(self) -> int:
@@ -62,9 +61,7 @@ class TrainingConfig:
 
     def torch_device(self) -> torch.device:
         """The device to train on: CUDA when wanted or, for `auto`, when there is one."""
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        return torch_device(self.device)
 
     def autocast_dtype(self, device: torch.device) -> torch.dtype | None:
         """bfloat16 where autocast is wanted, else None."""
