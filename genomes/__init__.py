@@ -4,13 +4,10 @@ Neighbours: `star.models` decodes genomes into modules, `star.search` varies and
 """
 
 from .alphabets import ALPHABETS as ALPHABETS
-from .alphabets import FEATURIZERS as FEATURIZERS
-from .alphabets import STRUCTURES as STRUCTURES
-from .alphabets import VALID_OPERATORS as VALID_OPERATORS
 from .alphabets import Alphabet as Alphabet
 from .alphabets import LivClass as LivClass
-from .alphabets import OperatorGenome as OperatorGenome
 from .alphabets import get_alphabet as get_alphabet
+from .alphabets import with_operators as with_operators
 from .costs import DTYPE_BYTES as DTYPE_BYTES
 from .costs import ParameterCount as ParameterCount
 from .costs import cache_bytes as cache_bytes
@@ -30,6 +27,11 @@ from .genome import Genome as Genome
 from .genome import Liv as Liv
 from .genome import fit_depth as fit_depth
 from .model_config import ModelConfig as ModelConfig
+from .model_config import SearchModelConfig as SearchModelConfig
+from .operators import FEATURIZERS as FEATURIZERS
+from .operators import STRUCTURES as STRUCTURES
+from .operators import VALID_OPERATORS as VALID_OPERATORS
+from .operators import OperatorGenome as OperatorGenome
 from .sampling import random_genome as random_genome
 from .sampling import repair as repair
 from .sampling import valid_values as valid_values

@@ -1,220 +1,16 @@
-"""The three alphabets of the search space as literal tables: featurizers, operators, LIV classes.
+"""The alphabet of backbones: LIV classes, each an operator genome (`operators.py`), plain or differential.
 
-A featurizer genome is summarised by its *featurizer class*, an operator genome by its *LIV class*, and a
-backbone genome (`genome.py`) is a sequence of LIV classes with their sharing genes. Adding a row here adds the
-feature everywhere: costs and decoding read these tables and nothing else. Source: STAR (arXiv 2411.17800),
-with the project's own choices where the paper is silent (docs/search_space.md).
+A backbone genome (`genome.py`) is a sequence of LIV classes with their sharing genes. Adding a row here adds the class
+everywhere. Source: STAR (arXiv 2411.17800), with the project's own choices where the paper is silent
+(docs/search_space.md).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cached_property
-from typing import NamedTuple
+from functools import cache, cached_property
 
 from .errors import GenomeError
-
-DIAGONAL, LOW_RANK, TOEPLITZ, SEMI_SEPARABLE = 1, 2, 3, 4
-NO_SPARSITY, BANDED = 1, 2
-IDENTITY, SOFTMAX, RELU, SWISH = 1, 2, 3, 4
-PER_CHANNEL, DENSE, GROUPED = 1, 2, 3
-
-SPARSITIES = {NO_SPARSITY: "none", BANDED: "banded"}
-NONLINEARITIES = {IDENTITY: "none", SOFTMAX: "softmax", RELU: "relu", SWISH: "swish"}
-CHANNEL_MIXINGS = {PER_CHANNEL: "diagonal", DENSE: "dense", GROUPED: "grouped"}
-
-
-@dataclass(frozen=True)
-class FeatureGroup:
-    """One feature group of a featurizer genome.
-
-    `form` says how the group is computed: `projection` (dense from the input, then an optional short depthwise
-    convolution and a nonlinearity), `step_size` and `state_input` (from the V features, as in Mamba),
-    `delta_transition` (a decay and a writing strength a head, from the input), `explicit_kernel` and
-    `implicit_kernel` (convolution kernels that do not depend on the input).
-    `expansion` is the group's width divided by the model width, before `repeat` copies it along the channels.
-    """
-
-    name: str
-    token_mixing: int = DIAGONAL
-    sparsity: int = NO_SPARSITY
-    nonlinearity: int = IDENTITY
-    channel_mixing: int = DENSE
-    expansion: Fraction = Fraction(1)
-    repeat: int = 1
-    form: str = "projection"
-    kernel_length: int = 0
-    bias: bool = False
-
-
-def _projections(names: str, **fields: object) -> tuple[FeatureGroup, ...]:
-    return tuple(FeatureGroup(name, **fields) for name in names)  # type: ignore[arg-type]
-
-
-@dataclass(frozen=True)
-class Featurizer:
-    """A featurizer genome: its feature groups, and the state size per channel where a recurrence needs one."""
-
-    groups: tuple[FeatureGroup, ...]
-    state: int = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the feature groups, in the order in which they are computed."""
-        return tuple(group.name for group in self.groups)
-
-    @property
-    def repeat(self) -> int:
-        """How often B and V are copied along the channels (grouped-query attention); 1 without copies."""
-        return max(group.repeat for group in self.groups)
-
-
-def _grouped_query(repeat: int) -> Featurizer:
-    shared = {"expansion": Fraction(1, repeat), "repeat": repeat}
-    return Featurizer((FeatureGroup("C"), *_projections("BV", **shared)))
-
-
-def _selective(state: int) -> Featurizer:
-    """Mamba's featurizer: V is convolved (length 4) and passed through swish; A, B, C are computed from V."""
-    return Featurizer(
-        (
-            FeatureGroup("V", TOEPLITZ, nonlinearity=SWISH, kernel_length=4, bias=True),
-            FeatureGroup("G", nonlinearity=SWISH),
-            FeatureGroup("A", form="step_size", bias=True),
-            FeatureGroup("B", form="state_input"),
-            FeatureGroup("C", form="state_input"),
-        ),
-        state=state,
-    )
-
-
-def _gated_delta() -> Featurizer:
-    """Gated DeltaNet's featurizer: queries, keys and values are convolved (length 4) and passed through swish."""
-    convolved = _projections("BCV", token_mixing=TOEPLITZ, nonlinearity=SWISH, kernel_length=4)
-    gate = FeatureGroup("G", nonlinearity=SWISH)
-    return Featurizer((*convolved, gate, FeatureGroup("A", form="delta_transition", bias=True)))
-
-
-def _gated_convolution(form: str, kernel_length: int) -> Featurizer:
-    kernel = FeatureGroup("K", TOEPLITZ, channel_mixing=PER_CHANNEL, form=form, kernel_length=kernel_length)
-    return Featurizer((*_projections("BCV"), kernel))
-
-
-FEATURIZERS: dict[int, Featurizer] = {
-    1: Featurizer(_projections("CBV")),
-    2: Featurizer(_projections("CBV", token_mixing=TOEPLITZ, kernel_length=3)),
-    3: _grouped_query(repeat=4),
-    4: _grouped_query(repeat=2),
-    5: _selective(state=16),
-    6: _selective(state=2),
-    7: _gated_convolution("explicit_kernel", kernel_length=3),
-    8: _gated_convolution("implicit_kernel", kernel_length=0),
-    9: Featurizer(_projections("CV", expansion=Fraction(8, 3))),
-    10: _gated_delta(),
-}
-
-
-@dataclass(frozen=True)
-class Structure:
-    """A token-mixing structure: which feature groups it needs, which may be borrowed, which operators are valid.
-
-    A row is chosen by token mixing and channel mixing: one T per channel or per head makes another structure.
-
-    `sharing` maps each `feature_sharing` strategy to the groups that borrowers take from the owner. `paired` are
-    the groups that a differential operator needs at full width for each of its two operators; low-rank pairs
-    split the head width instead (arXiv 2410.05258), so nothing is doubled.
-    """
-
-    name: str
-    formula: str
-    groups: tuple[str, ...]
-    sharing: dict[int, tuple[str, ...]]
-    paired: tuple[str, ...]
-    featurizers: tuple[int, ...]
-    sparsities: tuple[int, ...]
-    nonlinearities: tuple[int, ...]
-    differential: bool = True
-
-
-_STATE_SHARING = {2: ("B", "C"), 3: ("A", "B", "C"), 4: ("A",), 5: ("V",)}
-
-STRUCTURES: dict[tuple[int, int], Structure] = {
-    (DIAGONAL, DENSE): Structure(
-        "diagonal", "s(C_i) if i = j", ("C", "V"), {2: ("C",), 3: ("V",)}, (),
-        (9,), (NO_SPARSITY,), (IDENTITY, RELU, SWISH), differential=False,
-    ),
-    (LOW_RANK, GROUPED): Structure(
-        "low-rank", "s(C_i B_j)", ("C", "B", "V"), {2: ("B", "V"), 3: ("B",), 4: ("V",), 5: ("C", "B")}, (),
-        (1, 2, 3, 4), (NO_SPARSITY, BANDED), (IDENTITY, SOFTMAX, RELU, SWISH),
-    ),
-    (TOEPLITZ, PER_CHANNEL): Structure(
-        "scaled Toeplitz", "C_i K_(i-j) B_j", ("B", "C", "K", "V"),
-        {2: ("B", "C"), 3: ("K",), 4: ("B", "C", "K"), 5: ("V",)}, ("B", "C", "K"),
-        (7, 8), (NO_SPARSITY,), (IDENTITY,),
-    ),
-    (SEMI_SEPARABLE, PER_CHANNEL): Structure(
-        "semi-separable", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
-        (5, 6), (NO_SPARSITY,), (IDENTITY,),
-    ),
-    (SEMI_SEPARABLE, GROUPED): Structure(
-        "matrix-valued state", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
-        (10,), (NO_SPARSITY,), (IDENTITY,),
-    ),
-}  # fmt: skip
-
-
-class OperatorGenome(NamedTuple):
-    """Five integers that define an operator, written as a code such as `12123`, or `10.4.1.1.3` when one has two
-    digits."""
-
-    featurizer: int
-    token_mixing: int
-    sparsity: int
-    nonlinearity: int
-    channel_mixing: int
-
-    @classmethod
-    def from_code(cls, code: str) -> "OperatorGenome":
-        """Read a code. Raises `GenomeError` unless it is a valid operator genome."""
-        parts = code.split(".") if "." in code else list(code)
-        if len(parts) != 5 or not all(part.isdecimal() and part.isascii() for part in parts):
-            raise GenomeError(
-                f"operator genome {code!r}: expected five digits such as 12123, or five numbers such as 10.4.1.1.3"
-            )
-        operator = cls(*map(int, parts))
-        if operator not in VALID_OPERATORS:
-            valid = " ".join(o.code for o in VALID_OPERATORS)
-            raise GenomeError(f"operator genome {code!r} is not valid; valid ones: {valid}")
-        return operator
-
-    @property
-    def code(self) -> str:
-        """Five digits, or five numbers joined by dots when one has two digits."""
-        return ("" if max(self) < 10 else ".").join(map(str, self))
-
-    @property
-    def structure(self) -> Structure:
-        """The token-mixing structure's row."""
-        return STRUCTURES[self.token_mixing, self.channel_mixing]
-
-    @property
-    def groups(self) -> tuple[FeatureGroup, ...]:
-        """The featurizer's feature groups."""
-        return FEATURIZERS[self.featurizer].groups
-
-    @property
-    def state(self) -> int:
-        """State size per channel of a semi-separable operator, else 0."""
-        return FEATURIZERS[self.featurizer].state
-
-
-VALID_OPERATORS: tuple[OperatorGenome, ...] = tuple(
-    OperatorGenome(featurizer, token_mixing, sparsity, nonlinearity, channel_mixing)
-    for (token_mixing, channel_mixing), structure in STRUCTURES.items()
-    for featurizer in structure.featurizers
-    for sparsity in structure.sparsities
-    for nonlinearity in structure.nonlinearities
-)
+from .operators import IDENTITY, NO_SPARSITY, NONLINEARITIES, SPARSITIES, VALID_OPERATORS, OperatorGenome
 
 
 @dataclass(frozen=True)
@@ -226,6 +22,30 @@ class LivClass:
     operator: OperatorGenome
     description: str
     differential: bool = False
+
+    @classmethod
+    def unnamed(cls, number: int, operator: OperatorGenome, differential: bool = False) -> "LivClass":
+        """The class of an operator that no table names: its name is the code, its description is made of the genes."""
+        genes = [NONLINEARITIES[operator.nonlinearity]] if operator.nonlinearity != IDENTITY else []
+        genes += [SPARSITIES[operator.sparsity]] if operator.sparsity != NO_SPARSITY else []
+        words = ", ".join([operator.structure.name, *genes, f"featurizer {operator.featurizer}"])
+        name, description = f"Op-{operator.code}", words
+        if differential:
+            name, description = f"{name}-Diff", f"differential {words}"
+        return cls(number, name, operator, description, differential)
+
+    @property
+    def code(self) -> str:
+        """The operator's code, with `d` behind it for a differential class: the same whatever the alphabet."""
+        return self.operator.code + ("d" if self.differential else "")
+
+
+def read_code(code: str) -> tuple[OperatorGenome, bool]:
+    """The operator of a class' code, and whether it is differential. Raises `GenomeError` for no class' code."""
+    operator, differential = OperatorGenome.from_code(code.removesuffix("d")), code.endswith("d")
+    if differential and not operator.structure.differential:
+        raise GenomeError(f"operator genome {code!r}: {operator.structure.name} operators have no differential form")
+    return operator, differential
 
 
 @dataclass(frozen=True)
@@ -245,13 +65,42 @@ class Alphabet:
         """All class ids, ascending."""
         return tuple(sorted(self.by_id))
 
+    @cached_property
+    def by_code(self) -> dict[str, LivClass]:
+        """LIV classes by code."""
+        return {liv_class.code: liv_class for liv_class in self.classes}
+
+    def neighbours(self, class_id: int) -> list[int]:
+        """Ids of classes, ascending, whose operator differs from this one's in one gene (`OperatorGenome.neighbours`).
+
+        Plain or differential is a gene too; a class becomes plain where the other structure has no differential form.
+        """
+        own = self.by_id[class_id]
+        wanted = {(own.operator, not own.differential)}
+        wanted |= {(o, own.differential and o.structure.differential) for o in own.operator.neighbours()}
+        return [
+            number for number in self.ids if (self.by_id[number].operator, self.by_id[number].differential) in wanted
+        ]
+
+    def restricted(self, names: Iterable[str]) -> "Alphabet":
+        """The alphabet with the named classes only, under their ids; with all of them when none is named.
+
+        Raises `GenomeError` for a name that it does not have.
+        """
+        wanted = set(names)
+        unknown = sorted(wanted - {liv_class.name for liv_class in self.classes})
+        if unknown:
+            available = ", ".join(liv_class.name for liv_class in self.classes)
+            raise GenomeError(f"class {unknown[0]!r} is unknown in alphabet {self.name}; available: {available}")
+        return Alphabet(self.name, tuple(c for c in self.classes if c.name in wanted)) if wanted else self
+
     @classmethod
     def from_operators(cls, name: str, codes: Iterable[str], differential: bool = False) -> "Alphabet":
         """An alphabet of the given operator codes, ids from 1. Raises `GenomeError` for an invalid code."""
         return cls(
             name,
             tuple(
-                LivClass(number, f"Op-{code}", OperatorGenome.from_code(code), "custom operator", differential)
+                LivClass.unnamed(number, OperatorGenome.from_code(code), differential)
                 for number, code in enumerate(codes, start=1)
             ),
         )
@@ -293,10 +142,40 @@ ALPHABETS: dict[str, Alphabet] = {
 }
 
 
+FIRST_OPERATOR = 100  # id, above those of named classes
+OPERATORS = "+operators"  # behind the name of an alphabet: it has every other valid operator too
+
+
+@cache
+def with_operators(alphabet: Alphabet) -> Alphabet:
+    """An alphabet with a class for every valid operator, plain and differential where its structure allows.
+
+    Classes of the named alphabets have their ids; the others are numbered from `FIRST_OPERATOR` on by their place in
+    `VALID_OPERATORS`, two ids for each, since CSVs and ledgers hold ids: they are the same whatever the alphabet, and
+    what is added to the tables behind the others changes none.
+    """
+    if alphabet.name.endswith(OPERATORS):
+        return alphabet
+    named = ALPHABETS["extended"]
+    added = (
+        LivClass.unnamed(FIRST_OPERATOR + 2 * place + differential, operator, differential)
+        for place, operator in enumerate(VALID_OPERATORS)
+        for differential in (False, True)
+        if operator.structure.differential or not differential
+    )
+    unnamed = tuple(liv_class for liv_class in added if liv_class.code not in named.by_code)
+    return Alphabet(alphabet.name + OPERATORS, named.classes + unnamed)
+
+
 def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
-    """The alphabet of that name, or the alphabet itself. Raises `GenomeError` for an unknown name."""
+    """The alphabet of that name, or the alphabet itself; `<name>+operators` is `with_operators` of it.
+
+    Raises `GenomeError` for an unknown name.
+    """
     if isinstance(alphabet, Alphabet):
         return alphabet
+    if alphabet.endswith(OPERATORS):
+        return with_operators(get_alphabet(alphabet.removesuffix(OPERATORS)))
     if alphabet not in ALPHABETS:
         raise GenomeError(f"alphabet {alphabet!r} is unknown; available: {', '.join(sorted(ALPHABETS))}")
     return ALPHABETS[alphabet]

@@ -7,19 +7,7 @@ compares; the generation cache of `star.models` is compared to the byte.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .alphabets import (
-    BANDED,
-    DENSE,
-    DIAGONAL,
-    GROUPED,
-    IDENTITY,
-    LOW_RANK,
-    PER_CHANNEL,
-    SEMI_SEPARABLE,
-    TOEPLITZ,
-    FeatureGroup,
-    LivClass,
-)
+from .alphabets import LivClass
 from .errors import GenomeError
 from .genome import Genome
 from .model_config import (
@@ -33,6 +21,18 @@ from .model_config import (
     lambda_width,
     operator_copies,
     step_rank,
+)
+from .operators import (
+    BANDED,
+    DENSE,
+    DIAGONAL,
+    GROUPED,
+    IDENTITY,
+    LOW_RANK,
+    PER_CHANNEL,
+    SEMI_SEPARABLE,
+    TOEPLITZ,
+    FeatureGroup,
 )
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}

@@ -7,15 +7,16 @@ from typing import Any
 
 import yaml
 
-from .alphabets import get_alphabet
+from .alphabets import OPERATORS, Alphabet, LivClass, get_alphabet, read_code, with_operators
 from .errors import GenomeError
-from .genome import Genome, fit_depth
+from .genome import Genome, Liv, fit_depth
 
 SCHEMA = 1
 _KEYS = {
     "schema": int,
     "name": str,
     "alphabet": str,
+    "operators": dict,
     "genome": str,
     "pattern": str,
     "notes": str,
@@ -81,7 +82,11 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
     _check_keys(content, source)
     try:
         written = content["pattern" if "pattern" in content else "genome"]
-        genome = Genome.from_text(written, content.get("alphabet", "star")).check()
+        alphabet = get_alphabet(content.get("alphabet", "star"))
+        operators = content.get("operators")
+        genome = (
+            Genome.from_text(written, alphabet).check() if operators is None else _read(written, alphabet, operators)
+        )
     except GenomeError as error:
         raise GenomeError(f"{source}: {error}") from None
     return GenomeFile(
@@ -92,6 +97,47 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
         metrics=content.get("metrics", {}),
         parents=[str(parent) for parent in content.get("parents", [])],
     )
+
+
+def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
+    """A genome with classes that its alphabet lacks. operators: their codes by the ids they have in the text.
+
+    Ids are of the file alone: those of `with_operators` may be others.
+    """
+    letters = with_operators(alphabet)
+    ids = {number: number for number in alphabet.ids}
+    for number, code in operators.items():
+        if type(number) is not int or not isinstance(code, str):
+            raise GenomeError(
+                f"key 'operators' has {number!r}: {code!r}, expected a class id and a quoted code: 23: '12213'"
+            )
+        if number in alphabet.by_id:
+            raise GenomeError(
+                f"key 'operators' has {number}, which is {alphabet.by_id[number].name} in alphabet {alphabet.name}; "
+                "expected an id that it lacks"
+            )
+        ids[number] = letters.by_code[LivClass.unnamed(number, *read_code(code)).code].id
+    written = Genome.from_text(text, alphabet)
+    used: dict[int, int] = {}  # ids in the file by ids of `letters`
+    for index, liv in enumerate(written.livs):
+        number = liv.liv_class
+        if number not in ids:
+            raise GenomeError(
+                f"LIV {index} gene liv_class: {number} is neither in alphabet {alphabet.name} nor in key 'operators'"
+            )
+        if used.setdefault(ids[number], number) != number:
+            raise GenomeError(f"key 'operators': {number} and {used[ids[number]]} are the same class")
+    return Genome(tuple(Liv(ids[liv[0]], *liv[1:]) for liv in written.livs), letters).check()
+
+
+def _named_alphabet(genome: Genome) -> tuple[str, dict[int, str]]:
+    """The alphabet to write a genome with, and the codes of the classes that it lacks, by id."""
+    name = genome.alphabet.name
+    if not name.endswith(OPERATORS):
+        return name, {}
+    alphabet = get_alphabet(name.removesuffix(OPERATORS))
+    lacking = {liv_class.id: liv_class.code for liv_class in genome.classes() if liv_class.id not in alphabet.by_id}
+    return alphabet.name, dict(sorted(lacking.items()))
 
 
 def read_genome_file(path: str | Path) -> GenomeFile:
@@ -105,11 +151,17 @@ def read_genome_file(path: str | Path) -> GenomeFile:
 
 
 def genome_file_text(content: GenomeFile) -> str:
-    """The text of a genome file, which `parse_genome_file` reads back to an equal value."""
+    """The text of a genome file, which `parse_genome_file` reads back to an equal value.
+
+    Of a genome over an alphabet with operators, the file holds the codes of those that the named alphabet lacks;
+    without such, the genome comes back over the named alphabet.
+    """
+    alphabet, operators = _named_alphabet(content.genome)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "name": content.name,
-        "alphabet": get_alphabet(content.genome.alphabet).name,
+        "alphabet": alphabet,
+        **({"operators": operators} if operators else {}),
         "pattern" if content.pattern else "genome": content.genome.to_text(),
     }
     optional = {"notes": content.notes, "metrics": content.metrics, "parents": content.parents}

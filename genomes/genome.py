@@ -110,8 +110,7 @@ class Genome:
         parts = []
         for liv in self.canonical().livs:
             liv_class = self.alphabet.by_id[liv.liv_class]
-            kind = liv_class.operator.code + ("d" if liv_class.differential else "")
-            parts.append(".".join([kind, *map(str, liv[1:])]))
+            parts.append(".".join([liv_class.code, *map(str, liv[1:])]))
         return hashlib.sha256("-".join(parts).encode()).hexdigest()[:12]
 
     def classes(self) -> tuple[LivClass, ...]:

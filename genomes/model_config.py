@@ -1,10 +1,12 @@
 """The sizes a genome is decoded at, and every width derived from them: the one place with such arithmetic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import ceil
+from typing import Any
 
-from .alphabets import LOW_RANK, FeatureGroup, LivClass
+from .alphabets import LivClass
 from .errors import GenomeError
+from .operators import LOW_RANK, FeatureGroup
 
 HEAD_WIDTH = 64
 NARROW = 256  # below this width the head width is a quarter of the width
@@ -30,14 +32,44 @@ class ModelConfig:
 
     def check(self) -> None:
         """Raise `GenomeError` when a size cannot be built."""
-        multiple = HEAD_WIDTH if self.width >= NARROW else 16
-        if self.width < 16 or self.width % multiple:
-            raise GenomeError(
-                f"model.width={self.width}: expected a multiple of 16 below {NARROW}, of {HEAD_WIDTH} from there on"
-            )
+        _check_width("width", self.width)
         for name in ("vocabulary", "window"):
             if getattr(self, name) < 1:
                 raise GenomeError(f"model.{name}={getattr(self, name)}: expected at least 1")
+
+    def when_trained(self) -> "ModelConfig":
+        """The sizes that a candidate of a search is trained at: these."""
+        return self
+
+
+@dataclass
+class SearchModelConfig(ModelConfig):
+    """The sizes of a search, whose candidates may be trained narrower than what they are meant for.
+
+    width: what costs are counted at. search_width: what candidates are trained at; None for `width`.
+    """
+
+    search_width: int | None = None
+
+    def check(self) -> None:
+        """Raise `GenomeError` when a size cannot be built."""
+        super().check()
+        if self.search_width is not None:
+            _check_width("search_width", self.search_width)
+
+    def when_trained(self) -> ModelConfig:
+        """The sizes that a candidate is trained at."""
+        width = self.width if self.search_width is None else self.search_width
+        sizes: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(ModelConfig)}
+        return ModelConfig(**{**sizes, "width": width})
+
+
+def _check_width(name: str, width: int) -> None:
+    multiple = HEAD_WIDTH if width >= NARROW else 16
+    if width < 16 or width % multiple:
+        raise GenomeError(
+            f"model.{name}={width}: expected a multiple of 16 below {NARROW}, of {HEAD_WIDTH} from there on"
+        )
 
 
 def head_width(width: int) -> int:
@@ -51,7 +83,7 @@ def check_repeat(liv_class: LivClass, width: int) -> None:
     heads = width // head_width(width)
     if liv_class.operator.token_mixing == LOW_RANK and heads % repeats:
         raise GenomeError(
-            f"model.width={width} gives {heads} heads, but {liv_class.name} repeats keys and values x{repeats}: "
+            f"a model width of {width} gives {heads} heads, but {liv_class.name} repeats keys and values x{repeats}: "
             f"expected a width with a multiple of {repeats} heads of width {head_width(width)}"
         )
 

@@ -7,79 +7,20 @@ LIVs are named by their shallowest member, so that "the group of each LIV" is an
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from .alphabets import STRUCTURES, TOEPLITZ, Alphabet, LivClass
+from .alphabets import Alphabet
 from .sharing import GATES, KERNEL, KERNEL_WITH_GATES
+from .tables import STRATEGIES as STRATEGIES
+from .tables import Booleans, Genes
+from .tables import Tables as Tables
+from .tables import tables as tables
 from .validity import GENES_PER_LIV, NOT_SHARED
 
-Genes = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
-
-STRATEGIES = 1 + max(max(structure.sharing) for structure in STRUCTURES.values())  # columns of a table by strategy
 CHUNK = 512  # genomes whose temporaries stay in the processor's cache
-
-
-@dataclass(frozen=True)
-class Tables:
-    """An alphabet as arrays, most by class id; ids that are no class have False or 0."""
-
-    ids: Genes  # (classes,): all class ids, ascending
-    place: Genes  # (ids,): a class' place in `ids`, counted from 1
-    strategies: Booleans  # (ids, strategies): which strategies a class has, 1 included
-    choices: Genes  # (ids, strategies): the same as a list, 1 first
-    count: Genes  # (ids,): how many there are
-    parts: Genes  # (ids, 2 ** strategies, strategies): see `_weight_parts`
-    toeplitz: Booleans  # (ids,)
-
-
-def _weight_parts(liv_class: LivClass) -> Genes:
-    """(2 ** strategies, strategies): which members of a featurizer group really have weights in common.
-
-    First index: bit set of the strategies that members borrow by, 1 being not to borrow. Value: members whose
-    strategies have equal values are connected by feature groups that they compute themselves; no strategy borrows
-    all of them.
-    """
-    operator = liv_class.operator
-    everything = frozenset(group.name for group in operator.groups)
-    computed = {NOT_SHARED: everything}
-    computed |= {number: everything - set(borrowed) for number, borrowed in operator.structure.sharing.items()}
-    parts = np.zeros((2**STRATEGIES, STRATEGIES), dtype=np.int64)
-    for present in range(2**STRATEGIES):
-        blocks: list[tuple[int, frozenset[str]]] = []
-        for strategy in (number for number in computed if present >> number & 1):
-            touching = [block for block in blocks if block[1] & computed[strategy]]
-            blocks = [block for block in blocks if block not in touching]
-            joined = computed[strategy].union(*(names for _, names in touching))
-            blocks.append((min([strategy, *(number for number, _ in touching)]), joined))
-        for number, names in blocks:
-            for strategy, own in computed.items():
-                if present >> strategy & 1 and own & names:
-                    parts[present, strategy] = number
-    return parts
-
-
-@lru_cache(maxsize=16)
-def tables(alphabet: Alphabet) -> Tables:
-    """The arrays of an alphabet."""
-    size = max(alphabet.ids) + 1
-    place, count = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    strategies, toeplitz = np.zeros((size, STRATEGIES), dtype=bool), np.zeros(size, dtype=bool)
-    choices = np.full((size, STRATEGIES), NOT_SHARED, dtype=np.int64)
-    parts = np.zeros((size, 2**STRATEGIES, STRATEGIES), dtype=np.int64)
-    for number, class_id in enumerate(alphabet.ids, start=1):
-        operator = alphabet.by_id[class_id].operator
-        valid = [NOT_SHARED, *operator.structure.sharing]
-        place[class_id], count[class_id] = number, len(valid)
-        strategies[class_id, valid] = True
-        choices[class_id, : len(valid)] = valid
-        parts[class_id] = _weight_parts(alphabet.by_id[class_id])
-        toeplitz[class_id] = operator.token_mixing == TOEPLITZ
-    return Tables(np.array(alphabet.ids), place, strategies, choices, count, parts, toeplitz)
 
 
 def _planes(genes: Genes) -> tuple[Genes, ...]:
@@ -219,6 +160,18 @@ def sample(
     return canonical(repair(genes, rng, alphabet)[0], alphabet)
 
 
+def fit_depth(genes: Genes, depth: int, alphabet: Alphabet) -> Genes:
+    """Valid genomes (genomes, own depth, 5) repeated or cut to (genomes, depth, 5), in canonical form.
+
+    As `genome.fit_depth`: each repetition shares within itself only.
+    """
+    own = genes.shape[1]
+    repetitions = -(-depth // own)
+    repeated = np.tile(genes, (1, repetitions, 1)).astype(np.int64)
+    repeated[:, :, (1, 3)] += np.repeat(np.arange(repetitions) * own, own)[:, None]
+    return canonical(canonical(repeated, alphabet)[:, :depth], alphabet)  # whose numbers fit into the depth after a cut
+
+
 def canonical(genes: Genes, alphabet: Alphabet) -> Genes:
     """The canonical genes of valid genomes, (genomes, depth, 5).
 
@@ -306,7 +259,7 @@ class _LivTexts(dict[int, str]):
 
     def __init__(self, alphabet: Alphabet) -> None:
         super().__init__()
-        self.kinds = {c.id: c.operator.code + ("d" if c.differential else "") for c in alphabet.classes}
+        self.kinds = {liv_class.id: liv_class.code for liv_class in alphabet.classes}
 
     @classmethod
     def keys_of(cls, genes: Genes) -> list[list[int]]:

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .alphabets import TOEPLITZ, Alphabet, OperatorGenome
+from .alphabets import Alphabet
+from .operators import TOEPLITZ, OperatorGenome
 from .validity import NOT_SHARED, Genes
 
 KERNEL, KERNEL_WITH_GATES, GATES = 3, 4, 2  # Toeplitz strategies that decide who owns K

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import hydra
+from hydra import compose, initialize_config_module
+from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from star.errors import UserError
@@ -92,15 +95,26 @@ def _check_overrides(arguments: Sequence[str]) -> None:
             raise UserError(f"'{argument}' names no key: expected key=value")
 
 
-def to_typed(config: DictConfig) -> Any:
-    """The composed configuration as an object of its schema. Raises `ConfigKeyError` for a key not in the schema.
+def _check_keys(config: DictConfig, hydra_settings: DictConfig) -> None:
+    """Raise `ConfigKeyError` for a key that is in no schema, of this program's settings or of Hydra's own.
 
-    Hydra opens the schema for keys added with `+key=value`, and `OmegaConf.to_object` makes attributes of them:
-    merging into a fresh schema finds them.
+    Hydra opens the schemas for keys added with `+key=value`: merging into fresh ones finds them.
     """
-    schema = OmegaConf.structured(OmegaConf.get_type(config))
-    OmegaConf.merge(schema, OmegaConf.to_container(config))
-    return OmegaConf.to_object(config)
+    OmegaConf.merge(OmegaConf.structured(OmegaConf.get_type(config)), OmegaConf.to_container(config))
+    own: Any = OmegaConf.to_container(hydra_settings)
+    own.pop("env", None)  # a group of Hydra's that its schema lacks
+    OmegaConf.merge({"hydra": OmegaConf.structured(HydraConf)}, {"hydra": own})
+
+
+def _check_shown_keys(config_name: str, arguments: Sequence[str]) -> None:
+    """`_check_keys` for `--cfg`, with which Hydra prints the configuration and calls no task."""
+    if not any(re.match(r"(?:-c|--c(?:f|fg)?)(?:=|$)", argument) for argument in arguments):
+        return
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    with initialize_config_module("star.conf", version_base="1.3"):
+        config = compose(config_name, overrides, return_hydra_config=True)
+    with open_dict(config):
+        _check_keys(config, config.pop("hydra"))
 
 
 def check_seed(seed: int) -> None:
@@ -138,7 +152,8 @@ def run_command(config_name: str, task: Callable[[Any], None], literal: Sequence
         nonlocal composed
         composed = True
         try:
-            typed = to_typed(config)
+            _check_keys(config, HydraConfig.get())  # type: ignore[arg-type]
+            typed: Any = OmegaConf.to_object(config)
             for key, text in texts.items():
                 setattr(typed, key, text)
             task(typed)
@@ -147,6 +162,7 @@ def run_command(config_name: str, task: Callable[[Any], None], literal: Sequence
 
     try:
         _check_overrides(sys.argv[1:])
+        _check_shown_keys(config_name, sys.argv[1:])
         command()
     except (UserError, HydraException, OmegaConfBaseException) as error:
         fail(one_line(error), EXIT_USER_ERROR)

@@ -7,7 +7,7 @@ from star.data.config import DataConfig
 from star.evaluation.constraints import ConstraintsConfig
 from star.evaluation.limits import LimitsConfig
 from star.evaluation.objectives import CacheSetting
-from star.genomes import ModelConfig
+from star.genomes import SearchModelConfig
 from star.search.config import SearchConfig
 from star.training.config import TrainingConfig
 
@@ -32,7 +32,7 @@ class EvolveConfig:
     workers_per_gpu: int = 1
     threads_per_worker: int = 1
     ledger: str = "run"
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: SearchModelConfig = field(default_factory=SearchModelConfig)
     cache: CacheSetting = field(default_factory=CacheSetting)
     constraints: ConstraintsConfig = field(default_factory=ConstraintsConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)

@@ -14,28 +14,30 @@ from rich.console import Console
 
 from star.command import EXIT_INTERRUPTED, check_seed, fail, register, run_command
 from star.configuration import EvolveConfig
-from star.data import Corpus, open_corpus
+from star.data import open_corpus
 from star.errors import UserError
-from star.evaluation import Evaluation, Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
-from star.evaluation.constraints import violated
-from star.evaluation.evaluator import OVER_BUDGET, infeasible
-from star.evaluation.objectives import static_metrics
+from star.evaluation import Objective, Recipe, Workers, WorkerSetting, plan_workers, select_objectives
+from star.evaluation.tabular import Table, TabularEvaluator, open_table, recipe_settings
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
 from star.interrupt import deferred_interrupt
 from star.provenance import CONFIGURATION, check_same_run, run_path, write_provenance
 from star.search.algorithms import build_algorithm, check_search
+from star.search.alphabet import base_alphabet, search_alphabet
 from star.search.archive import Archive
+from star.search.budget import Budget
 from star.search.candidates import Evaluated
 from star.search.closing_table import WIDTH, print_closing_table
+from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import SearchMemory, open_memory
-from star.search.problem import GenomeProblem
+from star.search.problem import GenomeProblem, check_modes
 from star.search.progress import SearchProgress
 from star.search.run_folder import RunFolder
 from star.search.seeds import read_seeds
 from star.search.stopping import Stopping
 from star.search.variation import CanonicalDuplicates, GenomeRepair
 
+STATES = "states"  # folder of training states in a run folder, there while a generation climbs its rungs
 # Settings that change no evaluation: they may differ when a run is resumed.
 FREE = {"run_dir", "experiment_name", "workers", "workers_per_gpu", "ledger", "limits"} | {
     f"search.{key}" for key in ("generations", "stop")
@@ -63,6 +65,7 @@ def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
             raise UserError(f"search.baselines: {error}") from None
         baselines[name] = fit_depth(design, config.depth).canonical()
         check_fits(baselines[name], config.model)
+        check_fits(baselines[name], config.model.when_trained())
     return baselines
 
 
@@ -73,8 +76,10 @@ class Plan:
     objectives: list[Objective]
     workers: list[WorkerSetting]
     recipe: Recipe
-    corpus: Corpus
+    table: Table | None
+    data_fingerprint: str
     baselines: dict[str, Genome]
+    problem: GenomeProblem
     seeds: list[Genome]
     notices: list[str]
     algorithm: Algorithm
@@ -82,52 +87,81 @@ class Plan:
     repair: GenomeRepair
 
 
+def open_data(config: EvolveConfig, recipe: Recipe) -> tuple[Table | None, str]:
+    """The table that answers the search, if it does not train, and the fingerprint of its losses or of the text."""
+    settings = recipe_settings(recipe, config.depth, config.search.alphabet, config.search.classes)
+    rungs = config.search.halving.steps(config.training.steps)
+    table = open_table(config.search.evaluator, config.search.table, settings, rungs)
+    if table is not None:
+        return table, table.fingerprint
+    return None, open_corpus(config.data, config.training.length, config.model.vocabulary).fingerprint
+
+
+def open_evaluator(config: EvolveConfig, plan: Plan, check: Callable[[], None]) -> Workers | TabularEvaluator:
+    """What evaluates candidates: worker processes, or a table."""
+    if plan.table is not None:
+        return TabularEvaluator(plan.table, plan.recipe, check)
+    return Workers(plan.workers, plan.recipe, check=check, limits=config.limits)
+
+
 def make_plan(config: EvolveConfig) -> Plan:
     """Check every setting. Raises `UserError` or `GenomeError` for the first that cannot be used."""
     check_search(config.search)
     config.search.stop.check()
+    config.search.halving.check(config.training.steps)
     config.constraints.largest()
     config.limits.check()
     objectives = select_objectives(config.search.objectives)
     workers = plan_workers(config.workers, config.workers_per_gpu, config.threads_per_worker, config.training.device)
     recipe = make_recipe(config)
     baselines = read_baselines(config)
-    seeds, notices = read_seeds(config.search.seeds, config.depth, config.search.alphabet)
+    alphabet = search_alphabet(config.search)
+    check_modes(config.search, config.depth)
+    problem = GenomeProblem(
+        config.depth, len(objectives), alphabet, config.search.motif, config.search.depths, base_alphabet(config.search)
+    )
+    seeds, notices = read_seeds(config.search.seeds, problem.least_depth, alphabet, problem.depth)
     used = config.search.population
     if len(seeds) > used:
         notices.append(f"search.population={used}: only the first {used} of {len(seeds)} seeds are used")
-    problem = GenomeProblem(config.depth, len(objectives), config.search.alphabet)
     algorithm, duplicates, repair = build_algorithm(config.search, problem, seeds, config.seed)
-    corpus = open_corpus(config.data, config.training.length, config.model.vocabulary)
-    return Plan(objectives, workers, recipe, corpus, baselines, seeds, notices, algorithm, duplicates, repair)
+    table, fingerprint = open_data(config, recipe)
+    return Plan(
+        objectives,
+        workers,
+        recipe,
+        table,
+        fingerprint,
+        baselines,
+        problem,
+        seeds,
+        notices,
+        algorithm,
+        duplicates,
+        repair,
+    )
 
 
 def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
     """Create the run folder with its provenance, or go on in it. Raises `UserError` when it holds something else."""
     path = run_path(config.run_dir, config.experiment_name)
-    settings = {**asdict(config), "data_fingerprint": plan.corpus.fingerprint}
+    settings = {**asdict(config), "data_fingerprint": plan.data_fingerprint}
     if (path / CONFIGURATION).exists():
         check_same_run(path, "a search", settings, FREE)
     folder = RunFolder(path)
     arguments = sys.argv[1:]
     if not any(argument.startswith("scale=") for argument in arguments):
         arguments.append(f"scale={HydraConfig.get().runtime.choices['scale']}")  # its default depends on the machine
-    write_provenance(folder.path, "evolve", settings, plan.corpus.fingerprint, arguments)
+    write_provenance(folder.path, "evolve", settings, plan.data_fingerprint, arguments)
     return folder
 
 
-def refuse_over_budget(config: EvolveConfig) -> Callable[[Genome], Evaluation | None]:
-    """What decides before any training that a genome exceeds a constraint."""
-    limits = config.constraints.largest()
-
-    def refuse(genome: Genome) -> Evaluation | None:
-        if not limits:
-            return None
-        metrics = static_metrics(genome, config.model, config.cache)
-        reason = violated(metrics, limits)
-        return infeasible(OVER_BUDGET, reason, metrics) if reason else None
-
-    return refuse
+def make_halving(config: EvolveConfig, folder: RunFolder) -> SuccessiveHalving | None:
+    """Successive halving as configured; None trains every candidate to the end."""
+    if config.search.halving.rungs == 1:
+        return None
+    tokens_per_step = config.training.batch_size * config.training.length
+    return SuccessiveHalving(config.search.halving, config.training.steps, tokens_per_step, folder.path / STATES)
 
 
 def search(
@@ -146,18 +180,20 @@ def search(
 
     with (
         deferred_interrupt() as interrupt,
-        Workers(plan.workers, plan.recipe, check=interrupt.check, limits=config.limits) as workers,
+        open_evaluator(config, plan, interrupt.check) as evaluator,
         progress,
     ):
-        refuse = refuse_over_budget(config)
-        evaluation = EvaluationLoop(archive, workers.evaluate, config.seed, record, memory, refuse)
+        budget, halving = Budget(config.constraints, config.model, config.cache), make_halving(config, folder)
+        evaluation = EvaluationLoop(
+            archive, evaluator.evaluate, config.seed, record, memory, budget, config.training.tokens, halving
+        )
         evaluate_baselines(plan.baselines, evaluation)
-        folder.write_views(archive)
+        folder.update_views(archive)
         progress.generation_started(0, generations)
-        seeds = {seed.id for seed in plan.seeds}
-        stopping = Stopping(config.search.stop, config.training.tokens)
+        seeds = {plan.problem.architecture(seed).id for seed in plan.seeds}
+        stopping = Stopping(config.search.stop)
         for generation in run_generations(plan.algorithm, generations, evaluation, seeds, plan.duplicates):
-            folder.write_views(archive)
+            folder.update_views(archive)
             progress.generation_finished(generation, generations, baselines + (generation + 1) * population)
             reason = stopping.reason(archive)
             if reason:
@@ -170,14 +206,23 @@ def count_failures(archive: Archive) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(archive.failures().items())) or "none"
 
 
-def print_counts(console: Console, archive: Archive, repair: GenomeRepair) -> None:
-    """One line: how many were evaluated, infeasible by reason, and repaired."""
+def print_counts(console: Console, archive: Archive, repair: GenomeRepair, whole_tokens: int) -> None:
+    """How many were evaluated, infeasible by reason, and repaired; what successive halving saved."""
     console.print(
         f"evaluated {len(archive)} architectures; infeasible: {count_failures(archive)}; "
         f"repaired {repair.repaired_genes} genes in {repair.repaired_genomes} of {repair.seen} proposals",
         highlight=False,
         soft_wrap=True,
     )
+    stopped = archive.stopped()
+    if stopped:
+        tokens, measured = archive.train_tokens(), len(archive.feasible) + stopped
+        console.print(
+            f"successive halving stopped {stopped} of them early: {tokens:,} training tokens, "
+            f"{measured * whole_tokens / tokens:.2f}x fewer than training all {measured} to the end",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def main(config: EvolveConfig) -> None:
@@ -189,7 +234,7 @@ def main(config: EvolveConfig) -> None:
         console.print(f"note: {notice}", highlight=False, soft_wrap=True)
     console.print(f"{config.experiment_name}: results go to {folder.path}", highlight=False, soft_wrap=True)
     archive = Archive(plan.objectives)
-    memory = open_memory(config.ledger, folder.path, plan.recipe, plan.corpus.fingerprint)
+    memory = open_memory(config.ledger, folder.path, plan.recipe, plan.data_fingerprint)
     if len(memory.ledger):
         console.print(f"{len(memory.ledger)} evaluations are in {memory.ledger.path}", highlight=False, soft_wrap=True)
     try:
@@ -200,12 +245,13 @@ def main(config: EvolveConfig) -> None:
         raise SystemExit(EXIT_INTERRUPTED) from None
     finally:
         memory.close()
+    folder.write_views(archive)
     if ended:
         console.print(f"ended by {ended}", highlight=False, soft_wrap=True)
     if not archive.feasible:
         fail(f"no candidate could be measured ({count_failures(archive)}); {folder.path}/population.csv says why")
     print_closing_table(console, archive, {name: genome.id for name, genome in plan.baselines.items()})
-    print_counts(console, archive, plan.repair)
+    print_counts(console, archive, plan.repair, config.training.tokens)
     console.print(f"results: {folder.path}", highlight=False, soft_wrap=True)
 
 

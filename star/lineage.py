@@ -1,8 +1,10 @@
 """Lineage: where a genome of a run came from, step by step, from the run's `population.csv`."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -10,8 +12,9 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from star.errors import UserError
-from star.genomes import GENE_NAMES, Genome
+from star.genomes import GENE_NAMES, Genome, get_alphabet, with_operators
 from star.provenance import CONFIGURATION
+from star.search.records import CROSSOVER, DEPTH, MOVEMENT, MUTATION, REPAIR
 from star.search.run_folder import POPULATION
 
 METRICS = {"validation_loss": "loss", "cache_bytes": "cache", "parameters": "params"}
@@ -19,7 +22,10 @@ METRICS = {"validation_loss": "loss", "cache_bytes": "cache", "parameters": "par
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One candidate of a run: its genome, origin, generation, parents' ids and the metrics that were measured."""
+    """One candidate of a run: its genome, origin, generation, parents' ids and the metrics that were measured.
+
+    variation: what made it of its parents, see `search/records.py`; empty also in runs of before it was recorded.
+    """
 
     genome_id: str
     genome: Genome
@@ -27,6 +33,7 @@ class Ancestor:
     generation: int
     parents: tuple[str, ...]
     metrics: dict[str, float]
+    variation: Mapping[str, Sequence[Any]]
 
 
 def split_reference(reference: str) -> tuple[Path, str] | None:
@@ -43,7 +50,10 @@ def read_run(folder: Path) -> dict[str, Ancestor]:
     try:
         table = pd.read_csv(folder / POPULATION, dtype=str, keep_default_na=False)
         settings = yaml.safe_load((folder / CONFIGURATION).read_text(encoding="utf-8"))
-        alphabet = settings["search"]["alphabet"]
+        search = settings["search"]
+        alphabet = get_alphabet(search["alphabet"])
+        if search.get("operator_probability"):
+            alphabet = with_operators(alphabet)
         return {
             row["genome_id"]: Ancestor(
                 row["genome_id"],
@@ -52,6 +62,7 @@ def read_run(folder: Path) -> dict[str, Ancestor]:
                 int(row["generation"]),
                 tuple(row["parents"].split()),
                 {name: float(row[name]) for name in METRICS if row[name]},
+                json.loads(row.get("variation") or "{}"),
             )
             for row in table.to_dict("records")
         }
@@ -80,10 +91,40 @@ def changes(child: Genome, parent: Genome) -> Iterator[str]:
             yield f"LIV {index} {', '.join(genes)}"
 
 
+def _crossed(cuts: Sequence[int]) -> str:
+    inside = [str(cut) for cut in cuts if cut]
+    return f"crossed at {', '.join(inside)}" if inside else "copied from the second parent"
+
+
+def _resized(edits: Sequence[Sequence[Any]]) -> str:
+    past = {"insert": "inserted", "delete": "deleted", "duplicate": "duplicated"}
+    return ", ".join(f"{past[kind]} LIV {liv}" for kind, liv, *_ in edits)
+
+
+def _genes(changes: Sequence[Sequence[Any]]) -> str:
+    return ", ".join(f"LIV {liv} {gene} {old} -> {new}" for liv, gene, old, new in changes)
+
+
+WORDS: dict[str, Callable[[Sequence[Any]], str]] = {
+    CROSSOVER: _crossed,
+    MOVEMENT: lambda copied: "took " + ", ".join(f"LIV {liv} of parent {parent}" for liv, parent in copied),
+    DEPTH: _resized,
+    MUTATION: lambda changes: f"mutated {_genes(changes)}",
+    REPAIR: lambda changes: f"repaired {_genes(changes)}",
+}
+
+
+def variation_text(variation: Mapping[str, Sequence[Any]]) -> str:
+    """What made a genome of its parents, in words and in order; parents count from 0. The LIVs and genes are those
+    before the canonical form."""
+    return "; ".join(WORDS[part](entries) if part in WORDS else part for part, entries in variation.items())
+
+
 def _label(ancestor: Ancestor) -> str:
     metrics = ", ".join(f"{METRICS[name]} {value:,.4g}" for name, value in ancestor.metrics.items())
     origin = ancestor.origin if ancestor.parents else f"{ancestor.origin}, no parents"
-    return f"{ancestor.genome_id}  generation {ancestor.generation}, {origin}  {metrics or 'not measured'}"
+    line = f"{ancestor.genome_id}  generation {ancestor.generation}, {origin}  {metrics or 'not measured'}"
+    return f"{line}\n{variation_text(ancestor.variation)}" if ancestor.variation else line
 
 
 def _step(child: Ancestor, parent: Ancestor) -> str:

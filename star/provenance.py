@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,18 +29,31 @@ def run_path(run_dir: str | None, kind: str) -> Path:
     return Path("runs") / kind / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raise `UserError` for what the system does not let this process write in a run folder."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"run_dir={folder}: cannot be written ({error.strerror}); choose a folder you may write to"
+        ) from None
+
+
 def write_provenance(
     folder: Path, verb: str, configuration: Mapping[str, Any], fingerprint: str, arguments: Sequence[str]
 ) -> None:
-    """Write `config.yaml` (resolved), `environment.json` with the data's fingerprint, and `command.txt`.
+    """Write `config.yaml` (resolved) first, `environment.json` with the data's fingerprint, and `command.txt`.
 
     arguments: the command line after `python -m star.<verb>`; `run_dir` is left out of the command that repeats it.
+    Raises `UserError` where the folder cannot be written.
     """
-    atomic.write_text(folder / CONFIGURATION, yaml.safe_dump(dict(configuration), sort_keys=False))
     environment = {**describe_environment(), "data_fingerprint": fingerprint}
-    atomic.write_text(folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
     repeated = [argument for argument in arguments if not argument.startswith("run_dir=")]
-    atomic.write_text(folder / COMMAND, shlex.join(["python", "-m", f"star.{verb}", *repeated]) + "\n")
+    with writing(folder):
+        atomic.write_text(folder / CONFIGURATION, yaml.safe_dump(dict(configuration), sort_keys=False))
+        atomic.write_text(folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
+        atomic.write_text(folder / COMMAND, shlex.join(["python", "-m", f"star.{verb}", *repeated]) + "\n")
 
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any], free: Set[str], prefix: str = "") -> Iterator[str]:

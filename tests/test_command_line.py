@@ -56,6 +56,8 @@ def test_a_mistake_is_named_and_nothing_is_written(tmp_path: Path, override: str
         ("+experiments=smoke", "error: experiments: unknown key"),
         ("+training.check=3", "error: training.check: unknown key"),
         ("training={step:1}", "error: training.step: unknown key"),
+        ("+hydra.foo=bar", "error: hydra.foo: unknown key"),
+        ("++hydra.run.foo=bar", "error: hydra.run.foo: unknown key"),
         ("search.algorithm.n_offsprings=4", "error: search.algorithm.n_offsprings: unknown key; +search.algorithm."),
         # interpolations
         ("run_dir=${oc.env:STAR_NOT_SET}", "'STAR_NOT_SET' not found\" (key: run_dir)"),
@@ -99,6 +101,24 @@ def test_an_error_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyP
 
 def test_an_added_key_is_a_mistake_for_every_command(tmp_path: Path) -> None:
     expect_mistake(run("describe", "+genom=lfm2", cwd=tmp_path), "error: genom: unknown key", tmp_path)
+
+
+@pytest.mark.parametrize("flag", ["--cfg=job", "--cfg job", "-c all"])
+@pytest.mark.parametrize("key", ["colour", "training.step", "hydra.foo"])
+def test_a_shown_configuration_has_no_unknown_keys(
+    flag: str, key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "argv", ["star", *SMOKE, f"+{key}=5", *flag.split()])
+    with pytest.raises(SystemExit) as ended:
+        run_command("evolve", lambda config: None)
+    output = capsys.readouterr()
+    assert ended.value.code == 2 and output.out == "" and f"error: {key}: unknown key" in output.err
+
+
+def test_known_keys_can_be_shown(tmp_path: Path) -> None:
+    result = run("describe", "genome=lfm2", "++hydra.verbose=false", "width=64", "--cfg", "job", cwd=tmp_path)
+    assert result.returncode == 0 and result.stdout.count("width: 64") == 1, result.stderr
 
 
 def test_known_keys_can_be_forced(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from star.search.candidates import TIMING_COLUMNS
 
-KILLS = 20
+HALVING = ("search.halving.rungs=3", "training.steps=8")
 SEARCH = (
     "+experiment=smoke",
     "scale=cpu",
@@ -25,9 +25,9 @@ SEARCH = (
 )
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "star.evolve", *SEARCH],
+        [sys.executable, "-m", "star.evolve", *SEARCH, *overrides],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -36,21 +36,21 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(folder: Path) -> str:
-    process = start(folder)
+def finish(folder: Path, *overrides: str) -> str:
+    process = start(folder, *overrides)
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return output
 
 
 def finished(folder: Path) -> dict[str, str]:
-    """When each evaluation in the ledger was finished."""
+    """When each evaluation in the ledger was finished, by genome and recipe: a rung has a recipe of its own."""
     path = folder / "run" / "ledger.sqlite"
     if not path.exists():
         return {}
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
     try:
-        return dict(connection.execute("SELECT genome_id, finished FROM evaluation"))
+        return dict(connection.execute("SELECT genome_id || ' ' || recipe, finished FROM evaluation"))
     except sqlite3.OperationalError:  # killed while it was being made
         return {}
     finally:
@@ -62,15 +62,18 @@ def without_times(path: Path) -> pd.DataFrame:
 
 
 @pytest.mark.slow
-def test_a_search_killed_twenty_times_ends_like_one_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kills", "overrides"), [(20, ()), (8, HALVING)], ids=["plain", "halving"])
+def test_a_search_killed_again_and_again_ends_like_one_left_alone(
+    tmp_path: Path, kills: int, overrides: tuple[str, ...]
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    finish(whole)
+    finish(whole, *overrides)
     moments = random.Random(0)
     kept: dict[str, str] = {}
-    for _ in range(KILLS):
-        process = start(killed)
+    for _ in range(kills):
+        process = start(killed, *overrides)
         deadline, wanted = time.monotonic() + 60, len(kept) + moments.randint(0, 3)
         while process.poll() is None and time.monotonic() < deadline and len(finished(killed)) < wanted:
             time.sleep(0.05)
@@ -80,7 +83,7 @@ def test_a_search_killed_twenty_times_ends_like_one_left_alone(tmp_path: Path) -
         now = finished(killed)
         assert now.items() >= kept.items()  # what was finished stays as it was, and is not trained again
         kept = now
-    finish(killed)
+    finish(killed, *overrides)
     for name in ("pareto.csv", "population.csv"):
         pd.testing.assert_frame_equal(without_times(whole / "run" / name), without_times(killed / "run" / name))
     assert finished(killed).items() >= kept.items() and finished(killed).keys() == finished(whole).keys()

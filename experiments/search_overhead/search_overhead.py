@@ -1,94 +1,37 @@
-"""Genomes per second of a search's own work: sampling, crossover, mutation, repair, canonical form.
+"""What a search costs beside its trainings, in a quarter of an hour.
 
-OMP_NUM_THREADS=1 python experiments/search_overhead/search_overhead.py
-Prints a Markdown table, by the processor time of this process.
+OMP_NUM_THREADS=1 python experiments/search_overhead/search_overhead.py [--only search] [--generations 2]
+Prints Markdown tables and writes results.csv beside this file.
 """
 
-import statistics
-import time
-from collections.abc import Callable
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-import numpy as np
+import large_ledger
+import operators
+import whole_search
+from results import Result, keep, show
 
-from star.genomes import ALPHABETS, GENES_PER_LIV, population
-from star.search.problem import GenomeProblem
-from star.search.variation import CanonicalDuplicates, GeneMutation, GenomeRepair, GenomeSampling, LivCrossover
-
-DEPTH, COUNT, REPEATS = 24, 2000, 9
-Matrix = np.ndarray
-
-
-def genomes_per_second(work: Callable[[], object]) -> float:
-    """Median over repeats, after one call that is not counted."""
-    work()
-    rates = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        rates.append(COUNT / (time.process_time() - start))
-    return statistics.median(rates)
-
-
-class Study:
-    """The steps on one alphabet: each works on what the step before it made, the whole is all of them in turn."""
-
-    def __init__(self, alphabet: str) -> None:
-        self.space = GenomeProblem(DEPTH, 2, ALPHABETS[alphabet])
-        self.rng = np.random.default_rng(0)
-        self.crossover = LivCrossover()
-        self.sampled = self.sample()
-        self.crossed = self.cross(self.sampled)
-        self.mutated = self.mutate(self.crossed)
-        self.repaired = self.repair(self.mutated)
-
-    def sample(self) -> Matrix:
-        return population.sample(COUNT, DEPTH, self.rng, self.space.alphabet).reshape(COUNT, -1)
-
-    def cross(self, rows: Matrix) -> Matrix:
-        return self.crossover._do(self.space, rows.reshape(2, COUNT // 2, -1), random_state=self.rng).reshape(COUNT, -1)
-
-    def mutate(self, rows: Matrix, constrained: bool = False) -> Matrix:
-        return GeneMutation(constrained=constrained)._do(self.space, rows, random_state=self.rng)
-
-    def repair(self, rows: Matrix) -> Matrix:
-        return GenomeRepair()._do(self.space, rows, random_state=self.rng)
-
-    def canonical(self, rows: Matrix) -> Matrix:
-        return population.canonical(rows.reshape(COUNT, DEPTH, GENES_PER_LIV), self.space.alphabet)
-
-    def together(self) -> Matrix:
-        return self.canonical(self.repair(self.mutate(self.cross(self.sample()))))
-
-    def as_pymoo(self) -> object:
-        """The same through pymoo: population objects, ids of parents, elimination of duplicates."""
-        sampled = GenomeSampling().do(self.space, COUNT, random_state=self.rng)
-        matings = self.rng.permutation(COUNT).reshape(-1, 2)
-        children = self.crossover.do(self.space, sampled, matings, random_state=self.rng)
-        children = GeneMutation().do(self.space, children, random_state=self.rng)
-        children = GenomeRepair().do(self.space, children, random_state=self.rng)
-        return CanonicalDuplicates(self.space.alphabet).do(children, sampled)
-
-    def steps(self) -> dict[str, Callable[[], object]]:
-        return {
-            "sampling": self.sample,
-            "crossover": lambda: self.cross(self.sampled),
-            "mutation, unconstrained": lambda: self.mutate(self.crossed),
-            "mutation, constrained": lambda: self.mutate(self.repaired, constrained=True),
-            "repair": lambda: self.repair(self.mutated),
-            "canonical form": lambda: self.canonical(self.repaired),
-            "ids": lambda: population.ids(self.canonical(self.repaired), self.space.alphabet),
-            "**together** (unconstrained, without ids)": self.together,
-            "as pymoo operators (constrained, with ids)": self.as_pymoo,
-        }
+RESULTS = Path(__file__).with_name("results.csv")
+Study = Callable[[argparse.Namespace], Iterator[Result]]
+STUDIES: dict[str, Study] = {
+    "operators": lambda options: operators.measure(),
+    "ledger": lambda options: large_ledger.measure(options.rows, options.evaluations),
+    "search": lambda options: whole_search.measure(options.experiment, options.generations),
+}
 
 
 def main() -> None:
-    studies = {name: Study(name).steps() for name in sorted(ALPHABETS, reverse=True)}
-    print(f"| depth {DEPTH}, {COUNT:,} genomes | {' | '.join(f'{name}, genomes/s' for name in studies)} |")
-    print("|---" * (len(studies) + 1) + "|")
-    for step in next(iter(studies.values())):
-        rates = [genomes_per_second(steps[step]) for steps in studies.values()]
-        print(f"| {step} | {' | '.join(f'{rate:,.0f}' for rate in rates)} |", flush=True)
+    parser = argparse.ArgumentParser(description="What a search costs beside its trainings.")
+    parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES), help="studies to run")
+    parser.add_argument("--experiment", default="cache_frontier", help="that is searched")
+    parser.add_argument("--generations", type=int, help="of the search; all of them when not given")
+    parser.add_argument("--rows", type=int, default=100_000, help="of the large ledger")
+    parser.add_argument("--evaluations", type=int, default=10_000, help="of the search that is replayed")
+    options = parser.parse_args()
+    for name in options.only:
+        keep(RESULTS, show(STUDIES[name](options)))
 
 
 if __name__ == "__main__":

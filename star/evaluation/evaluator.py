@@ -13,11 +13,12 @@ from star.data import Corpus, DataConfig
 from star.errors import UserError
 from star.evaluation.limits import device_name, peak_bytes, reset_peak
 from star.evaluation.objectives import CacheSetting, static_metrics
+from star.evaluation.rungs import Rung
 from star.genomes import Genome, GenomeError, ModelConfig
 from star.models import decode
-from star.training import Diverged, TrainingConfig, train, validate
+from star.training import Diverged, Trainer, TrainingConfig, train_further, validate
 
-OK, INFEASIBLE = "ok", "infeasible"
+OK, STOPPED, INFEASIBLE = "ok", "stopped", "infeasible"
 EVALUATION_VERSION = 1  # raise it whenever the same recipe can give another result, so that ledgers do not mix them
 
 INVALID, OVER_BUDGET, BUILD_ERROR, DIVERGED = "invalid", "over_budget", "build_error", "diverged"
@@ -73,7 +74,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result for one genome. status: `ok` or `infeasible`; metrics by objective name; seconds of training.
+    """The result for one genome. status: `ok`, `infeasible`, or `stopped` by successive halving, measured before all
+    steps were trained; metrics by objective name; seconds of training.
 
     peak_bytes: peak memory on its device, 0 where it was not measured. device: name of it.
     """
@@ -87,13 +89,18 @@ class Evaluation:
 
     @property
     def feasible(self) -> bool:
-        """Whether the candidate was built, trained and measured."""
+        """Whether the candidate was built, trained to the end and measured."""
         return self.status == OK
 
     @property
+    def measured(self) -> bool:
+        """Whether it has all metrics, be it after fewer steps."""
+        return self.status in (OK, STOPPED)
+
+    @property
     def failure(self) -> str:
-        """The kind of failure, empty when feasible."""
-        return "" if self.feasible else self.reason.split(":")[0]
+        """The kind of failure, empty when measured."""
+        return "" if self.measured else self.reason.split(":")[0]
 
 
 def infeasible(kind: str, detail: object, metrics: Mapping[str, float] | None = None) -> Evaluation:
@@ -122,8 +129,8 @@ def require_finite(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, status=INFEASIBLE, reason=f"{DIVERGED}: {', '.join(wrong)}", metrics=finite)
 
 
-def evaluate(genome: Genome, recipe: Recipe, corpus: Corpus) -> Evaluation:
-    """Decode, train and measure one genome.
+def evaluate(genome: Genome, recipe: Recipe, corpus: Corpus, rung: Rung | None = None) -> Evaluation:
+    """Decode, train and measure one genome. rung: to train it that far only; None is all of the recipe's steps.
 
     Every candidate gets the same seed for its weights and the same batches, so that differences in loss come from
     the architecture (common random numbers). Failures are returned as infeasible, whatever was raised; only a
@@ -131,21 +138,22 @@ def evaluate(genome: Genome, recipe: Recipe, corpus: Corpus) -> Evaluation:
     """
     device = recipe.training.torch_device()
     reset_peak(device)
-    evaluation = _train_and_measure(genome, recipe, corpus)
+    evaluation = _train_and_measure(genome, recipe, corpus, rung or Rung(recipe.training.steps))
     return replace(evaluation, peak_bytes=peak_bytes(device), device=device_name(device))
 
 
-def _train_and_measure(genome: Genome, recipe: Recipe, corpus: Corpus) -> Evaluation:
+def _train_and_measure(genome: Genome, recipe: Recipe, corpus: Corpus, rung: Rung) -> Evaluation:
     metrics: dict[str, float] = {}
     try:
         metrics.update(static_metrics(genome, recipe.model, recipe.cache))
         torch.manual_seed(recipe.seed)
-        model = decode(genome, recipe.model)
-        training = train(model, corpus, recipe.training, recipe.seed)
+        model = decode(genome, recipe.model.when_trained())
+        trainer = Trainer(model, corpus, recipe.training, recipe.seed)
+        seconds = train_further(trainer, rung.steps, rung.state(genome))
         quality = validate(model, corpus, recipe.training)
     except UserError:
         raise
     except Exception as error:
         return failure(error, metrics)
     metrics.update(vars(quality))
-    return require_finite(Evaluation(OK, "", metrics, training.seconds))
+    return require_finite(Evaluation(OK, "", metrics, seconds))

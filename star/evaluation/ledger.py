@@ -1,7 +1,8 @@
 """The ledger: every finished evaluation, one row each, in an SQLite database that only grows.
 
-A row is keyed by canonical genome, recipe and seed, so that the same command finds what it has already paid for. In WAL
-mode a killed process loses at most the row it was writing. Nothing is ever overwritten.
+A row is keyed by canonical genome, recipe, seed and run, so that the same command finds what it has already paid for.
+In WAL mode a killed process loses at most the row it was writing. Nothing is ever overwritten: a genome that several
+runs had to train has a row of each.
 """
 
 import hashlib
@@ -14,19 +15,27 @@ from pathlib import Path
 from typing import Any
 
 from star.errors import UserError
-from star.evaluation.evaluator import EVALUATION_VERSION, Evaluation, Recipe
+from star.evaluation.evaluator import (
+    EVALUATION_VERSION,
+    OUT_OF_MEMORY,
+    TIMEOUT,
+    WORKER_DIED,
+    Evaluation,
+    Recipe,
+)
 
 APPLICATION_ID = 0x53544152  # "STAR", in the header of the file
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LOCK_SECONDS = 30.0
+# Failures that the recipe does not decide: limits, the machine and chance do. They hold for the run they happened in.
+CIRCUMSTANTIAL = (OUT_OF_MEMORY, TIMEOUT, WORKER_DIED)
 
-_SCHEMA = f"""
-BEGIN;
-CREATE TABLE recipe (
+_SCHEMA = (
+    """CREATE TABLE recipe (
     id TEXT PRIMARY KEY,
     content TEXT NOT NULL          -- JSON: everything that can change a result
-) WITHOUT ROWID;
-CREATE TABLE evaluation (
+) WITHOUT ROWID""",
+    """CREATE TABLE evaluation (
     genome_id TEXT NOT NULL,       -- of the canonical genome
     recipe TEXT NOT NULL REFERENCES recipe (id),
     seed INTEGER NOT NULL,
@@ -44,12 +53,14 @@ CREATE TABLE evaluation (
     origin TEXT NOT NULL,
     parents TEXT NOT NULL,         -- genome ids with spaces between
     variation TEXT NOT NULL,       -- JSON: cuts, mutated genes, repairs
-    PRIMARY KEY (genome_id, recipe, seed)
-) WITHOUT ROWID;
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
-"""
+    PRIMARY KEY (genome_id, recipe, seed, run)
+)""",
+    f"PRAGMA application_id = {APPLICATION_ID}",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
+
+_LOOK_UP = """SELECT * FROM evaluation WHERE genome_id = ? AND recipe = ? AND seed = ?
+ORDER BY run IS NOT ?, finished, run"""
 
 
 @dataclass(frozen=True)
@@ -93,14 +104,25 @@ class Ledger:
         """
         self.path = path
         with self._errors():
-            is_new = not path.exists() or path.stat().st_size == 0
             self._connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
-            if is_new:
-                self._connection.executescript(_SCHEMA)
+            if self._is_empty():
+                self._make_tables()
             self._check()
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            self._connection.execute("PRAGMA synchronous = FULL")  # a row costs a flush, and survives a power failure
+
+    def _is_empty(self) -> bool:
+        """Whether the file is new; asked of SQLite, which first takes back what a killed process began."""
+        return self._pragma("application_id") == 0 and self._pragma("schema_version") == 0
+
+    def _make_tables(self) -> None:
+        """All tables or none, by one of the processes that try at the same time."""
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            if self._is_empty():
+                for statement in _SCHEMA:
+                    self._connection.execute(statement)
 
     def _check(self) -> None:
         application, version = (self._pragma(name) for name in ("application_id", "user_version"))
@@ -108,10 +130,9 @@ class Ledger:
             raise UserError(
                 f"ledger {self.path}: belongs to another program; choose another file, this one is kept as it is"
             )
-        if version > SCHEMA_VERSION:
-            raise UserError(
-                f"ledger {self.path}: of version {version}, this program reads {SCHEMA_VERSION}; upgrade STAR"
-            )
+        if version != SCHEMA_VERSION:
+            remedy = "upgrade STAR" if version > SCHEMA_VERSION else "choose another file"
+            raise UserError(f"ledger {self.path}: of version {version}, this program reads {SCHEMA_VERSION}; {remedy}")
         damage = self._pragma("quick_check(1)")
         if damage != "ok":
             raise UserError(
@@ -154,7 +175,7 @@ class Ledger:
             return {row["id"]: json.loads(row["content"]) for row in self._connection.execute("SELECT * FROM recipe")}
 
     def add(self, record: Record, recipe: str) -> None:
-        """Append a finished evaluation; one that is there already stays."""
+        """Append a finished evaluation; one that the run has there already stays."""
         evaluation = record.evaluation
         row = (
             record.genome_id, recipe, record.seed, record.genome, record.alphabet, evaluation.status, evaluation.reason,
@@ -165,13 +186,16 @@ class Ledger:
         with self._errors():
             self._connection.execute(f"INSERT OR IGNORE INTO evaluation VALUES ({', '.join('?' * len(row))})", row)
 
-    def get(self, genome_id: str, recipe: str, seed: int) -> Evaluation | None:
-        """The evaluation of a genome under a recipe and seed, if it is there."""
+    def get(self, genome_id: str, recipe: str, seed: int, run: str | None = None) -> Evaluation | None:
+        """The evaluation of a genome under a recipe and seed, if it is there.
+
+        The run's own comes first, so that its replay is exact, then the earliest of another run; but the failures in
+        `CIRCUMSTANTIAL` hold for their own run only. Without a run, any evaluation counts.
+        """
         with self._errors():
-            row = self._connection.execute(
-                "SELECT * FROM evaluation WHERE genome_id = ? AND recipe = ? AND seed = ?", (genome_id, recipe, seed)
-            ).fetchone()
-        return None if row is None else _evaluation(row)
+            rows = self._connection.execute(_LOOK_UP, (genome_id, recipe, seed, run)).fetchall()
+        found = ((row["run"], _evaluation(row)) for row in rows)
+        return next((e for owner, e in found if run in (None, owner) or e.failure not in CIRCUMSTANTIAL), None)
 
     def records(self, recipe: str) -> Iterator[Record]:
         """All evaluations under a recipe, in order of finishing."""

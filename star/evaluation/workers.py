@@ -33,9 +33,10 @@ from star.evaluation.evaluator import (
     require_finite,
 )
 from star.evaluation.limits import LimitsConfig, MemoryLimit
+from star.evaluation.rungs import Rung
 from star.genomes import Genome
 
-Task = Callable[[Genome], Evaluation]
+Task = Callable[..., Evaluation]  # of a genome, and of a rung when it is not to be trained to the end
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -115,20 +116,20 @@ def _open_corpus(recipe: Recipe) -> None:
         _corpus = error
 
 
-def evaluate_in_worker(genome: Genome) -> Evaluation:
+def evaluate_in_worker(genome: Genome, rung: Rung | None = None) -> Evaluation:
     """Evaluate one genome under the worker's recipe and corpus. Raises the error with which the corpus was opened."""
     assert _recipe is not None and _corpus is not None
     if isinstance(_corpus, Exception):
         raise _corpus
-    return evaluate(genome, _recipe, _corpus)
+    return evaluate(genome, _recipe, _corpus, rung)
 
 
-def _run_task(task: Task, genome: Genome) -> Evaluation:
+def _run_task(task: Task, *task_arguments: Any) -> Evaluation:
     """A task within the memory limit. Exceptions become evaluations here, since not all of them can be sent."""
     assert _memory_limit is not None
     try:
         with _memory_limit.applied():
-            return require_finite(task(genome))
+            return require_finite(task(*task_arguments))
     except UserError:
         raise
     except BaseException as error:
@@ -189,11 +190,11 @@ class _Slot:
         with _blocked_interrupt():
             _ = self.is_usable
 
-    def schedule(self, task: Task, genome: Genome, seconds: float | None) -> Future[Evaluation]:
+    def schedule(self, task: Task, task_arguments: list[Any], seconds: float | None) -> Future[Evaluation]:
         """Hand over one candidate."""
         if not self.is_usable:  # the process was killed while it had nothing to do
             self.replace()
-        return self._pool.schedule(_run_task, args=[task, genome], timeout=seconds)
+        return self._pool.schedule(_run_task, args=[task, *task_arguments], timeout=seconds)
 
     def stop(self) -> None:
         """End the process at once; `join` waits for it."""
@@ -257,8 +258,8 @@ class Workers:
         for slot in self._slots:
             slot.join()
 
-    def evaluate(self, genomes: Sequence[Genome]) -> Iterator[tuple[int, Evaluation]]:
-        """Evaluate genomes, yielding (index, evaluation) once for each as it finishes.
+    def evaluate(self, genomes: Sequence[Genome], rung: Rung | None = None) -> Iterator[tuple[int, Evaluation]]:
+        """Evaluate genomes, yielding (index, evaluation) once for each as it finishes; to a rung where one is given.
 
         A candidate whose process dies is tried again as often as the limits say, and then infeasible.
         """
@@ -268,7 +269,8 @@ class Workers:
         while waiting or running:
             while waiting and idle:
                 attempt, slot = waiting.pop(), idle.pop(0)
-                running[slot.schedule(self._task, attempt.genome, self._limits.seconds)] = (attempt, slot)
+                task_arguments = [attempt.genome] if rung is None else [attempt.genome, rung]
+                running[slot.schedule(self._task, task_arguments, self._limits.seconds)] = (attempt, slot)
             done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
             self._check()
             for future in done | _lost(running):

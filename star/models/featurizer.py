@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import LivClass, ModelConfig
-from star.genomes.alphabets import SWISH, FeatureGroup
 from star.genomes.model_config import (
     KERNEL_HIDDEN_WIDTH,
     POSITION_FREQUENCIES,
@@ -25,6 +24,7 @@ from star.genomes.model_config import (
     operator_copies,
     step_rank,
 )
+from star.genomes.operators import SWISH, FeatureGroup
 
 from .cache import Memory
 from .convolution import ShortConvolution

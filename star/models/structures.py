@@ -14,7 +14,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import LivClass, ModelConfig
-from star.genomes.alphabets import (
+from star.genomes.model_config import group_width, head_width, inner_width, lambda_width, operator_copies
+from star.genomes.operators import (
     BANDED,
     DENSE,
     DIAGONAL,
@@ -28,7 +29,6 @@ from star.genomes.alphabets import (
     SWISH,
     TOEPLITZ,
 )
-from star.genomes.model_config import group_width, head_width, inner_width, lambda_width, operator_copies
 from star.kernels.gated_delta_rule import gated_delta_rule
 from star.kernels.gated_long_conv import gated_long_conv
 from star.kernels.gated_short_conv import gated_short_conv, step_gated_short_conv

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from copy import deepcopy
 from textwrap import shorten
 from typing import Any
 
@@ -14,15 +15,21 @@ from hydra.utils import instantiate
 from pymoo.algorithms.soo.nonconvex.ga import FitnessSurvival
 from pymoo.core.algorithm import Algorithm
 from pymoo.core.evaluator import Evaluator
+from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.operators.selection.tournament import TournamentSelection
 from pymoo.problems.static import StaticProblem
 
 from star.errors import UserError
-from star.genomes import ALPHABETS, Genome
+from star.genomes import Genome
+from star.search.alphabet import search_alphabet
 from star.search.config import SearchConfig
+from star.search.depth_mutation import DepthMutation
+from star.search.mutation import MutationChain
+from star.search.operator_mutation import OperatorMutation
 from star.search.problem import GenomeProblem
 from star.search.scalarisation import KINDS, Scalarisation
+from star.search.sharing_mutation import SharingMutation
 from star.search.variation import (
     CanonicalDuplicates,
     GeneMutation,
@@ -33,6 +40,9 @@ from star.search.variation import (
 
 Indices = npt.NDArray[np.int64]
 LEAST = {"population": 1, "generations": 1, "crossover_points": 1, "tournament_size": 1, "elitism": 0}
+PROBABILITIES = tuple(
+    f"{name}_probability" for name in ("crossover", "mutation", "sharing", "operator", "copy", "join")
+)
 TOURNAMENT_SIZE = 2  # of pymoo's algorithms
 
 
@@ -41,16 +51,15 @@ def check_search(config: SearchConfig) -> None:
     for name, least in LEAST.items():
         if getattr(config, name) < least:
             raise UserError(f"search.{name}={getattr(config, name)}: expected at least {least}")
-    for name in ("crossover_probability", "mutation_probability", "sharing_probability"):
+    for name in PROBABILITIES:
         if not 0 <= getattr(config, name) <= 1:
             raise UserError(f"search.{name}={getattr(config, name)}: expected a probability from 0 to 1")
-    for name in ("objectives", "seeds", "baselines"):
+    for name in ("objectives", "classes", "seeds", "baselines"):
         if not all(isinstance(value, str) for value in getattr(config, name)):  # OmegaConf lets lists in lists pass
             raise UserError(f"search.{name}={getattr(config, name)}: expected a list of names")
     if "_target_" not in config.algorithm:
         raise UserError("search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search")
-    if config.alphabet not in ALPHABETS:
-        raise UserError(f"search.alphabet={config.alphabet}: expected one of {', '.join(ALPHABETS)}")
+    search_alphabet(config)
     if config.scalarisation not in KINDS:
         raise UserError(f"search.scalarisation={config.scalarisation}: expected one of {', '.join(KINDS)}")
     finite = all(0 <= weight < np.inf for weight in config.weights)
@@ -80,19 +89,19 @@ def _set_up(
         raise UserError(
             f"search.weights={config.weights}: expected one for each of the {problem.n_obj} in search.objectives, or []"
         )
-    duplicates, repair = CanonicalDuplicates(problem.alphabet), GenomeRepair()
+    duplicates, repair = CanonicalDuplicates(problem.alphabet, problem.full_depth), GenomeRepair()
     operators: dict[str, Any] = {
         "pop_size": config.population,
         "sampling": GenomeSampling(seeds, config.sharing_probability),
         "crossover": LivCrossover(config.crossover_points, config.crossover_probability),
-        "mutation": GeneMutation(config.mutation_probability, config.constrained_mutation),
+        "mutation": _mutation(config, problem),
         "repair": repair,
         "eliminate_duplicates": duplicates,
         "scalarisation": Scalarisation(config.scalarisation, config.weights),
         "elitism": config.elitism,
     }
     try:
-        algorithm = instantiate(config.algorithm, **operators, _convert_="all")
+        algorithm = _instantiate(config.algorithm, operators)
     except (InstantiationException, HydraException) as error:
         reason = " ".join(str(error.__cause__ or error).split())
         raise UserError(f"search.algorithm={dict(config.algorithm)}: cannot be built ({reason})") from None
@@ -109,6 +118,34 @@ def _set_up(
     except Exception as error:
         raise _cannot_search(target, error) from error
     return algorithm, duplicates, repair
+
+
+def _mutation(config: SearchConfig, problem: GenomeProblem) -> Mutation:
+    genes = GeneMutation(config.mutation_probability, config.constrained_mutation)
+    others: list[Mutation] = []
+    if problem.varies:
+        others.append(DepthMutation(config.depth_probability, config.sharing_probability))
+    if config.operator_probability > 0:
+        others.append(OperatorMutation(config.operator_probability))
+    if config.copy_probability or config.join_probability:
+        others.append(SharingMutation(config.copy_probability, config.join_probability))
+    return MutationChain(others, genes) if others else genes
+
+
+def _instantiate(algorithm: dict[str, Any], operators: dict[str, Any]) -> Any:
+    """The algorithm with these operators; without `pop_size` where its reference directions decide that.
+
+    A copy but for the operators: default arguments of pymoo's are objects that all instances share, such as SPEA2's
+    survival with the range of the objectives seen so far.
+    """
+    try:
+        built = instantiate(algorithm, **operators, _convert_="all")
+    except InstantiationException as error:
+        if "multiple values for keyword argument 'pop_size'" not in str(error.__cause__):
+            raise
+        others = {name: value for name, value in operators.items() if name != "pop_size"}
+        built = instantiate(algorithm, **others, _convert_="all")
+    return deepcopy(built, {id(operator): operator for operator in operators.values()})
 
 
 def _set_tournament(algorithm: Algorithm, size: int) -> None:
@@ -143,7 +180,7 @@ def _rehearse(algorithm: Algorithm, config: SearchConfig, problem: GenomeProblem
                     raise ValueError("it proposes nothing")
                 return  # a space so small that there is no second generation
             for individual in population:
-                Genome.from_array(individual.X, problem.alphabet)
+                problem.genome(individual.X)
             objectives = values.random((len(population), problem.n_obj))
             Evaluator().eval(StaticProblem(problem, F=objectives, G=np.zeros((len(population), 1))), population)
             algorithm.tell(infills=population)

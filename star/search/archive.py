@@ -17,6 +17,7 @@ class Archive:
         self.objectives = list(objectives)
         self._by_id: dict[str, Evaluated] = {}
         self._reference: Values | None = None
+        self._front: dict[str, Values] = {}  # objectives of the non-dominated, by genome id
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -28,8 +29,25 @@ class Archive:
         return self._by_id[genome_id]
 
     def add(self, evaluated: Evaluated) -> None:
-        """Keep a finished candidate."""
+        """Keep a finished candidate; one of the same genome gives way to it."""
+        replaced = self._by_id.get(evaluated.genome_id)
         self._by_id[evaluated.genome_id] = evaluated
+        if replaced is not None and replaced.evaluation.feasible:  # what it dominated may be of the front now
+            self._front = {}
+            for other in self.feasible:
+                self._compare(other)
+        elif evaluated.evaluation.feasible:
+            self._compare(evaluated)
+
+    def _compare(self, evaluated: Evaluated) -> None:
+        """Add a measured candidate to the front, in the place of those it dominates, unless one there dominates it."""
+        (own,) = self.values([evaluated])
+        ids, front = list(self._front), np.array(list(self._front.values())).reshape(-1, len(own))
+        if ((front <= own).all(axis=1) & (front < own).any(axis=1)).any():
+            return
+        for index in np.flatnonzero((own <= front).all(axis=1) & (own < front).any(axis=1)):
+            del self._front[ids[index]]
+        self._front[evaluated.genome_id] = own
 
     @property
     def all(self) -> list[Evaluated]:
@@ -48,8 +66,15 @@ class Archive:
 
     def failures(self) -> Counter[str]:
         """How many candidates were infeasible, by kind of failure."""
-        reasons = (e.evaluation.reason for e in self._by_id.values() if not e.evaluation.feasible)
-        return Counter(reason.split(":")[0] for reason in reasons)
+        return Counter(e.evaluation.failure for e in self._by_id.values() if not e.evaluation.measured)
+
+    def train_tokens(self) -> int:
+        """Training tokens of all candidates together."""
+        return sum(evaluated.train_tokens for evaluated in self._by_id.values())
+
+    def stopped(self) -> int:
+        """How many candidates successive halving stopped."""
+        return sum(e.evaluation.measured and not e.evaluation.feasible for e in self._by_id.values())
 
     def values(self, candidates: Sequence[Evaluated]) -> Values:
         """Objective vectors of measured candidates, (candidates, objectives)."""
@@ -66,8 +91,7 @@ class Archive:
 
     def front(self) -> list[Evaluated]:
         """Non-dominated candidates over the whole run, baselines included, by cache, then loss, then id."""
-        ranks = self.ranks()
-        front = [evaluated for evaluated in self.feasible if ranks[evaluated.genome_id] == 0]
+        front = [self._by_id[genome_id] for genome_id in self._front]
 
         def key(evaluated: Evaluated) -> tuple[float, float, str]:
             metrics = evaluated.evaluation.metrics
@@ -77,8 +101,10 @@ class Archive:
 
     def fix_reference(self) -> None:
         """Take the reference point of the hypervolume from the baselines, or from what there is without any."""
+        if self._reference is not None:
+            return
         known = self.baselines or self.feasible
-        if self._reference is None and known:
+        if known:
             self._reference = reference_point(self.values(known))
 
     def hypervolume(self) -> float:

@@ -1,6 +1,8 @@
 """Candidates of a search: a genome with where it came from and how its evaluation ended."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from star.evaluation.evaluator import Evaluation
@@ -9,8 +11,8 @@ from star.genomes import Genome
 BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
 
 COLUMNS: tuple[str, ...] = (
-    "genome_id", "generation", "origin", "parents", "genome", "status", "reason", "validation_loss",
-    "bits_per_byte", "perplexity", "parameters", "cache_bytes", "train_seconds", "seed", "rank",
+    "genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason", "validation_loss",
+    "bits_per_byte", "perplexity", "parameters", "cache_bytes", "train_tokens", "train_seconds", "seed", "rank",
 )  # fmt: skip
 TIMING_COLUMNS = ("train_seconds",)
 METRICS = ("validation_loss", "bits_per_byte", "perplexity", "parameters", "cache_bytes")
@@ -18,21 +20,23 @@ METRICS = ("validation_loss", "bits_per_byte", "perplexity", "parameters", "cach
 
 @dataclass(frozen=True)
 class Candidate:
-    """A genome to evaluate. generation counts from 0; parents are genome ids."""
+    """A genome to evaluate. generation counts from 0; parents are genome ids; variation is what made it of them."""
 
     genome: Genome
     origin: str
     generation: int
     parents: tuple[str, ...] = ()
+    variation: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A candidate with its evaluation."""
+    """A candidate with its evaluation. train_tokens: training tokens until it was measured, 0 when it was not."""
 
     candidate: Candidate
     evaluation: Evaluation
     seed: int
+    train_tokens: int = 0
 
     @property
     def genome_id(self) -> str:
@@ -47,10 +51,12 @@ class Evaluated:
             "generation": self.candidate.generation,
             "origin": self.candidate.origin,
             "parents": " ".join(self.candidate.parents),
+            "variation": json.dumps(dict(self.candidate.variation)) if self.candidate.variation else "",
             "genome": self.candidate.genome.to_text(),
             "status": self.evaluation.status,
             "reason": self.evaluation.reason,
             **{name: metrics.get(name, "") for name in METRICS},
+            "train_tokens": self.train_tokens,
             "train_seconds": round(self.evaluation.train_seconds, 3),
             "seed": self.seed,
             "rank": "" if rank is None else rank,

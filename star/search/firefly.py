@@ -22,12 +22,16 @@ from pymoo.core.initialization import Initialization
 from pymoo.core.population import Population
 from pymoo.core.repair import Repair
 
-from star.genomes import GENES_PER_LIV, Genome
+from star.genomes import GENES_PER_LIV
 from star.genomes.population import canonical
+from star.search.depths import apply_by_depth, fit_group_numbers, without_gaps
+from star.search.identity import ids
+from star.search.mutation import GeneMutation, MutationChain
 from star.search.problem import GenomeProblem
 from star.search.random_search import FreshGenomes
+from star.search.records import MOVEMENT, record
 from star.search.scalarisation import Scalarisation, matrix, take
-from star.search.variation import GeneMutation, GenomeSampling
+from star.search.variation import GenomeSampling
 
 Matrix = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -48,7 +52,7 @@ class Firefly(Algorithm):
         self,
         pop_size: int,
         sampling: GenomeSampling,
-        mutation: GeneMutation,
+        mutation: GeneMutation | MutationChain,
         scalarisation: Scalarisation,
         repair: Repair | None = None,
         eliminate_duplicates: DuplicateElimination | None = None,
@@ -95,12 +99,16 @@ class Firefly(Algorithm):
 
     def _move(self, swarm: "Swarm", chosen: npt.NDArray[np.int64]) -> Population:
         """The chosen fireflies after one movement, with the genomes they are made of as `parents`."""
-        assert self.random_state is not None
+        assert isinstance(self.problem, GenomeProblem) and self.random_state is not None
         beta = self.attractiveness(swarm.distances)
         sources = np.stack([swarm.sources(firefly, beta[firefly], self.random_state) for firefly in chosen])
-        moved = Population.new(X=swarm.mixed(sources))
+        mixed = swarm.mixed(sources)
+        if self.problem.varies:
+            mixed = fit_group_numbers(without_gaps(mixed))
+        moved = Population.new(X=mixed.reshape(len(mixed), -1))
         parents = [list(dict.fromkeys([firefly, *row])) for firefly, row in zip(chosen, sources, strict=True)]
         moved.set("parents", [[swarm.ids[parent] for parent in family] for family in parents])
+        record(moved, MOVEMENT, [_copied(row, family) for row, family in zip(sources, parents, strict=True)])
         moved = self.mutation(self.problem, moved, random_state=self.random_state)
         return self.fresh.repaired(self.problem, moved, self.random_state)
 
@@ -114,15 +122,20 @@ class Firefly(Algorithm):
         self.pop = take(everyone, np.concatenate([best, others])[: self.pop_size])
 
 
+def _copied(sources: npt.NDArray[np.int64], parents: list[int]) -> list[list[int]]:
+    """[liv, index of the parent] for the LIVs that do not come from the first parent."""
+    return [[liv, parents.index(source)] for liv, source in enumerate(sources) if source != parents[0]]
+
+
 class Swarm:
     """Fireflies before they move. scores: smaller is brighter, (fireflies,)."""
 
     def __init__(self, population: Population, problem: GenomeProblem, scores: Values) -> None:
         genes = matrix(population, "X").astype(np.int64).reshape(len(population), -1, GENES_PER_LIV)
-        self.livs = canonical(genes, problem.alphabet)
+        self.livs = apply_by_depth(lambda livs: canonical(livs, problem.alphabet), genes)
         self.scores = scores
         self.distances: Values = (self.livs[:, None] != self.livs[None]).mean(axis=(2, 3))
-        self.ids = [Genome.from_array(row, problem.alphabet).id for row in self.livs.reshape(len(population), -1)]
+        self.ids = ids(population, problem.alphabet, problem.full_depth)
 
     def sources(self, firefly: int, beta: Values, random_state: np.random.Generator) -> npt.NDArray[np.int64]:
         """(depth,): which firefly each LIV comes from when this one has moved towards all brighter ones in turn."""
@@ -134,5 +147,5 @@ class Swarm:
         return sources
 
     def mixed(self, sources: npt.NDArray[np.int64]) -> Matrix:
-        """Genes (rows, depth * 5) of LIVs from these fireflies (rows, depth)."""
-        return self.livs[sources, np.arange(self.livs.shape[1])].reshape(len(sources), -1)
+        """Genes (rows, depth, 5) of LIVs from these fireflies (rows, depth)."""
+        return self.livs[sources, np.arange(self.livs.shape[1])]

@@ -48,10 +48,9 @@ def parse_duration(key: str, value: Any) -> float:
 
 @dataclass
 class Stopping:
-    """Watches one search. tokens_per_training: training tokens of one candidate."""
+    """Watches one search."""
 
     config: StopConfig
-    tokens_per_training: int
     started: float = field(default_factory=time.monotonic)
     _best: float = 0.0
     _without_gain: int = 0
@@ -61,13 +60,12 @@ class Stopping:
         hypervolume = archive.hypervolume()
         self._without_gain = 0 if hypervolume > self._best + LEAST_GAIN else self._without_gain + 1
         self._best = max(self._best, hypervolume)
-        trained = sum(evaluated.evaluation.train_seconds > 0 for evaluated in archive.all)
         config = self.config
         reached = {
             f"search.stop.evaluations={config.evaluations}": (config.evaluations, len(archive)),
             f"search.stop.training_tokens={config.training_tokens}": (
                 config.training_tokens and parse_quantity("", config.training_tokens),
-                trained * self.tokens_per_training,
+                archive.train_tokens(),
             ),
             f"search.stop.wall_time={config.wall_time}": (
                 config.wall_time and parse_duration("", config.wall_time),

@@ -8,8 +8,7 @@ from .loop import Diverged as Diverged
 from .loop import Quality as Quality
 from .loop import StepResult as StepResult
 from .loop import Trainer as Trainer
-from .loop import TrainingResult as TrainingResult
-from .loop import train as train
 from .loop import validate as validate
 from .state import load_state as load_state
 from .state import save_state as save_state
+from .state import train_further as train_further

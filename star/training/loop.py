@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -16,16 +15,6 @@ from star.training.config import TrainingConfig
 
 class Diverged(Exception):
     """A loss or gradient was not finite; the message says at which step."""
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training took. train_loss: mean nats per token over the last tenth of the steps."""
-
-    steps: int
-    tokens: int
-    train_loss: float
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -131,15 +120,6 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return StepResult(self.step, loss, norm, learning_rate)
-
-
-def train(model: nn.Module, corpus: Corpus, config: TrainingConfig, seed: int) -> TrainingResult:
-    """Train in place from the first step to the last; errors as `Trainer`."""
-    start = time.perf_counter()
-    trainer = Trainer(model, corpus, config, seed)
-    losses = [trainer.advance().loss for _ in range(config.steps)]
-    tail = losses[-max(1, len(losses) // 10) :]
-    return TrainingResult(trainer.step, trainer.tokens, sum(tail) / len(tail), time.perf_counter() - start)
 
 
 @torch.no_grad()

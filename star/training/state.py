@@ -1,5 +1,6 @@
 """The state of a training on disk: one safetensors file from which it goes on bit for bit."""
 
+import time
 from pathlib import Path
 
 import torch
@@ -10,6 +11,23 @@ from star.tensor_files import copy_weights, named_weights, read_tensors
 from star.training.loop import Trainer
 
 SCHEMA = "1"
+
+
+def train_further(trainer: Trainer, steps: int, state: Path | None) -> float:
+    """Train to `steps` finished steps, from the saved state where there is one; returns the seconds it took.
+
+    The state is saved unless these are all steps, after which nothing goes on from it. Errors as `Trainer.advance` and
+    `load_state`.
+    """
+    start = time.perf_counter()
+    if state is not None and state.exists():
+        load_state(state, trainer)
+    while trainer.step < steps:
+        trainer.advance()
+    if state is not None and steps < trainer.config.steps:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        save_state(state, trainer)
+    return time.perf_counter() - start
 
 
 def save_state(path: Path, trainer: Trainer) -> None:

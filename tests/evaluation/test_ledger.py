@@ -6,6 +6,8 @@ import signal
 import sqlite3
 import statistics
 import time
+from dataclasses import replace
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from star.data import DataConfig
 from star.errors import UserError
 from star.evaluation import CacheSetting, Evaluation, Recipe
-from star.evaluation.ledger import Ledger, Record, recipe_content, recipe_id
+from star.evaluation.ledger import CIRCUMSTANTIAL, Ledger, Record, recipe_content, recipe_id
 from star.genomes import ModelConfig
 from star.training import TrainingConfig
 
@@ -49,8 +51,58 @@ def test_a_finished_evaluation_is_never_overwritten(tmp_path: Path) -> None:
         recipe = ledger.add_recipe(CONTENT)
         ledger.add(record(1), recipe)
         other = Evaluation("infeasible", "diverged: loss is nan")
-        ledger.add(Record(record(1).genome_id, "71111", "star", 3, other), recipe)
+        ledger.add(Record(record(1).genome_id, "71111", "star", 3, other, "run"), recipe)
         assert ledger.get(record(1).genome_id, recipe, 3) == RESULT
+
+
+@pytest.mark.parametrize("kind", CIRCUMSTANTIAL)
+def test_a_failure_by_limits_or_chance_holds_for_its_own_run_only(tmp_path: Path, kind: str) -> None:
+    failed, genome = Evaluation("infeasible", f"{kind}: made up"), record(1).genome_id
+    with Ledger(tmp_path / "ledger") as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        ledger.add(replace(record(1), run="first", evaluation=failed), recipe)
+        assert ledger.get(genome, recipe, 3, "second") is None
+        ledger.add(replace(record(1), run="second"), recipe)
+        assert ledger.get(genome, recipe, 3, "first") == failed  # its replay is exact
+        assert ledger.get(genome, recipe, 3, "second") == ledger.get(genome, recipe, 3, "third") == RESULT
+        assert ledger.get(genome, recipe, 3) == failed  # without a run: in a ledger of one run only
+        assert len(ledger) == 2
+
+
+def test_a_failure_by_the_genome_holds_for_every_run(tmp_path: Path) -> None:
+    diverged = Evaluation("infeasible", "diverged: loss is nan")
+    with Ledger(tmp_path / "ledger") as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        ledger.add(replace(record(1), evaluation=diverged), recipe)
+        assert ledger.get(record(1).genome_id, recipe, 3, "another run") == diverged
+
+
+def test_of_several_evaluations_the_own_comes_first_then_the_earliest(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        for run, finished in (("a", "3"), ("b", "1"), ("c", "2")):
+            result = replace(RESULT, train_seconds=float(finished))
+            ledger.add(replace(record(1), run=run, finished=finished, evaluation=result), recipe)
+        seconds = [ledger.get(record(1).genome_id, recipe, 3, run).train_seconds for run in "abcd"]  # type: ignore[union-attr]
+    assert seconds == [3.0, 1.0, 2.0, 1.0]
+
+
+def make_at_once(path: Path, others: Barrier) -> None:
+    others.wait()
+    Ledger(path).close()
+
+
+def test_a_ledger_made_by_several_processes_at_once_is_one(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    others = context.Barrier(4)
+    makers = [context.Process(target=make_at_once, args=(tmp_path / "ledger", others)) for _ in range(4)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert [maker.exitcode for maker in makers] == [0] * 4
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert len(ledger) == 0
 
 
 def test_recipes_differ_by_everything_that_can_change_a_result() -> None:
@@ -93,7 +145,7 @@ def truncated(path: Path) -> None:
     ("make", "message"),
     [
         (foreign, "belongs to another program"),
-        (newer, "of version 99, this program reads 1"),
+        (newer, "of version 99, this program reads 2"),
         (truncated, "malformed|damaged"),
         (lambda path: path.write_bytes(b"genome_id,loss\n" * 100), "file is not a database"),
         (lambda path: path.mkdir(), "unable to open"),

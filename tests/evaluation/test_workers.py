@@ -80,7 +80,7 @@ def test_an_error_of_a_module_is_a_build_error(corpus: Corpus, monkeypatch: pyte
         (MemoryError(), "out_of_memory: MemoryError"),
     ],
 )
-@pytest.mark.parametrize("step", ["decode", "train", "validate"])
+@pytest.mark.parametrize("step", ["decode", "train_further", "validate"])
 def test_whatever_a_candidate_raises_makes_only_it_infeasible(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, reason: str
 ) -> None:

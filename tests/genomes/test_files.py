@@ -48,6 +48,27 @@ def test_single_liv_stays_text(tmp_path: Path) -> None:
             "LIV 0 gene feature_sharing: 4 is not allowed, expected 1, 2, 3",
         ),
         ("schema: 1\nalphabet: klingon\ngenome: 91111-91111\n", "alphabet 'klingon' is unknown"),
+        ("schema: 1\noperators: [1]\ngenome: 91111-91111\n", "'operators' is [1], expected dict"),
+        (
+            "schema: 1\noperators: {23: 12213}\ngenome: 91111-91111\n",
+            "'operators' has 23: 12213, expected a class id and a",
+        ),
+        (
+            "schema: 1\noperators: {a: '12213'}\ngenome: 91111-91111\n",
+            "'operators' has 'a': '12213', expected a class id",
+        ),
+        (
+            "schema: 1\noperators: {5: '12213'}\ngenome: 91111-91111\n",
+            "'operators' has 5, which is Rec-1 in alphabet star",
+        ),
+        ("schema: 1\noperators: {23: '12214'}\ngenome: 91111-91111\n", "operator genome '12214' is not valid"),
+        ("schema: 1\noperators: {23: '91112d'}\ngenome: 91111-91111\n", "diagonal operators have no differential form"),
+        (
+            "schema: 1\noperators: {23: '12213'}\ngenome: 24.1.1.1.1\n",
+            "LIV 0 gene liv_class: 24 is neither in alphabet star",
+        ),
+        ("schema: 1\noperators: {23: '12213'}\ngenome: 23.9.1.1.1\n", "LIV 0 gene featurizer_group: 9 is not allowed"),
+        ("schema: 1\noperators: {23: '12123'}\ngenome: 1.1.1.1.1-23.1.1.1.1\n", "23 and 1 are the same class"),
         ("- a\n", "expected a mapping"),
         ("a: [\n", "not readable as YAML"),
         ("schema: 1\ngenome: !!python/object/apply:os.system [true]\n", "not readable as YAML"),
@@ -88,3 +109,26 @@ def test_fixed_genome_is_fitted_with_a_notice(tmp_path: Path) -> None:
 def test_unknown_references_are_refused(reference: str) -> None:
     with pytest.raises(GenomeError):
         load_genome(reference)
+
+
+def test_a_file_holds_the_operators_that_its_alphabet_lacks(tmp_path: Path) -> None:
+    found = Genome.from_text("150.1.1.1.2-150.1.1.1.2-179.1.1.1.1-9.1.1.1.1", "star+operators")
+    write_genome_file(tmp_path / "g.yaml", GenomeFile("found", found))
+    text = (tmp_path / "g.yaml").read_text()
+    assert "schema: 1\n" in text and "alphabet: star\n" in text
+    assert "operators:\n  150: '32233'\n  179: 10.4.1.1.3d\ngenome:" in text
+    assert read_genome_file(tmp_path / "g.yaml").genome == found
+
+
+def test_a_genome_without_other_operators_is_written_over_the_named_alphabet(tmp_path: Path) -> None:
+    write_genome_file(tmp_path / "g.yaml", GenomeFile("g", Genome.from_text("91111-11111", "star+operators")))
+    assert "operators" not in (tmp_path / "g.yaml").read_text()
+    assert read_genome_file(tmp_path / "g.yaml").genome == Genome.from_text("91111-11111", "star")
+
+
+def test_ids_of_operators_are_those_of_the_file(tmp_path: Path) -> None:
+    content = "schema: 1\noperators: {18: '32233', 300: '12123'}\ngenome: 18.1.1.1.1-300.1.1.1.1-9.1.1.1.1\n"
+    (tmp_path / "g.yaml").write_text(content)
+    genome = read_genome_file(tmp_path / "g.yaml").genome
+    assert [liv_class.name for liv_class in genome.classes()] == ["Op-32233", "SA-1", "GMemless"]
+    assert genome.id == Genome.from_text("150.1.1.1.1-1.1.1.1.1-9.1.1.1.1", "star+operators").id

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, chi2_contingency
 
-from star.genomes import ALPHABETS, GENE_NAMES, NOT_SHARED, STRUCTURES, Genome, population
+from star.genomes import ALPHABETS, GENE_NAMES, NOT_SHARED, STRUCTURES, Genome, fit_depth, population
 from star.genomes.sharing import canonical_livs
 from star.genomes.validity import find_problems, repair_livs
 
@@ -68,6 +68,16 @@ def test_canonical_form_does_not_depend_on_the_other_genomes() -> None:
     together = population.canonical(genes, alphabet)
     for row in (0, population.CHUNK - 1, population.CHUNK, count - 1):
         assert np.array_equal(population.canonical(genes[[row]], alphabet)[0], together[row])
+
+
+@settings(deadline=None)
+@given(SEEDS, st.sampled_from([1, 2, 3, 5]), st.integers(1, 12), NAMES)
+def test_fitted_depth_equals_that_of_one_genome_at_a_time(seed: int, own: int, depth: int, name: str) -> None:
+    alphabet = ALPHABETS[name]
+    genes, _ = population.repair(crowded(seed, 20, own, name), np.random.default_rng(seed), alphabet)
+    fitted = population.fit_depth(genes, depth, alphabet)
+    expected = [fit_depth(Genome.from_genes(livs, name), depth).canonical() for livs in genes.tolist()]
+    assert fitted.tolist() == [[list(liv) for liv in genome.livs] for genome in expected]
 
 
 def test_every_strategy_leaves_the_borrower_a_group_of_its_own() -> None:

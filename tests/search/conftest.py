@@ -11,6 +11,7 @@ from star.evaluation import Evaluation, select_objectives
 from star.evaluation.evaluator import infeasible
 from star.genomes import Genome
 from star.search.algorithms import build_algorithm, check_search
+from star.search.alphabet import base_alphabet, search_alphabet
 from star.search.archive import Archive
 from star.search.config import SearchConfig
 from star.search.loop import EvaluationLoop, run_generations
@@ -48,14 +49,14 @@ def evolve() -> Callable[..., Run]:
         check_search(config)
         names = NAMES[: len(objectives)]
 
-        def evaluate(genomes: Sequence[Genome]) -> Iterator[tuple[int, Evaluation]]:
+        def evaluate(genomes: Sequence[Genome], rung: object = None, /) -> Iterator[tuple[int, Evaluation]]:
             for index, genome in enumerate(genomes):
                 values = [objective(genome) for objective in objectives]
                 metrics = {name: value for name, value in zip(names, values, strict=True) if value is not None}
                 failed = len(metrics) < len(names)
                 yield index, infeasible("diverged", "made up") if failed else Evaluation("ok", "", metrics, 0.1)
 
-        problem = GenomeProblem(depth, len(objectives), config.alphabet)
+        problem = GenomeProblem(depth, len(objectives), search_alphabet(config), base=base_alphabet(config))
         algorithm, duplicates, _ = build_algorithm(config, problem, list(seeds), seed)
         archive = Archive(select_objectives(names))
         loop = EvaluationLoop(archive, evaluate, seed, lambda _: None)

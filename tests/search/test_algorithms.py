@@ -181,3 +181,36 @@ def test_a_setting_out_of_range_is_named(settings: dict[str, Any], message: str)
         check_search(config)
         build_algorithm(config, GenomeProblem(DEPTH, 2), [], 0)
     assert message in str(caught.value)
+
+
+DIRECTIONS = {
+    "_target_": "pymoo.util.ref_dirs.get_reference_directions",
+    "_args_": ["das-dennis", 2],
+    "n_partitions": 9,
+}
+POINTS = {"_target_": "numpy.array", "_args_": [[[0.0, 500.0], [2.0, 100.0]]]}
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments"),
+    [
+        ("spea2.SPEA2", {}),
+        ("age2.AGEMOEA2", {}),
+        ("sms.SMSEMOA", {}),
+        ("nsga3.NSGA3", {"ref_dirs": DIRECTIONS}),
+        ("ctaea.CTAEA", {"ref_dirs": DIRECTIONS}),  # whose population is the number of directions
+        ("rnsga2.RNSGA2", {"ref_points": POINTS}),
+    ],
+)
+def test_other_algorithms_of_pymoo_search(evolve: Callable, target: str, arguments: dict[str, Any]) -> None:
+    algorithm = {"_target_": f"pymoo.algorithms.moo.{target}", **arguments}
+    run = evolve(configured("nsga2", algorithm=algorithm), [repetition, cache])
+    assert len(run.ids(0)) == 10 and len(run.ids()) == 60
+
+
+def test_searches_share_nothing(evolve: Callable) -> None:
+    spea2 = configured("nsga2", algorithm={"_target_": "pymoo.algorithms.moo.spea2.SPEA2"})
+    first = evolve(spea2, [repetition, cache]).ids()
+    evolve(spea2, [lambda genome: -1e6 * unlikeness(genome), cache])
+    evolve(spea2, [unlikeness])
+    assert evolve(spea2, [repetition, cache]).ids() == first

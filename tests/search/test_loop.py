@@ -45,7 +45,7 @@ class FakeWorkers:
         self.asked: list[str] = []
         self.random = random.Random(shuffle_seed)
 
-    def evaluate(self, genomes: Sequence[Genome]) -> Iterator[tuple[int, Evaluation]]:
+    def evaluate(self, genomes: Sequence[Genome], rung: object = None, /) -> Iterator[tuple[int, Evaluation]]:
         self.asked += [genome.id for genome in genomes]
         for index in self.random.sample(range(len(genomes)), len(genomes)):
             yield index, made_up(genomes[index])
@@ -245,5 +245,5 @@ def test_bad_seeds(reference: str) -> None:
 
 def test_a_file_seed_of_a_larger_alphabet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text("schema: 1\nalphabet: extended\ngenome: 18.1.1.1.1-9.1.1.1.1\n")
-    with pytest.raises(UserError, match=r"g.yaml.*LIV 0 gene liv_class: 18.*search.alphabet=star"):
+    with pytest.raises(UserError, match=r"g.yaml: LIV 0 is LinAttn, expected one of SA-1.*search.alphabet=star"):
         read_seeds([str(tmp_path / "g.yaml")], DEPTH, "star")

@@ -16,12 +16,12 @@ def archive(losses: list[float]) -> Archive:
     result = Archive(select_objectives(["validation_loss", "cache_bytes"]))
     for text, loss in zip(GENOMES, losses, strict=False):
         evaluation = Evaluation("ok", "", {"validation_loss": loss, "cache_bytes": 100.0 / loss}, 1.0)
-        result.add(Evaluated(Candidate(Genome.from_text(text), "random", 0), evaluation, 0))
+        result.add(Evaluated(Candidate(Genome.from_text(text), "random", 0), evaluation, 0, 1000))
     return result
 
 
 def reasons(config: StopConfig, *archives: Archive) -> list[str]:
-    stopping = Stopping(config, tokens_per_training=1000)
+    stopping = Stopping(config)
     return [stopping.reason(a) for a in archives]
 
 
@@ -44,7 +44,7 @@ def test_patience_ends_a_search_without_gain() -> None:
 
 def test_wall_time_is_measured() -> None:
     assert reasons(StopConfig(wall_time="1h"), archive([2.0])) == [""]
-    stopping = Stopping(StopConfig(wall_time=5), 1000)
+    stopping = Stopping(StopConfig(wall_time=5))
     stopping.started -= 6
     assert stopping.reason(archive([2.0])) == "search.stop.wall_time=5"
 

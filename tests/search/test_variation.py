@@ -22,11 +22,12 @@ from star.genomes import (
     random_genome,
     valid_values,
 )
+from star.search.depth_mutation import DepthMutation
+from star.search.mutation import MutationChain
 from star.search.problem import GenomeProblem
+from star.search.records import variation
 from star.search.variation import (
-    NO_CUT,
     CanonicalDuplicates,
-    GeneChanges,
     GeneMutation,
     GenomeRepair,
     GenomeSampling,
@@ -60,29 +61,13 @@ def test_crossover_cuts_between_livs_only(seed: int, points: int) -> None:
     assert switches.sum(axis=1).max() <= points
 
 
-@settings(deadline=None, max_examples=30)
-@given(SEEDS, st.integers(1, 8))
-def test_crossover_tells_its_cuts(seed: int, points: int) -> None:
-    crossover, rows = LivCrossover(points, prob=0.5), sample(seed, 12)
-    matings = np.arange(12).reshape(6, 2)
-    children = crossover.do(
-        problem(), Population.new("X", rows), matings, random_state=np.random.default_rng(seed)
-    ).get("X")
-    assert crossover.last is not None and crossover.last.shape == (12, min(points, DEPTH - 1))
-    parents = np.concatenate([rows[matings[:, 0]], rows[matings[:, 1]]]).reshape(12, DEPTH, GENES_PER_LIV)
-    partners = np.concatenate([rows[matings[:, 1]], rows[matings[:, 0]]]).reshape(12, DEPTH, GENES_PER_LIV)
-    for child, cuts, parent, partner in zip(children, crossover.last, parents, partners, strict=True):
-        cuts = [int(cut) for cut in cuts if cut != NO_CUT]
-        assert cuts == sorted(set(cuts)) and all(1 <= cut < DEPTH for cut in cuts)
-        bred = [(partner if sum(cut <= liv for cut in cuts) % 2 else parent)[liv] for liv in range(DEPTH)]
-        assert np.array_equal(child, np.ravel(bred))
-
-
 def test_crossover_cuts_everywhere_alike() -> None:
-    crossover = LivCrossover(2)
-    crossover._do(problem(), sample(0, 2).reshape(2, 1, -1).repeat(3000, axis=1), random_state=np.random.default_rng(0))
-    assert crossover.last is not None
-    counts = np.bincount(crossover.last[:3000].ravel(), minlength=DEPTH)
+    rows = np.array([[1, 1, 1, 1, 1] * DEPTH, [9, 1, 1, 1, 1] * DEPTH])
+    children = LivCrossover(2, prob=1.0).do(
+        problem(), Population.new("X", rows), np.tile([0, 1], (3000, 1)), random_state=np.random.default_rng(0)
+    )
+    cuts = np.array([variation(child)["crossover"] for child in children[:3000]])
+    counts = np.bincount(cuts.ravel(), minlength=DEPTH)
     assert counts[0] == 0 and (np.abs(counts[1:] - 1000) < 120).all()
 
 
@@ -145,23 +130,6 @@ def mutate_only(
             return self.draws.pop() if self.draws else rng.random(size)
 
     return mutation._do(problem(alphabet), rows, random_state=Chosen())  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("constrained", [True, False])
-def test_mutation_and_repair_tell_the_genes_they_changed(constrained: bool) -> None:
-    mutation, repair, rng = GeneMutation(0.2, constrained), GenomeRepair(), np.random.default_rng(0)
-    rows = sample(2, 20)
-    mutated = mutation._do(problem(), rows, random_state=rng)
-    fixed = repair._do(problem(), mutated, random_state=rng)
-    for changes, before, after in ((mutation.last, rows, mutated), (repair.last, mutated, fixed)):
-        assert isinstance(changes, GeneChanges)
-        replayed = before.copy().reshape(20, DEPTH, GENES_PER_LIV)
-        assert (replayed[changes.row, changes.liv, changes.gene] == changes.old).all()
-        replayed[changes.row, changes.liv, changes.gene] = changes.new
-        assert np.array_equal(replayed.reshape(20, -1), after)
-        assert len(changes.row) == (before != after).sum()
-    assert mutation.last is not None and len(mutation.last.row) > 50
-    assert repair.last is not None and (len(repair.last.row) == 0) == constrained
 
 
 def test_constrained_mutation_of_an_invalid_genome_draws_from_whole_ranges() -> None:
@@ -244,25 +212,26 @@ class StaticCosts(GenomeProblem):
     """Parameters and cache as objectives: a problem that pymoo can minimise without training."""
 
     def _evaluate(self, X: np.ndarray, out: dict, *args: object, **kwargs: object) -> None:
-        genomes = [Genome.from_array(row, self.alphabet) for row in X]
+        genomes = [self.genome(row) for row in X]
         model = ModelConfig()
         values = [[parameter_count(g, model).non_embedding, cache_bytes(g, model)] for g in genomes]
         out["F"] = np.array(values, dtype=float)[:, : self.n_obj]
         out["G"] = -np.ones((len(X), 1))
 
 
+@pytest.mark.parametrize("modes", [{}, {"motif": 3}, {"depths": (5, 9)}])
 @pytest.mark.parametrize(("algorithm", "objectives"), [(NSGA2, 2), (GA, 1)])
-def test_operators_work_in_pymoo_algorithms_and_improve(algorithm: type, objectives: int) -> None:
+def test_operators_work_in_pymoo_algorithms_and_improve(algorithm: type, objectives: int, modes: dict) -> None:
     settings = {
         "sampling": GenomeSampling(),
         "crossover": LivCrossover(),
-        "mutation": GeneMutation(),
+        "mutation": MutationChain([DepthMutation()], GeneMutation()) if "depths" in modes else GeneMutation(),
         "repair": GenomeRepair(),
-        "eliminate_duplicates": CanonicalDuplicates(),
+        "eliminate_duplicates": CanonicalDuplicates(full_depth=DEPTH if "motif" in modes else None),
     }
-    space = StaticCosts(DEPTH, objectives)
+    space = StaticCosts(DEPTH, objectives, **modes)
     built = algorithm(pop_size=12, **settings)
     result = minimize(space, built, ("n_gen", 12), seed=0)
     first = minimize(space, algorithm(pop_size=12, **settings), ("n_gen", 1), seed=0)
     assert np.atleast_2d(result.F)[:, 0].min() < np.atleast_2d(first.F)[:, 0].min()
-    assert all(not Genome.from_array(row).validate() for row in result.pop.get("X"))
+    assert all(not space.genome(row).validate() for row in result.pop.get("X"))

@@ -9,8 +9,9 @@ from torch import nn
 
 from star.data import Corpus
 from star.errors import UserError
-from star.training import Diverged, TrainingConfig, train, validate
+from star.training import Diverged, Trainer, TrainingConfig, validate
 from star.training.loop import learning_rate_at, make_optimizer
+from star.training.state import train_further
 
 
 @pytest.fixture
@@ -29,6 +30,12 @@ def config(**changes: object) -> TrainingConfig:
     return TrainingConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 
+def train(model: nn.Module, corpus: Corpus, settings: TrainingConfig, seed: int) -> Trainer:
+    trainer = Trainer(model, corpus, settings, seed)
+    train_further(trainer, settings.steps, None)
+    return trainer
+
+
 def test_a_model_learns_and_quality_has_consistent_units(corpus: Corpus) -> None:
     model = bigram()
     before = validate(model, corpus, config())
@@ -38,7 +45,7 @@ def test_a_model_learns_and_quality_has_consistent_units(corpus: Corpus) -> None
     assert after.validation_loss < 0.5 < before.validation_loss
     assert after.bits_per_byte == pytest.approx(after.validation_loss / math.log(2))
     assert after.perplexity == pytest.approx(math.exp(after.validation_loss))
-    assert result.tokens == 60 * 4 * 16 and result.steps == 60
+    assert result.tokens == 60 * 4 * 16 and result.step == 60
 
 
 def test_training_is_a_function_of_the_seed_and_leaves_the_global_generator_alone(corpus: Corpus) -> None:

@@ -1,0 +1,93 @@
+"""What successive halving saves: hypervolume and training tokens of searches with and without it, pair by pair.
+
+    for s in 0 1 2; do
+      python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/plain/$s
+      python -m star.evolve +experiment=cache_frontier seed=$s search.halving.rungs=4 run_dir=runs/halving/$s
+    done
+    python experiments/successive_halving/compare.py runs/plain/0 runs/halving/0 runs/plain/1 runs/halving/1 ...
+
+Writes results.csv, by_generation.csv and halving.png beside this file.
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import yaml
+
+from star.search.front import hypervolume, reference_point
+
+HERE = Path(__file__).parent
+PLAIN, HALVING = "plain", "halving"
+
+
+def by_generation(folder: Path, name: str) -> pd.DataFrame:
+    """Hypervolume of what was trained to the end, and training tokens of all, after each generation of a run."""
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    objectives = settings["search"]["objectives"]
+    table = pd.read_csv(folder / "population.csv", dtype={"genome_id": str})
+    measured = table[table["status"] == "ok"]
+    reference = reference_point(measured[measured["origin"] == "baseline"][objectives].to_numpy(float))
+    rows = []
+    for generation in sorted(table["generation"].unique()):
+        until = measured[measured["generation"] <= generation]
+        rows.append(
+            {
+                "seed": settings["seed"],
+                "search": name,
+                "generation": generation,
+                "candidates": int((table["generation"] <= generation).sum()),
+                "trained_to_the_end": len(until),
+                "train_tokens": int(table.loc[table["generation"] <= generation, "train_tokens"].sum()),
+                "hypervolume": hypervolume(until[objectives].to_numpy(float), reference),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def compare(plain: pd.DataFrame, halving: pd.DataFrame) -> dict[str, float]:
+    """The last generations of a pair."""
+    ends = {name: table.iloc[-1] for name, table in ((PLAIN, plain), (HALVING, halving))}
+    return {
+        "seed": int(ends[PLAIN]["seed"]),
+        "plain_tokens": int(ends[PLAIN]["train_tokens"]),
+        "halving_tokens": int(ends[HALVING]["train_tokens"]),
+        "fewer_tokens": ends[PLAIN]["train_tokens"] / ends[HALVING]["train_tokens"],
+        "plain_hypervolume": ends[PLAIN]["hypervolume"],
+        "halving_hypervolume": ends[HALVING]["hypervolume"],
+        "hypervolume_ratio": ends[HALVING]["hypervolume"] / ends[PLAIN]["hypervolume"],
+    }
+
+
+def draw(curves: pd.DataFrame, path: Path) -> None:
+    """Hypervolume against training tokens, a line a search and seed."""
+    figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    for name, color in ((PLAIN, "tab:gray"), (HALVING, "tab:blue")):
+        for number, (_, curve) in enumerate(curves[curves["search"] == name].groupby("seed")):
+            label = name if number == 0 else None
+            axes.plot(curve["train_tokens"] / 1e6, curve["hypervolume"], "o-", ms=3, lw=1, color=color, label=label)
+    axes.set_xlabel("training tokens, millions")
+    axes.set_ylabel("hypervolume (reference: 1.1 x the worst of the baselines)")
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def main(folders: list[str]) -> None:
+    """Compare run folders given in pairs, plain before halving."""
+    pairs = [
+        (by_generation(Path(plain), PLAIN), by_generation(Path(halving), HALVING))
+        for plain, halving in zip(folders[::2], folders[1::2], strict=True)
+    ]
+    results = pd.DataFrame([compare(plain, halving) for plain, halving in pairs])
+    results.to_csv(HERE / "results.csv", index=False, float_format="%.5f")
+    curves = pd.concat([curve for pair in pairs for curve in pair])
+    curves.to_csv(HERE / "by_generation.csv", index=False, float_format="%.5f")
+    draw(curves, HERE / "halving.png")
+    print(results.round(4).to_string(index=False))
+    print(f"mean: {results['fewer_tokens'].mean():.2f}x fewer tokens, {results['hypervolume_ratio'].mean():.4f} of it")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,97 @@
+"""Successive halving inside a generation (Jamieson and Talwalkar 2016, arXiv 1502.07943), with several objectives.
+
+All candidates of a generation are trained a little; those of better non-dominated rank go on from where they are to the
+next rung, and so on to the end of the training. The rank is taken among everything that the search has brought to that
+rung, so that a poor generation does not promote what an earlier one has beaten.
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
+
+from star.errors import UserError
+from star.evaluation.evaluator import STOPPED
+from star.evaluation.rungs import Rung
+from star.search.candidates import Evaluated
+from star.search.front import Values, pareto_ranks
+
+
+@dataclass
+class HalvingConfig:
+    """rungs: how often a candidate can be stopped, plus one; 1 trains every candidate to the end.
+
+    keep: share of the candidates that goes on from each rung; the steps of the next rung are 1 / keep times as many.
+    """
+
+    rungs: int = 1
+    keep: float = 0.5
+
+    def check(self, steps: int) -> None:
+        """Raise `UserError` naming the key, its value and what was expected. steps: of the whole training."""
+        if self.rungs < 1:
+            raise UserError(f"search.halving.rungs={self.rungs}: expected at least 1, which trains everything")
+        if not 0 < self.keep < 1:
+            raise UserError(f"search.halving.keep={self.keep}: expected a share between 0 and 1, such as 0.5")
+        planned = self.steps(steps)
+        if planned[0] < 1 or len(set(planned)) < len(planned):
+            raise UserError(
+                f"search.halving.rungs={self.rungs}: training.steps={steps} gives rungs of {planned} steps, which must "
+                "differ; expected fewer rungs or more steps"
+            )
+
+    def steps(self, steps: int) -> list[int]:
+        """Finished steps at each rung, ascending; the last is the whole training."""
+        return [round(steps * self.keep**left) for left in range(self.rungs - 1, -1, -1)]
+
+
+class SuccessiveHalving:
+    """The rungs of one search, and who is promoted from them. The same calls give the same answers.
+
+    tokens_per_step: training tokens of one step, for the record.
+    """
+
+    def __init__(self, config: HalvingConfig, steps: int, tokens_per_step: int, states: Path | None = None) -> None:
+        """steps: of the whole training. states: folder of training states, which lives as long as a generation."""
+        self.rungs = [Rung(count, states) for count in config.steps(steps)]
+        self.keep, self.tokens_per_step, self.states = config.keep, tokens_per_step, states
+        self._seen: dict[Rung, Values] = {}
+
+    def tokens(self, rung: Rung) -> int:
+        """Training tokens up to a rung."""
+        return rung.steps * self.tokens_per_step
+
+    def stopped(self, evaluated: Evaluated, rung: Rung) -> Evaluated:
+        """A candidate that was not promoted from a rung."""
+        reason = f"after {rung.steps} of {self.rungs[-1].steps} steps, for better ones"
+        return replace(evaluated, evaluation=replace(evaluated.evaluation, status=STOPPED, reason=reason))
+
+    def promoted(self, rung: Rung, values: Values) -> list[int]:
+        """Which rows of values (candidates, objectives) go on from a rung, ascending.
+
+        By rank among all that were ever brought to it, then by crowding distance, then in order.
+        """
+        if not len(values):
+            return []
+        before = self._seen.get(rung, values[:0])
+        everyone = self._seen[rung] = np.concatenate([before, values])
+        ranks, distances = pareto_ranks(everyone), crowding_distances(everyone)
+        new = slice(len(before), None)
+        order = np.lexsort([-distances[new], ranks[new]])
+        return sorted(order[: int(np.ceil(self.keep * len(values)))].tolist())
+
+    def forget_states(self) -> None:
+        """Remove the training states: the generation that they belong to is finished."""
+        if self.states is not None and self.states.is_dir():
+            shutil.rmtree(self.states)
+
+
+def crowding_distances(values: Values) -> Values:
+    """(candidates,): NSGA-II's crowding distance of each row among those of its own rank."""
+    ranks, distances = pareto_ranks(values), np.zeros(len(values))
+    for rank in range(ranks.max(initial=-1) + 1):
+        members = np.flatnonzero(ranks == rank)
+        distances[members] = get_crowding_function("cd").do(values[members])
+    return distances

@@ -1,0 +1,72 @@
+"""Mutation of the operator level: a LIV's class becomes one whose operator genome differs in one gene.
+
+It is what brings classes into a search that its alphabet does not name. Those that a population has are drawn by the
+mutation of genes too (`GenomeProblem.pool`); those that it has lost must come in again.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.core.mutation import Mutation
+from pymoo.core.population import Population
+
+from star.genomes import NOT_SHARED, Alphabet
+from star.genomes import population as genomes
+from star.search.identity import as_livs
+from star.search.problem import GenomeProblem
+from star.search.records import MUTATION, record_changes
+
+Matrix = npt.NDArray[np.int64]
+
+CLASS, STRATEGY = 0, 4
+
+
+class OperatorMutation(Mutation):
+    """Each LIV's class changes with `probability` to one of its neighbours (`Alphabet.neighbours`), drawn uniformly.
+
+    The LIV shares features on where it can: it stops where the class has no such strategy, or where its group of the
+    LIV's number shares by another. Valid genomes stay valid.
+    """
+
+    def __init__(self, probability: float = 0.1) -> None:
+        super().__init__()
+        self.probability = probability
+        self._before = self._after = np.empty((0, 0), dtype=np.int64)  # genes in the latest call
+
+    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
+        """Mutate the individuals, in place unless pymoo is asked otherwise; they keep the genes that were changed."""
+        mutated = super().do(problem, pop, *args, **kwargs)
+        record_changes(mutated, MUTATION, self._before, self._after)
+        return mutated
+
+    def _do(
+        self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
+    ) -> Matrix:
+        """X and the result: int64 (individuals, depth * 5)."""
+        livs = as_livs(X, problem.alphabet).copy()
+        chosen = random_state.random(livs.shape[:2]) < self.probability
+        for row, liv in zip(*np.nonzero(chosen), strict=True):
+            _mutate(livs[row], liv, problem.alphabet, random_state)
+        self._before, self._after = X, livs.reshape(X.shape)
+        return self._after
+
+
+def _mutate(livs: Matrix, liv: int, alphabet: Alphabet, rng: np.random.Generator) -> None:
+    """Change the operator of one LIV of a genome (depth, 5), in place; a LIV that is absent or unknown stays."""
+    neighbours = _neighbours(alphabet).get(int(livs[liv, CLASS]), ())
+    if not neighbours:
+        return
+    livs[liv, CLASS] = liv_class = neighbours[rng.integers(len(neighbours))]
+    _, _, _, number, strategy = livs[liv]
+    group = (livs[:, CLASS] == liv_class) & (livs[:, 3] == number) & (livs[:, STRATEGY] != NOT_SHARED)
+    group[liv] = False
+    has_strategy = 0 < strategy < genomes.STRATEGIES and genomes.tables(alphabet).strategies[liv_class, strategy]
+    if not has_strategy or (livs[group, STRATEGY] != strategy).any():
+        livs[liv, STRATEGY] = NOT_SHARED
+
+
+@lru_cache(maxsize=4)
+def _neighbours(alphabet: Alphabet) -> dict[int, list[int]]:
+    return {number: alphabet.neighbours(number) for number in alphabet.ids}
