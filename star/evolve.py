@@ -158,7 +158,7 @@ def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
 
 def make_halving(config: EvolveConfig, folder: RunFolder) -> SuccessiveHalving | None:
     """Successive halving as configured; None trains every candidate to the end."""
-    if config.search.halving.rungs == 1:
+    if not config.search.halving.rungs:
         return None
     tokens_per_step = config.training.batch_size * config.training.length
     return SuccessiveHalving(config.search.halving, config.training.steps, tokens_per_step, folder.path / STATES)

@@ -14,7 +14,7 @@ import pytest
 
 from star.search.candidates import TIMING_COLUMNS
 
-HALVING = ("search.halving.rungs=3", "training.steps=8")
+HALVING = ("search.halving.rungs=[2,4]", "training.steps=8")
 SEARCH = (
     "+experiment=smoke",
     "scale=cpu",

@@ -128,7 +128,7 @@ def run_search(method: Method, objectives: Sequence[str], generations: int, seed
 
 def make_halving(config: EvolveConfig) -> SuccessiveHalving | None:
     """As a search makes it, without training states: the table needs none."""
-    if config.search.halving.rungs == 1:
+    if not config.search.halving.rungs:
         return None
     tokens_per_step = config.training.batch_size * config.training.length
     return SuccessiveHalving(config.search.halving, config.training.steps, tokens_per_step)

@@ -41,7 +41,7 @@ from star.search.variation import (
 Indices = npt.NDArray[np.int64]
 LEAST = {"population": 1, "generations": 1, "crossover_points": 1, "tournament_size": 1, "elitism": 0}
 PROBABILITIES = tuple(
-    f"{name}_probability" for name in ("crossover", "mutation", "sharing", "operator", "copy", "join")
+    f"{name}_probability" for name in ("crossover", "mutation", "sharing", "sharing_mutation", "operator")
 )
 TOURNAMENT_SIZE = 2  # of pymoo's algorithms
 
@@ -127,8 +127,8 @@ def _mutation(config: SearchConfig, problem: GenomeProblem) -> Mutation:
         others.append(DepthMutation(config.depth_probability, config.sharing_probability))
     if config.operator_probability > 0:
         others.append(OperatorMutation(config.operator_probability))
-    if config.copy_probability or config.join_probability:
-        others.append(SharingMutation(config.copy_probability, config.join_probability))
+    if config.sharing_mutation_probability > 0:
+        return MutationChain(others, genes, SharingMutation(), config.sharing_mutation_probability)
     return MutationChain(others, genes) if others else genes
 
 

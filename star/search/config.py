@@ -23,8 +23,8 @@ class SearchConfig:
     duplicates a LIV, with depths. operator_probability: that the operator of a LIV changes by a gene, to any valid one,
     be it in the alphabet or not.
 
-    copy_probability: that a LIV of a genome becomes a copy of another one, with its sharing. join_probability: that two
-    LIVs of one class begin or cease to share.
+    sharing_mutation_probability: that a child is mutated by copying LIVs with their sharing and by letting LIVs of one
+    class begin or cease to share, instead of gene by gene.
 
     tournament_size: individuals that compete to be a parent, in algorithms that select by tournament, such as NSGA-II
     and the genetic algorithm. elitism: the best that the firefly algorithm keeps each generation; NSGA-II and the
@@ -51,8 +51,7 @@ class SearchConfig:
     depths: list[int] = field(default_factory=list)
     depth_probability: float = 0.1
     operator_probability: float = 0.0
-    copy_probability: float = 0.0
-    join_probability: float = 0.0
+    sharing_mutation_probability: float = 0.5
     tournament_size: int = 2
     elitism: int = 2
     scalarisation: str = "chebyshev"

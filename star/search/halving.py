@@ -6,7 +6,8 @@ rung, so that a poor generation does not promote what an earlier one has beaten.
 """
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,30 +22,28 @@ from star.search.front import Values, pareto_ranks
 
 @dataclass
 class HalvingConfig:
-    """rungs: how often a candidate can be stopped, plus one; 1 trains every candidate to the end.
+    """rungs: steps after which a candidate can be stopped, ascending; none trains every candidate to the end.
 
-    keep: share of the candidates that goes on from each rung; the steps of the next rung are 1 / keep times as many.
+    keep: share of the candidates at a rung that goes on from it.
     """
 
-    rungs: int = 1
+    rungs: list[int] = field(default_factory=list)
     keep: float = 0.5
 
     def check(self, steps: int) -> None:
         """Raise `UserError` naming the key, its value and what was expected. steps: of the whole training."""
-        if self.rungs < 1:
-            raise UserError(f"search.halving.rungs={self.rungs}: expected at least 1, which trains everything")
+        all_steps = [0, *self.rungs, steps]
+        if any(later <= earlier for earlier, later in pairwise(all_steps)):
+            raise UserError(
+                f"search.halving.rungs={self.rungs}: expected ascending numbers of steps between 0 and "
+                f"training.steps={steps}, such as [{steps // 8},{steps // 4}], or []"
+            )
         if not 0 < self.keep < 1:
             raise UserError(f"search.halving.keep={self.keep}: expected a share between 0 and 1, such as 0.5")
-        planned = self.steps(steps)
-        if planned[0] < 1 or len(set(planned)) < len(planned):
-            raise UserError(
-                f"search.halving.rungs={self.rungs}: training.steps={steps} gives rungs of {planned} steps, which must "
-                "differ; expected fewer rungs or more steps"
-            )
 
     def steps(self, steps: int) -> list[int]:
-        """Finished steps at each rung, ascending; the last is the whole training."""
-        return [round(steps * self.keep**left) for left in range(self.rungs - 1, -1, -1)]
+        """Finished steps at each rung, the last being the whole training."""
+        return [*self.rungs, steps]
 
 
 class SuccessiveHalving:

@@ -13,7 +13,7 @@ from star.genomes import population as genomes
 from star.search.depths import apply_by_depth
 from star.search.identity import as_livs
 from star.search.problem import GenomeProblem
-from star.search.records import MUTATION, record_changes
+from star.search.records import MUTATION, genes, record_changes
 
 Matrix = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -21,7 +21,18 @@ Booleans = npt.NDArray[np.bool_]
 CLASS, FEATURIZER_GROUP, FEATURIZER_SHARING, FEATURE_GROUP, STRATEGY = range(5)
 
 
-class GeneMutation(Mutation):
+class RecordedMutation(Mutation):
+    """A mutation after which individuals keep the genes that were changed."""
+
+    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
+        """Mutate the individuals, in place unless pymoo is asked otherwise."""
+        before = genes(pop)
+        mutated = super().do(problem, pop, *args, **kwargs)
+        record_changes(mutated, MUTATION, before)
+        return mutated
+
+
+class GeneMutation(RecordedMutation):
     """Each gene changes with probability `rate`, drawn from the values valid there, or from its whole range.
 
     Constrained mutation of a valid genome stays valid; genes of an invalid one are drawn from their whole ranges. With
@@ -32,13 +43,6 @@ class GeneMutation(Mutation):
         super().__init__()
         self.rate = rate
         self.constrained = constrained
-        self._before = self._after = np.empty((0, 0), dtype=np.int64)  # genes in the latest call
-
-    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
-        """Mutate the individuals, in place unless pymoo is asked otherwise; they keep the genes that were changed."""
-        mutated = super().do(problem, pop, *args, **kwargs)
-        record_changes(mutated, MUTATION, self._before, self._after)
-        return mutated
 
     def _do(
         self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
@@ -46,8 +50,7 @@ class GeneMutation(Mutation):
         """X and the result: int64 (individuals, depth * 5)."""
         pool = problem.pool(X)
         livs = apply_by_depth(lambda genes: self._mutated(genes, random_state, pool), as_livs(X, problem.alphabet))
-        self._before, self._after = X, livs.reshape(X.shape)
-        return self._after
+        return livs.reshape(X.shape)
 
     def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
         """Genes of (genomes, depth, 5)."""
@@ -61,11 +64,21 @@ class GeneMutation(Mutation):
 
 
 class MutationChain(Mutation):
-    """Mutations of other kinds, in order, before that of the genes, whose `rate` it has."""
+    """Mutations of other kinds, in order, before that of the genes, whose `rate` it has.
 
-    def __init__(self, others: Sequence[Mutation], genes: GeneMutation) -> None:
+    With probability `instead_probability` an individual is mutated by `instead` and not gene by gene.
+    """
+
+    def __init__(
+        self,
+        others: Sequence[Mutation],
+        genes: GeneMutation,
+        instead: Mutation | None = None,
+        instead_probability: float = 0.0,
+    ) -> None:
         super().__init__()
         self.others, self.genes = list(others), genes
+        self.instead, self.instead_probability = instead, instead_probability
 
     @property
     def rate(self) -> float:
@@ -77,10 +90,19 @@ class MutationChain(Mutation):
         self.genes.rate = value
 
     def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
-        """Apply all of them to the individuals."""
-        for mutation in (*self.others, self.genes):
+        """Apply them to the individuals."""
+        for mutation in self.others:
             pop = mutation.do(problem, pop, *args, **kwargs)
-        return pop
+        if self.instead is None:
+            return self.genes.do(problem, pop, *args, **kwargs)
+        chosen = kwargs["random_state"].random(len(pop)) < self.instead_probability
+        mutated = list(pop)
+        for mutation, rows in ((self.instead, np.flatnonzero(chosen)), (self.genes, np.flatnonzero(~chosen))):
+            if len(rows):
+                results = mutation.do(problem, Population.create(*pop[rows]), *args, **kwargs)
+                for row, individual in zip(rows, results, strict=True):
+                    mutated[row] = individual
+        return Population.create(*mutated)
 
 
 def _another(present: Matrix, highest: int | Matrix, rng: np.random.Generator) -> Matrix:

@@ -9,21 +9,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pymoo.core.mutation import Mutation
-from pymoo.core.population import Population
 
 from star.genomes import NOT_SHARED, Alphabet
 from star.genomes import population as genomes
 from star.search.identity import as_livs
+from star.search.mutation import RecordedMutation
 from star.search.problem import GenomeProblem
-from star.search.records import MUTATION, record_changes
 
 Matrix = npt.NDArray[np.int64]
 
 CLASS, STRATEGY = 0, 4
 
 
-class OperatorMutation(Mutation):
+class OperatorMutation(RecordedMutation):
     """Each LIV's class changes with `probability` to one of its neighbours (`Alphabet.neighbours`), drawn uniformly.
 
     The LIV shares features on where it can: it stops where the class has no such strategy, or where its group of the
@@ -33,13 +31,6 @@ class OperatorMutation(Mutation):
     def __init__(self, probability: float = 0.1) -> None:
         super().__init__()
         self.probability = probability
-        self._before = self._after = np.empty((0, 0), dtype=np.int64)  # genes in the latest call
-
-    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
-        """Mutate the individuals, in place unless pymoo is asked otherwise; they keep the genes that were changed."""
-        mutated = super().do(problem, pop, *args, **kwargs)
-        record_changes(mutated, MUTATION, self._before, self._after)
-        return mutated
 
     def _do(
         self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
@@ -49,8 +40,7 @@ class OperatorMutation(Mutation):
         chosen = random_state.random(livs.shape[:2]) < self.probability
         for row, liv in zip(*np.nonzero(chosen), strict=True):
             _mutate(livs[row], liv, problem.alphabet, random_state)
-        self._before, self._after = X, livs.reshape(X.shape)
-        return self._after
+        return livs.reshape(X.shape)
 
 
 def _mutate(livs: Matrix, liv: int, alphabet: Alphabet, rng: np.random.Generator) -> None:

@@ -48,11 +48,17 @@ def record(individuals: Iterable[Individual], part: str, entries: Iterable[Seque
             individual.data[VARIATION] = {**known, part: [*known[part], *added] if part in known else added}
 
 
-def record_changes(population: Population, part: str, before: Matrix, after: Matrix) -> None:
-    """Record every gene that an operator changed, of int64 (individuals, depth * 5) before and after it.
+def genes(population: Population) -> Matrix:
+    """Genes of all individuals, (individuals, depth * 5)."""
+    return np.stack([individual.X for individual in population])
 
-    They stay arrays until they are asked for: most individuals of a large population never are.
+
+def record_changes(population: Population, part: str, before: Matrix) -> None:
+    """Record every gene that an operator changed. before: the genes of the individuals before it.
+
+    The changes stay arrays until they are asked for: most individuals of a large population never are.
     """
+    after = genes(population)
     row, position = np.nonzero(before != after)
     changes = np.column_stack([*np.divmod(position, GENES_PER_LIV), before[row, position], after[row, position]])
     bounds = np.searchsorted(row, np.arange(len(population) + 1)).tolist()

@@ -8,40 +8,33 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pymoo.core.mutation import Mutation
-from pymoo.core.population import Population
 
 from star.genomes import NOT_SHARED, Alphabet
 from star.genomes import population as genomes
 from star.search.depths import apply_by_depth
 from star.search.identity import as_livs
+from star.search.mutation import RecordedMutation
 from star.search.problem import GenomeProblem
-from star.search.records import MUTATION, record_changes
 
 Matrix = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 CLASS, FEATURIZER_GROUP, FEATURIZER_SHARING, FEATURE_GROUP, STRATEGY = range(5)
 SHARED = 2  # of FEATURIZER_SHARING
+COPY, JOIN, ROUNDS = 0.5, 0.9, 2  # found in experiments/tabular; a group of three takes two rounds
 
 
-class SharingMutation(Mutation):
+class SharingMutation(RecordedMutation):
     """Changes of whole LIVs and groups.
 
-    copy: probability that a LIV of a genome becomes a copy of another one. join: that two LIVs of one class begin or
-    cease to share weights, or share features by another strategy, their group with them.
+    Twice in turn, with probability `copy` a LIV of a genome becomes a copy of another one, and with probability `join`
+    one begins or ceases to share weights with another of its class, or shares features with it by another strategy,
+    the group of the other one with them.
     """
 
-    def __init__(self, copy: float = 0.0, join: float = 0.0) -> None:
+    def __init__(self, copy: float = COPY, join: float = JOIN) -> None:
         super().__init__()
         self.copy, self.join = copy, join
-        self._before = self._after = np.empty((0, 0), dtype=np.int64)  # genes in the latest call
-
-    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
-        """Mutate the individuals, in place unless pymoo is asked otherwise; they keep the genes that were changed."""
-        mutated = super().do(problem, pop, *args, **kwargs)
-        record_changes(mutated, MUTATION, self._before, self._after)
-        return mutated
 
     def _do(
         self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
@@ -49,13 +42,14 @@ class SharingMutation(Mutation):
         """X and the result: int64 (individuals, depth * 5)."""
         alphabet = problem.pool(X)
         livs = apply_by_depth(lambda genes: self._mutated(genes, random_state, alphabet), as_livs(X, problem.alphabet))
-        self._before, self._after = X, livs.reshape(X.shape)
-        return self._after
+        return livs.reshape(X.shape)
 
     def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
         """Genes of (genomes, depth, 5)."""
         mutated = genes.copy()
-        if genes.shape[1] > 1:
+        if genes.shape[1] == 1:
+            return mutated
+        for _ in range(ROUNDS):
             _copy_livs(mutated, np.flatnonzero(rng.random(len(genes)) < self.copy), rng)
             _join_livs(mutated, np.flatnonzero(rng.random(len(genes)) < self.join), rng, alphabet)
         return mutated
@@ -65,16 +59,15 @@ def _copy_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator) -> None:
     """One LIV of each of these genomes becomes a copy of another."""
     depth = genes.shape[1]
     target = rng.integers(depth, size=len(rows))
-    source = (target + rng.integers(1, depth, size=len(rows))) % depth
-    genes[rows, target] = genes[rows, source]
+    genes[rows, target] = genes[rows, (target + rng.integers(1, depth, size=len(rows))) % depth]
 
 
 def _join_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> None:
     """One LIV of each of these genomes joins another of its class, or leaves it, where there is another."""
+    index = np.arange(len(rows))
     target = rng.integers(genes.shape[1], size=len(rows))
-    classes = genes[rows, :, CLASS]
-    same = classes == classes[np.arange(len(rows)), target, None]
-    same[np.arange(len(rows)), target] = False
+    same = genes[rows, :, CLASS] == genes[rows, target, CLASS][:, None]
+    same[index, target] = False
     partner = np.where(same, rng.random(same.shape), -1.0).argmax(axis=1)
     joins_features = rng.random(len(rows)) < 0.5
     drawn = rng.random(len(rows))

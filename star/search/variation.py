@@ -22,7 +22,7 @@ from star.search.depths import apply_by_depth
 from star.search.identity import as_livs, ids
 from star.search.mutation import GeneMutation as GeneMutation
 from star.search.problem import GenomeProblem
-from star.search.records import REPAIR, record_changes
+from star.search.records import REPAIR, genes, record_changes
 
 Matrix = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
@@ -71,12 +71,12 @@ class GenomeRepair(Repair):
     def __init__(self) -> None:
         super().__init__()
         self.seen = self.repaired_genomes = self.repaired_genes = 0
-        self._before = self._after = np.empty((0, 0), dtype=np.int64)  # genes in the latest call
 
     def do(self, problem: GenomeProblem, pop: Population, **kwargs: Any) -> Population:
         """Repair the individuals in place; they keep the genes that were changed."""
+        before = genes(pop)
         repaired = super().do(problem, pop, **kwargs)
-        record_changes(repaired, REPAIR, self._before, self._after)
+        record_changes(repaired, REPAIR, before)
         return repaired
 
     def _do(self, problem: GenomeProblem, X: Matrix, **kwargs: Any) -> Matrix:
@@ -87,8 +87,7 @@ class GenomeRepair(Repair):
         self.seen += len(X)
         self.repaired_genomes += int(changed.any(axis=(1, 2)).sum())
         self.repaired_genes += int(changed.sum())
-        self._before, self._after = X, livs.reshape(X.shape)
-        return self._after
+        return livs.reshape(X.shape)
 
 
 class CanonicalDuplicates(DuplicateElimination):

@@ -32,7 +32,14 @@ def configured(search: str, **settings: Any) -> SearchConfig:
     """The settings of conf/search/<search>.yaml, smaller, with these changes."""
     with initialize_config_module("star.conf", version_base="1.3"):
         config = OmegaConf.to_object(compose("evolve", ["+experiment=smoke", "scale=cpu", f"search={search}"])).search  # type: ignore[union-attr]
-    values = {"population": 10, "generations": 6, "seeds": [], "baselines": [], **settings}
+    values = {
+        "population": 10,
+        "generations": 6,
+        "seeds": [],
+        "baselines": [],
+        "sharing_mutation_probability": 0.0,
+        **settings,
+    }
     for name, value in values.items():
         setattr(config, name, value)
     return config

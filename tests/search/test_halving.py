@@ -24,22 +24,24 @@ STEPS, TOKENS = 8, 100
 GENOMES = [Genome.from_text(f"{first}1111-{second}1111") for first in range(1, 9) for second in range(1, 3)]
 
 
-def halving(rungs: int = 4, keep: float = 0.5, states: Path | None = None) -> SuccessiveHalving:
-    return SuccessiveHalving(HalvingConfig(rungs, keep), STEPS, TOKENS, states)
+def halving(keep: float = 0.5, states: Path | None = None) -> SuccessiveHalving:
+    return SuccessiveHalving(HalvingConfig([1, 2, 4], keep), STEPS, TOKENS, states)
 
 
-def test_rungs_grow_by_the_inverse_of_the_share_that_is_kept() -> None:
-    assert HalvingConfig(4).steps(80) == [10, 20, 40, 80]
-    assert HalvingConfig(3, 0.25).steps(64) == [4, 16, 64]
+def test_the_last_rung_is_the_whole_training() -> None:
+    assert HalvingConfig([10, 40]).steps(80) == [10, 40, 80]
     assert HalvingConfig().steps(80) == [80]
+    HalvingConfig([1, 7]).check(STEPS)
+    HalvingConfig().check(STEPS)
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (HalvingConfig(0), "search.halving.rungs=0: expected at least 1"),
-        (HalvingConfig(2, 1.0), "search.halving.keep=1.0: expected a share between 0 and 1"),
-        (HalvingConfig(6), r"rungs=6: training.steps=8 gives rungs of \[0, 0, 1, 2, 4, 8\] steps"),
+        (HalvingConfig([0, 4]), r"search.halving.rungs=\[0, 4\]: expected ascending numbers of steps between 0 and"),
+        (HalvingConfig([4, 4]), r"search.halving.rungs=\[4, 4\]: expected ascending"),
+        (HalvingConfig([4, 8]), r"rungs=\[4, 8\]: .* training.steps=8, such as \[1,2\], or \[\]"),
+        (HalvingConfig([4], 1.0), "search.halving.keep=1.0: expected a share between 0 and 1"),
     ],
 )
 def test_settings_that_make_no_rungs_are_refused(config: HalvingConfig, expected: str) -> None:
