@@ -70,14 +70,17 @@ def two_point_pm(population: int, **extra: object) -> Algorithm:
     return stock_nsga2(population, TwoPointCrossover(prob=0.9), **extra)
 
 
-SHARING = ("search.copy_probability=0.5", "search.join_probability=0.9", "search.mutation_probability=0.02")
+GENES = "search.sharing_mutation_probability=0"
 METHODS = {
     "random": Method("random search", ("search=random",)),
     "ga": Method("genetic algorithm, Chebyshev", ("search=ga",)),
     "firefly": Method("firefly, Chebyshev", ("search=firefly",)),
-    "nsga2": Method("NSGA-II, constrained mutation"),
-    "nsga2_unconstrained": Method("NSGA-II, free mutation and repair", ("search.constrained_mutation=false",)),
-    "nsga2_sharing": Method("NSGA-II, copying and joining LIVs", SHARING),
+    "nsga2": Method("NSGA-II, the default"),
+    "nsga2_unconstrained": Method("the same, free gene mutation and repair", ("search.constrained_mutation=false",)),
+    "nsga2_genes": Method("NSGA-II, gene mutation alone, constrained", (GENES,)),
+    "nsga2_genes_unconstrained": Method(
+        "NSGA-II, gene mutation alone, free, and repair", (GENES, "search.constrained_mutation=false")
+    ),
     "sbx_pm": Method("NSGA-II, pymoo's SBX and PM", stock=sbx_pm),
     "two_point_pm": Method("NSGA-II, pymoo's two-point and PM", stock=two_point_pm),
     "sbx_pm_repaired": Method("NSGA-II, SBX and PM, our repair", stock=sbx_pm, repaired=True),
@@ -85,7 +88,8 @@ METHODS = {
 }
 
 HALVING = {
-    f"halving_{rungs}": Method(f"{rungs} rungs", (*SHARING, f"search.halving.rungs={rungs}")) for rungs in (2, 3, 4)
+    f"halving_{name}": Method(f"rungs at {name} steps", (f"search.halving.rungs=[{name}]",))
+    for name in ("40", "20,40", "10,20,40")
 }
 
 
