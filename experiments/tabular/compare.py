@@ -173,20 +173,20 @@ def print_halving(curves: pd.DataFrame) -> None:
 
 def plot(curves: pd.DataFrame, path: Path) -> None:
     """Mean share against evaluations, with 95% intervals."""
-    figure, axes = plt.subplots(figsize=(9, 5.5))
-    for name in METHODS:
+    figure, axes = plt.subplots(figsize=(11, 5.5), layout="constrained")
+    for number, name in enumerate(METHODS):
         own = curves[curves["method"] == name]
         bands = [(n, *interval(part["share"].to_numpy())) for n, part in own.groupby("evaluations")]
         x, mean, low, high = np.array(bands).T
-        (line,) = axes.plot(x, 1 - mean, label=METHODS[name].label)
-        axes.fill_between(x, 1 - high, 1 - low, color=line.get_color(), alpha=0.2, linewidth=0)
+        color, style = f"C{number % 10}", "--" if METHODS[name].stock else "-"
+        axes.plot(x, 1 - mean, label=METHODS[name].label, color=color, linestyle=style)
+        axes.fill_between(x, 1 - high, 1 - low, color=color, alpha=0.15, linewidth=0)
     axes.set(
         xlabel="evaluations", ylabel="share of the true front's hypervolume that is missing", yscale="log",
         title=f"Tabular benchmark, mean of {len(SEEDS)} seeds with 95% intervals",
     )  # fmt: skip
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8)
-    figure.tight_layout()
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     figure.savefig(path, dpi=110)
 
 
