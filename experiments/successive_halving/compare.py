@@ -2,7 +2,7 @@
 
     for s in 0 1 2; do
       python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/plain/$s
-      python -m star.evolve +experiment=cache_frontier seed=$s search.halving.rungs=4 run_dir=runs/halving/$s
+      python -m star.evolve +experiment=cache_frontier seed=$s 'search.halving.rungs=[10,20,40]' run_dir=runs/halving/$s
     done
     python experiments/successive_halving/compare.py runs/plain/0 runs/halving/0 runs/plain/1 runs/halving/1 ...
 
@@ -15,7 +15,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import yaml
+from scipy.stats import spearmanr
 
+from star.evaluation.ledger import Ledger
 from star.search.front import hypervolume, reference_point
 
 HERE = Path(__file__).parent
@@ -60,15 +62,30 @@ def compare(plain: pd.DataFrame, halving: pd.DataFrame) -> dict[str, float]:
     }
 
 
+def rank_agreement(plain: Path, halving: Path) -> pd.DataFrame:
+    """Spearman correlation of the loss at each rung with that at the end, over the genomes that both searches trained."""
+    table = pd.read_csv(plain / "population.csv", dtype={"genome_id": str}).set_index("genome_id")
+    final = table.loc[table["origin"] != "baseline", "validation_loss"].dropna()
+    rows = []
+    with Ledger(halving / "ledger.sqlite") as ledger:
+        for identity, content in ledger.recipes().items():
+            reached = {r.genome_id: r.evaluation.metrics.get("validation_loss") for r in ledger.records(identity)}
+            both = pd.DataFrame({"rung": pd.Series(reached, dtype=float), "final": final}).dropna()
+            steps = content.get("rung", content["training"]["steps"])
+            correlation = spearmanr(both["rung"], both["final"])[0] if len(both) > 1 else float("nan")
+            rows.append({"seed": table["seed"].iloc[0], "steps": steps, "both": len(both), "spearman": correlation})
+    return pd.DataFrame(rows).sort_values("steps")
+
+
 def draw(curves: pd.DataFrame, path: Path) -> None:
     """Hypervolume against training tokens, a line a search and seed."""
     figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
     for name, color in ((PLAIN, "tab:gray"), (HALVING, "tab:blue")):
-        for number, (_, curve) in enumerate(curves[curves["search"] == name].groupby("seed")):
-            label = name if number == 0 else None
-            axes.plot(curve["train_tokens"] / 1e6, curve["hypervolume"], "o-", ms=3, lw=1, color=color, label=label)
+        for marker, (seed, curve) in zip("os^vD", curves[curves["search"] == name].groupby("seed"), strict=False):
+            tokens, label = curve["train_tokens"] / 1e6, f"{name}, seed {seed}"
+            axes.plot(tokens, curve["hypervolume"], f"{marker}-", ms=4, lw=1, color=color, label=label)
     axes.set_xlabel("training tokens, millions")
-    axes.set_ylabel("hypervolume (reference: 1.1 x the worst of the baselines)")
+    axes.set_ylabel("hypervolume")
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -86,6 +103,8 @@ def main(folders: list[str]) -> None:
     curves.to_csv(HERE / "by_generation.csv", index=False, float_format="%.5f")
     draw(curves, HERE / "halving.png")
     print(results.round(4).to_string(index=False))
+    pairs_of_folders = zip(map(Path, folders[::2]), map(Path, folders[1::2]), strict=True)
+    print(pd.concat([rank_agreement(*pair) for pair in pairs_of_folders]).round(2).to_string(index=False))
     print(f"mean: {results['fewer_tokens'].mean():.2f}x fewer tokens, {results['hypervolume_ratio'].mean():.4f} of it")
 
 
