@@ -63,7 +63,7 @@ def compare(plain: pd.DataFrame, halving: pd.DataFrame) -> dict[str, float]:
 
 
 def rank_agreement(plain: Path, halving: Path) -> pd.DataFrame:
-    """Spearman correlation of the loss at each rung with that at the end, over the genomes that both searches trained."""
+    """Spearman correlation of the loss at each rung with that at the end, over genomes that both searches trained."""
     table = pd.read_csv(plain / "population.csv", dtype={"genome_id": str}).set_index("genome_id")
     final = table.loc[table["origin"] != "baseline", "validation_loss"].dropna()
     rows = []
