@@ -1,8 +1,9 @@
 """What successive halving saves: hypervolume and training tokens of searches with and without it, pair by pair.
 
-    for s in 0 1 2; do
+    for s in 0 1 2 3 4; do
       python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/plain/$s
-      python -m star.evolve +experiment=cache_frontier seed=$s 'search.halving.rungs=[10,20,40]' run_dir=runs/halving/$s
+      python -m star.evolve +experiment=cache_frontier seed=$s 'search.halving.rungs=[10,20,40]' search.generations=8 \\
+        run_dir=runs/halving/$s
     done
     python experiments/successive_halving/compare.py runs/plain/0 runs/halving/0 runs/plain/1 runs/halving/1 ...
 
@@ -79,14 +80,14 @@ def rank_agreement(plain: Path, halving: Path) -> pd.DataFrame:
 
 def draw(curves: pd.DataFrame, path: Path) -> None:
     """Hypervolume against training tokens, a line a search and seed."""
-    figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.6, 4.2), layout="constrained")
     for name, color in ((PLAIN, "tab:gray"), (HALVING, "tab:blue")):
         for marker, (seed, curve) in zip("os^vD", curves[curves["search"] == name].groupby("seed"), strict=False):
             tokens, label = curve["train_tokens"] / 1e6, f"{name}, seed {seed}"
             axes.plot(tokens, curve["hypervolume"], f"{marker}-", ms=4, lw=1, color=color, label=label)
     axes.set_xlabel("training tokens, millions")
     axes.set_ylabel("hypervolume")
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
