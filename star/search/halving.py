@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
 from star.errors import UserError
@@ -76,7 +77,8 @@ class SuccessiveHalving:
             return []
         before = self._seen.get(rung, values[:0])
         everyone = self._seen[rung] = np.concatenate([before, values])
-        ranks, distances = pareto_ranks(everyone), crowding_distances(everyone)
+        ranks = pareto_ranks(everyone)
+        distances = crowding_distances(everyone, ranks)
         new = slice(len(before), None)
         order = np.lexsort([-distances[new], ranks[new]])
         return sorted(order[: int(np.ceil(self.keep * len(values)))].tolist())
@@ -87,10 +89,10 @@ class SuccessiveHalving:
             shutil.rmtree(self.states)
 
 
-def crowding_distances(values: Values) -> Values:
+def crowding_distances(values: Values, ranks: npt.NDArray[np.int64]) -> Values:
     """(candidates,): NSGA-II's crowding distance of each row among those of its own rank."""
-    ranks, distances = pareto_ranks(values), np.zeros(len(values))
-    for rank in range(ranks.max(initial=-1) + 1):
+    crowding, distances = get_crowding_function("cd"), np.zeros(len(values))
+    for rank in np.unique(ranks):
         members = np.flatnonzero(ranks == rank)
-        distances[members] = get_crowding_function("cd").do(values[members])
+        distances[members] = crowding.do(values[members])
     return distances

@@ -31,6 +31,18 @@ class RecordedMutation(Mutation):
         record_changes(mutated, MUTATION, before)
         return mutated
 
+    def _do(
+        self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
+    ) -> Matrix:
+        """X and the result: int64 (individuals, depth * 5)."""
+        pool = problem.pool(X)
+        livs = apply_by_depth(lambda genes: self._mutated(genes, random_state, pool), as_livs(X, problem.alphabet))
+        return livs.reshape(X.shape)
+
+    def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
+        """Genes of (genomes, depth, 5), mutated among the classes of an alphabet."""
+        raise NotImplementedError
+
 
 class GeneMutation(RecordedMutation):
     """Each gene changes with probability `rate`, drawn from the values valid there, or from its whole range.
@@ -43,14 +55,6 @@ class GeneMutation(RecordedMutation):
         super().__init__()
         self.rate = rate
         self.constrained = constrained
-
-    def _do(
-        self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
-    ) -> Matrix:
-        """X and the result: int64 (individuals, depth * 5)."""
-        pool = problem.pool(X)
-        livs = apply_by_depth(lambda genes: self._mutated(genes, random_state, pool), as_livs(X, problem.alphabet))
-        return livs.reshape(X.shape)
 
     def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
         """Genes of (genomes, depth, 5)."""

@@ -13,12 +13,10 @@ import numpy.typing as npt
 from star.genomes import NOT_SHARED, Alphabet
 from star.genomes import population as genomes
 from star.search.identity import as_livs
-from star.search.mutation import RecordedMutation
+from star.search.mutation import CLASS, FEATURE_GROUP, STRATEGY, RecordedMutation
 from star.search.problem import GenomeProblem
 
 Matrix = npt.NDArray[np.int64]
-
-CLASS, STRATEGY = 0, 4
 
 
 class OperatorMutation(RecordedMutation):
@@ -50,7 +48,7 @@ def _mutate(livs: Matrix, liv: int, alphabet: Alphabet, rng: np.random.Generator
         return
     livs[liv, CLASS] = liv_class = neighbours[rng.integers(len(neighbours))]
     _, _, _, number, strategy = livs[liv]
-    group = (livs[:, CLASS] == liv_class) & (livs[:, 3] == number) & (livs[:, STRATEGY] != NOT_SHARED)
+    group = (livs[:, CLASS] == liv_class) & (livs[:, FEATURE_GROUP] == number) & (livs[:, STRATEGY] != NOT_SHARED)
     group[liv] = False
     has_strategy = 0 < strategy < genomes.STRATEGIES and genomes.tables(alphabet).strategies[liv_class, strategy]
     if not has_strategy or (livs[group, STRATEGY] != strategy).any():

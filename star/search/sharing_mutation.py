@@ -4,22 +4,16 @@ Gene by gene such a change takes several mutations, of which each alone is inert
 no other is in its group is the same architecture, and its offspring a duplicate. What these make is valid.
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from star.genomes import NOT_SHARED, Alphabet
 from star.genomes import population as genomes
-from star.search.depths import apply_by_depth
-from star.search.identity import as_livs
-from star.search.mutation import RecordedMutation
-from star.search.problem import GenomeProblem
+from star.search.mutation import CLASS, FEATURE_GROUP, FEATURIZER_GROUP, FEATURIZER_SHARING, STRATEGY, RecordedMutation
 
 Matrix = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
-CLASS, FEATURIZER_GROUP, FEATURIZER_SHARING, FEATURE_GROUP, STRATEGY = range(5)
 SHARED = 2  # of FEATURIZER_SHARING
 COPY, JOIN, ROUNDS = 0.5, 0.9, 2  # found in experiments/tabular; a group of three takes two rounds
 
@@ -35,14 +29,6 @@ class SharingMutation(RecordedMutation):
     def __init__(self, copy: float = COPY, join: float = JOIN) -> None:
         super().__init__()
         self.copy, self.join = copy, join
-
-    def _do(
-        self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
-    ) -> Matrix:
-        """X and the result: int64 (individuals, depth * 5)."""
-        alphabet = problem.pool(X)
-        livs = apply_by_depth(lambda genes: self._mutated(genes, random_state, alphabet), as_livs(X, problem.alphabet))
-        return livs.reshape(X.shape)
 
     def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
         """Genes of (genomes, depth, 5)."""
