@@ -7,6 +7,7 @@ decodes and trains it, `search/archive.py` ranks it, `search/run_folder.py` writ
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from pymoo.core.algorithm import Algorithm
@@ -156,12 +157,12 @@ def open_folder(config: EvolveConfig, plan: Plan) -> RunFolder:
     return folder
 
 
-def make_halving(config: EvolveConfig, folder: RunFolder) -> SuccessiveHalving | None:
-    """Successive halving as configured; None trains every candidate to the end."""
+def make_halving(config: EvolveConfig, states: Path | None) -> SuccessiveHalving | None:
+    """Successive halving as configured; None trains every candidate to the end. states: folder of training states."""
     if not config.search.halving.rungs:
         return None
-    tokens_per_step = config.training.batch_size * config.training.length
-    return SuccessiveHalving(config.search.halving, config.training.steps, tokens_per_step, folder.path / STATES)
+    training = config.training
+    return SuccessiveHalving(config.search.halving, training.steps, training.tokens_per_step, states)
 
 
 def search(
@@ -183,7 +184,8 @@ def search(
         open_evaluator(config, plan, interrupt.check) as evaluator,
         progress,
     ):
-        budget, halving = Budget(config.constraints, config.model, config.cache), make_halving(config, folder)
+        budget = Budget(config.constraints, config.model, config.cache)
+        halving = make_halving(config, folder.path / STATES)
         evaluation = EvaluationLoop(
             archive, evaluator.evaluate, config.seed, record, memory, budget, config.training.tokens, halving
         )

@@ -24,7 +24,6 @@ from star.genomes import Alphabet, Genome
 from star.search.algorithms import build_algorithm
 from star.search.alphabet import search_alphabet
 from star.search.archive import Archive
-from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, run_generations
 from star.search.problem import GenomeProblem
 from star.search.variation import CanonicalDuplicates, GenomeRepair
@@ -130,14 +129,6 @@ def run_search(method: Method, objectives: Sequence[str], generations: int, seed
         yield from _as_proposed(algorithm, problem, config, evaluator)
 
 
-def make_halving(config: EvolveConfig) -> SuccessiveHalving | None:
-    """As a search makes it, without training states: the table needs none."""
-    if not config.search.halving.rungs:
-        return None
-    tokens_per_step = config.training.batch_size * config.training.length
-    return SuccessiveHalving(config.search.halving, config.training.steps, tokens_per_step)
-
-
 def _by_engine(
     algorithm: Algorithm, duplicates: CanonicalDuplicates, config: EvolveConfig, evaluator: TabularEvaluator
 ) -> Iterator[list[Evaluated]]:
@@ -149,7 +140,7 @@ def _by_engine(
         config.seed,
         on_finished=lambda _: None,
         tokens=config.training.tokens,
-        halving=make_halving(config),
+        halving=star.evolve.make_halving(config, states=None),
     )
     finished = 0
     for _ in run_generations(algorithm, config.search.generations, loop, set(), duplicates):

@@ -57,7 +57,12 @@ class TrainingConfig:
     @property
     def tokens(self) -> int:
         """Training tokens in all."""
-        return self.steps * self.batch_size * self.length
+        return self.steps * self.tokens_per_step
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Training tokens of one step."""
+        return self.batch_size * self.length
 
     def torch_device(self) -> torch.device:
         """The device to train on: CUDA when wanted or, for `auto`, when there is one."""

@@ -103,7 +103,7 @@ class Trainer:
     @property
     def tokens(self) -> int:
         """Training tokens seen."""
-        return self.step * self.config.batch_size * self.config.length
+        return self.step * self.config.tokens_per_step
 
     def advance(self) -> StepResult:
         """Make one step in place. Raises `Diverged` when the loss or gradient norm is not finite."""
