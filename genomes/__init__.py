@@ -1,4 +1,5 @@
-"""Genomes: alphabets, the backbone genome, validity, canonical form, costs and files. Imports no torch.
+"""Genomes: alphabets, the backbone genome, validity, canonical form, costs and files. Imports no
+torch.
 
 Neighbours: `star.models` decodes genomes into modules, `star.search` varies and selects them.
 """

@@ -1,8 +1,9 @@
-"""The alphabet of backbones: LIV classes, each an operator genome (`operators.py`), plain or differential.
+"""The alphabet of backbones: LIV classes, each an operator genome (`operators.py`), plain or
+differential.
 
-A backbone genome (`genome.py`) is a sequence of LIV classes with their sharing genes. Adding a row here adds the class
-everywhere. Source: STAR (arXiv 2411.17800), with the project's own choices where the paper is silent
-(docs/search_space.md).
+A backbone genome (`genome.py`) is a sequence of LIV classes with their sharing genes. Adding a row
+here adds the class everywhere. Source: STAR (arXiv 2411.17800), with the project's own choices
+where the paper is silent (docs/search_space.md).
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,14 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from .errors import GenomeError
-from .operators import IDENTITY, NO_SPARSITY, NONLINEARITIES, SPARSITIES, VALID_OPERATORS, OperatorGenome
+from .operators import (
+    IDENTITY,
+    NO_SPARSITY,
+    NONLINEARITIES,
+    SPARSITIES,
+    VALID_OPERATORS,
+    OperatorGenome,
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +32,11 @@ class LivClass:
     differential: bool = False
 
     @classmethod
-    def unnamed(cls, number: int, operator: OperatorGenome, differential: bool = False) -> "LivClass":
-        """The class of an operator that no table names: its name is the code, its description is made of the genes."""
+    def unnamed(
+        cls, number: int, operator: OperatorGenome, differential: bool = False
+    ) -> "LivClass":
+        """The class of an operator that no table names: its name is the code, its description is
+        made of the genes."""
         genes = [NONLINEARITIES[operator.nonlinearity]] if operator.nonlinearity != IDENTITY else []
         genes += [SPARSITIES[operator.sparsity]] if operator.sparsity != NO_SPARSITY else []
         words = ", ".join([operator.structure.name, *genes, f"featurizer {operator.featurizer}"])
@@ -36,15 +47,20 @@ class LivClass:
 
     @property
     def code(self) -> str:
-        """The operator's code, with `d` behind it for a differential class: the same whatever the alphabet."""
+        """The operator's code, with `d` behind it for a differential class: the same whatever the
+        alphabet."""
         return self.operator.code + ("d" if self.differential else "")
 
 
 def read_code(code: str) -> tuple[OperatorGenome, bool]:
-    """The operator of a class' code, and whether it is differential. Raises `GenomeError` for no class' code."""
+    """The operator of a class' code, and whether it is differential. Raises `GenomeError` for no
+    class' code."""
     operator, differential = OperatorGenome.from_code(code.removesuffix("d")), code.endswith("d")
     if differential and not operator.structure.differential:
-        raise GenomeError(f"operator genome {code!r}: {operator.structure.name} operators have no differential form")
+        raise GenomeError(
+            f"operator genome {code!r}: {operator.structure.name} operators have no differential "
+            f"form"
+        )
     return operator, differential
 
 
@@ -71,19 +87,26 @@ class Alphabet:
         return {liv_class.code: liv_class for liv_class in self.classes}
 
     def neighbours(self, class_id: int) -> list[int]:
-        """Ids of classes, ascending, whose operator differs from this one's in one gene (`OperatorGenome.neighbours`).
+        """Ids of classes, ascending, whose operator differs from this one's in one gene
+        (`OperatorGenome.neighbours`).
 
-        Plain or differential is a gene too; a class becomes plain where the other structure has no differential form.
+        Plain or differential is a gene too; a class becomes plain where the other structure has no
+        differential form.
         """
         own = self.by_id[class_id]
         wanted = {(own.operator, not own.differential)}
-        wanted |= {(o, own.differential and o.structure.differential) for o in own.operator.neighbours()}
+        wanted |= {
+            (o, own.differential and o.structure.differential) for o in own.operator.neighbours()
+        }
         return [
-            number for number in self.ids if (self.by_id[number].operator, self.by_id[number].differential) in wanted
+            number
+            for number in self.ids
+            if (self.by_id[number].operator, self.by_id[number].differential) in wanted
         ]
 
     def restricted(self, names: Iterable[str]) -> "Alphabet":
-        """The alphabet with the named classes only, under their ids; with all of them when none is named.
+        """The alphabet with the named classes only, under their ids; with all of them when none is
+        named.
 
         Raises `GenomeError` for a name that it does not have.
         """
@@ -91,12 +114,21 @@ class Alphabet:
         unknown = sorted(wanted - {liv_class.name for liv_class in self.classes})
         if unknown:
             available = ", ".join(liv_class.name for liv_class in self.classes)
-            raise GenomeError(f"class {unknown[0]!r} is unknown in alphabet {self.name}; available: {available}")
-        return Alphabet(self.name, tuple(c for c in self.classes if c.name in wanted)) if wanted else self
+            raise GenomeError(
+                f"class {unknown[0]!r} is unknown in alphabet {self.name}; available: {available}"
+            )
+        return (
+            Alphabet(self.name, tuple(c for c in self.classes if c.name in wanted))
+            if wanted
+            else self
+        )
 
     @classmethod
-    def from_operators(cls, name: str, codes: Iterable[str], differential: bool = False) -> "Alphabet":
-        """An alphabet of the given operator codes, ids from 1. Raises `GenomeError` for an invalid code."""
+    def from_operators(
+        cls, name: str, codes: Iterable[str], differential: bool = False
+    ) -> "Alphabet":
+        """An alphabet of the given operator codes, ids from 1. Raises `GenomeError` for an invalid
+        code."""
         return cls(
             name,
             tuple(
@@ -126,10 +158,14 @@ _EXTENDED: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def _classes(rows: Iterable[tuple[str, str, str]], first_id: int, differential: bool = False) -> tuple[LivClass, ...]:
+def _classes(
+    rows: Iterable[tuple[str, str, str]], first_id: int, differential: bool = False
+) -> tuple[LivClass, ...]:
     suffix, prefix = ("-Diff", "differential ") if differential else ("", "")
     return tuple(
-        LivClass(first_id + n, name + suffix, OperatorGenome.from_code(code), prefix + text, differential)
+        LivClass(
+            first_id + n, name + suffix, OperatorGenome.from_code(code), prefix + text, differential
+        )
         for n, (name, code, text) in enumerate(rows)
     )
 
@@ -148,11 +184,12 @@ OPERATORS = "+operators"  # behind the name of an alphabet: it has every other v
 
 @cache
 def with_operators(alphabet: Alphabet) -> Alphabet:
-    """An alphabet with a class for every valid operator, plain and differential where its structure allows.
+    """An alphabet with a class for every valid operator, plain and differential where its structure
+    allows.
 
-    Classes of the named alphabets have their ids; the others are numbered from `FIRST_OPERATOR` on by their place in
-    `VALID_OPERATORS`, two ids for each, since CSVs and ledgers hold ids: they are the same whatever the alphabet, and
-    what is added to the tables behind the others changes none.
+    Classes of the named alphabets have their ids; the others are numbered from `FIRST_OPERATOR` on
+    by their place in `VALID_OPERATORS`, two ids for each, since CSVs and ledgers hold ids: they are
+    the same whatever the alphabet, and what is added to the tables behind the others changes none.
     """
     if alphabet.name.endswith(OPERATORS):
         return alphabet
@@ -168,7 +205,8 @@ def with_operators(alphabet: Alphabet) -> Alphabet:
 
 
 def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
-    """The alphabet of that name, or the alphabet itself; `<name>+operators` is `with_operators` of it.
+    """The alphabet of that name, or the alphabet itself; `<name>+operators` is `with_operators` of
+    it.
 
     Raises `GenomeError` for an unknown name.
     """
@@ -177,5 +215,7 @@ def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
     if alphabet.endswith(OPERATORS):
         return with_operators(get_alphabet(alphabet.removesuffix(OPERATORS)))
     if alphabet not in ALPHABETS:
-        raise GenomeError(f"alphabet {alphabet!r} is unknown; available: {', '.join(sorted(ALPHABETS))}")
+        raise GenomeError(
+            f"alphabet {alphabet!r} is unknown; available: {', '.join(sorted(ALPHABETS))}"
+        )
     return ALPHABETS[alphabet]

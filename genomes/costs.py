@@ -1,7 +1,7 @@
 """Exact parameter counts and generation-cache bytes of a genome, without building the model.
 
-Sources: docs/search_space.md, section 5. Every shared tensor is counted once, at its owner. A test builds models and
-compares; the generation cache of `star.models` is compared to the byte.
+Sources: docs/search_space.md, section 5. Every shared tensor is counted once, at its owner. A test
+builds models and compares; the generation cache of `star.models` is compared to the byte.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,8 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters of a model. `per_liv` includes each LIV's norm; `non_embedding` adds the final norm."""
+    """Parameters of a model. `per_liv` includes each LIV's norm; `non_embedding` adds the final
+    norm."""
 
     non_embedding: int
     embedding: int
@@ -86,7 +87,8 @@ _GROUP_PARAMETERS: dict[str, Callable[[FeatureGroup, int, int, int], int]] = {
 }
 
 
-# Weights of a structure that are never shared: the skip of a state space, the head-wise norm of a matrix-valued state.
+# Weights of a structure that are never shared: the skip of a state space, the head-wise norm of a
+# matrix-valued state.
 _STRUCTURE_PARAMETERS: dict[tuple[int, int], Callable[[LivClass, int], int]] = {
     (SEMI_SEPARABLE, PER_CHANNEL): inner_width,
     (SEMI_SEPARABLE, GROUPED): lambda liv_class, width: head_width(width),
@@ -101,7 +103,10 @@ def _own_parameters(liv_class: LivClass, width: int) -> int:
     """Norm, output projection, lambda vectors and the structure's own weights: never shared."""
     structure = _STRUCTURE_PARAMETERS.get(_kind(liv_class), lambda liv_class, width: 0)
     return (
-        width + inner_width(liv_class, width) * width + 4 * lambda_width(liv_class, width) + structure(liv_class, width)
+        width
+        + inner_width(liv_class, width) * width
+        + 4 * lambda_width(liv_class, width)
+        + structure(liv_class, width)
     )
 
 
@@ -116,12 +121,15 @@ def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
     """Count parameters. Raises `GenomeError` for an invalid genome or a width it cannot have."""
     check_fits(genome, model)
     per_liv: list[int] = []
-    for index, (liv_class, sharing) in enumerate(zip(genome.classes(), genome.sharing, strict=True)):
+    for index, (liv_class, sharing) in enumerate(
+        zip(genome.classes(), genome.sharing, strict=True)
+    ):
         inner, state = inner_width(liv_class, model.width), liv_class.operator.state
         per_liv.append(
             _own_parameters(liv_class, model.width)
             + sum(
-                operator_copies(liv_class, group.name) * _GROUP_PARAMETERS[group.form](group, model.width, inner, state)
+                operator_copies(liv_class, group.name)
+                * _GROUP_PARAMETERS[group.form](group, model.width, inner, state)
                 for group in liv_class.operator.groups
                 if sharing.weight_owner.get(group.name) == index
             )
@@ -130,35 +138,56 @@ def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
     return ParameterCount(sum(per_liv) + model.width, embedding, tuple(per_liv))
 
 
-def _attention_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+def _attention_cache(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
     groups = {group.name: group_width(group, model.width) for group in liv_class.operator.groups}
     operator = liv_class.operator
     if operator.nonlinearity == IDENTITY and operator.sparsity != BANDED:
-        # The state sums B_j V_j over positions for each key head, so it is the owner's only when both are borrowed.
+        # The state sums B_j V_j over positions for each key head, so it is the owner's only when
+        # both are borrowed.
         return 0 if {"B", "V"} <= set(borrowed) else groups["B"] * head_width(model.width)
     positions = min(context, model.window) if operator.sparsity == BANDED else context
     return positions * sum(groups[name] for name in ("B", "V") if name not in borrowed)
 
 
-def _state_space_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
-    return operator_copies(liv_class, "B") * inner_width(liv_class, model.width) * liv_class.operator.state
+def _state_space_cache(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    return (
+        operator_copies(liv_class, "B")
+        * inner_width(liv_class, model.width)
+        * liv_class.operator.state
+    )
 
 
-def _matrix_state_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
-    return operator_copies(liv_class, "B") * inner_width(liv_class, model.width) * head_width(model.width)
+def _matrix_state_cache(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    return (
+        operator_copies(liv_class, "B")
+        * inner_width(liv_class, model.width)
+        * head_width(model.width)
+    )
 
 
-def _convolution_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+def _convolution_cache(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
     kernel = next(group for group in liv_class.operator.groups if group.name == "K")
     positions = kernel.kernel_length - 1 if kernel.kernel_length else context
     return operator_copies(liv_class, "B") * positions * inner_width(liv_class, model.width)
 
 
-def _no_cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+def _no_cache(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
     return 0
 
 
-_STRUCTURE_CACHE: dict[tuple[int, int], Callable[[LivClass, tuple[str, ...], ModelConfig, int], int]] = {
+_STRUCTURE_CACHE: dict[
+    tuple[int, int], Callable[[LivClass, tuple[str, ...], ModelConfig, int], int]
+] = {
     (DIAGONAL, DENSE): _no_cache,
     (LOW_RANK, GROUPED): _attention_cache,
     (TOEPLITZ, PER_CHANNEL): _convolution_cache,
@@ -168,9 +197,12 @@ _STRUCTURE_CACHE: dict[tuple[int, int], Callable[[LivClass, tuple[str, ...], Mod
 
 
 def _short_convolution_cache(liv_class: LivClass, borrowed: tuple[str, ...], width: int) -> int:
-    """Tails of the featurizer's short convolutions: (length - 1) x group width for each group it computes."""
+    """Tails of the featurizer's short convolutions: (length - 1) x group width for each group it
+    computes."""
     return sum(
-        operator_copies(liv_class, group.name) * (group.kernel_length - 1) * group_width(group, width)
+        operator_copies(liv_class, group.name)
+        * (group.kernel_length - 1)
+        * group_width(group, width)
         for group in liv_class.operator.groups
         if group.form == "projection" and group.kernel_length and group.name not in borrowed
     )
@@ -181,8 +213,8 @@ def liv_cache_bytes(
 ) -> tuple[int, ...]:
     """Bytes of generation cache for each LIV.
 
-    context: positions held; batch: sequences; dtype: a key of `DTYPE_BYTES`. Raises `GenomeError` for values
-    outside these, for an invalid genome, or for a width it cannot have.
+    context: positions held; batch: sequences; dtype: a key of `DTYPE_BYTES`. Raises `GenomeError`
+    for values outside these, for an invalid genome, or for a width it cannot have.
     """
     check_fits(genome, model)
     for name, value in (("context", context), ("batch", batch)):
@@ -201,5 +233,6 @@ def liv_cache_bytes(
 def cache_bytes(
     genome: Genome, model: ModelConfig, context: int = 4096, batch: int = 1, dtype: str = "bfloat16"
 ) -> int:
-    """Bytes of generation cache for the whole backbone; arguments and errors as `liv_cache_bytes`."""
+    """Bytes of generation cache for the whole backbone; arguments and errors as
+    `liv_cache_bytes`."""
     return sum(liv_cache_bytes(genome, model, context, batch, dtype))

@@ -2,4 +2,5 @@
 
 
 class GenomeError(ValueError):
-    """A genome, genome file or model size that cannot be used; the message is one line that says how to fix it."""
+    """A genome, genome file or model size that cannot be used; the message is one line that says
+    how to fix it."""

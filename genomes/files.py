@@ -1,4 +1,5 @@
-"""Genome files: one genome a YAML file, read safely and validated, and the library of saved designs."""
+"""Genome files: one genome a YAML file, read safely and validated, and the library of saved
+designs."""
 
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -29,8 +30,8 @@ _KEYS = {
 class GenomeFile:
     """The content of a genome file.
 
-    `pattern` tells that the genome is a motif to be repeated or cut to the wanted depth, not one fixed backbone.
-    `metrics` maps names to numbers (or text), `parents` lists genome ids.
+    `pattern` tells that the genome is a motif to be repeated or cut to the wanted depth, not one
+    fixed backbone. `metrics` maps names to numbers (or text), `parents` lists genome ids.
     """
 
     name: str
@@ -58,7 +59,8 @@ def _check_keys(content: dict[str, Any], source: str) -> None:
         raise GenomeError(f"{source}: key 'schema' is {schema!r}, expected {SCHEMA}")
     if schema > SCHEMA:
         raise GenomeError(
-            f"{source}: key 'schema' is {schema}, but this version reads up to {SCHEMA}; upgrade star-synthesis"
+            f"{source}: key 'schema' is {schema}, but this version reads up to {SCHEMA}; upgrade "
+            f"star-synthesis"
         )
     unknown = [str(key) for key in content if key not in _KEYS]
     if unknown:
@@ -85,7 +87,9 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
         alphabet = get_alphabet(content.get("alphabet", "star"))
         operators = content.get("operators")
         genome = (
-            Genome.from_text(written, alphabet).check() if operators is None else _read(written, alphabet, operators)
+            Genome.from_text(written, alphabet).check()
+            if operators is None
+            else _read(written, alphabet, operators)
         )
     except GenomeError as error:
         raise GenomeError(f"{source}: {error}") from None
@@ -100,7 +104,8 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
 
 
 def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
-    """A genome with classes that its alphabet lacks. operators: their codes by the ids they have in the text.
+    """A genome with classes that its alphabet lacks. operators: their codes by the ids they have in
+    the text.
 
     Ids are of the file alone: those of `with_operators` may be others.
     """
@@ -109,11 +114,13 @@ def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
     for number, code in operators.items():
         if type(number) is not int or not isinstance(code, str):
             raise GenomeError(
-                f"key 'operators' has {number!r}: {code!r}, expected a class id and a quoted code: 23: '12213'"
+                f"key 'operators' has {number!r}: {code!r}, expected a class id and a quoted code: "
+                f"23: '12213'"
             )
         if number in alphabet.by_id:
             raise GenomeError(
-                f"key 'operators' has {number}, which is {alphabet.by_id[number].name} in alphabet {alphabet.name}; "
+                f"key 'operators' has {number}, which is {alphabet.by_id[number].name} in alphabet "
+                f"{alphabet.name}; "
                 "expected an id that it lacks"
             )
         ids[number] = letters.by_code[LivClass.unnamed(number, *read_code(code)).code].id
@@ -123,10 +130,13 @@ def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
         number = liv.liv_class
         if number not in ids:
             raise GenomeError(
-                f"LIV {index} gene liv_class: {number} is neither in alphabet {alphabet.name} nor in key 'operators'"
+                f"LIV {index} gene liv_class: {number} is neither in alphabet {alphabet.name} nor "
+                f"in key 'operators'"
             )
         if used.setdefault(ids[number], number) != number:
-            raise GenomeError(f"key 'operators': {number} and {used[ids[number]]} are the same class")
+            raise GenomeError(
+                f"key 'operators': {number} and {used[ids[number]]} are the same class"
+            )
     return Genome(tuple(Liv(ids[liv[0]], *liv[1:]) for liv in written.livs), letters).check()
 
 
@@ -136,7 +146,11 @@ def _named_alphabet(genome: Genome) -> tuple[str, dict[int, str]]:
     if not name.endswith(OPERATORS):
         return name, {}
     alphabet = get_alphabet(name.removesuffix(OPERATORS))
-    lacking = {liv_class.id: liv_class.code for liv_class in genome.classes() if liv_class.id not in alphabet.by_id}
+    lacking = {
+        liv_class.id: liv_class.code
+        for liv_class in genome.classes()
+        if liv_class.id not in alphabet.by_id
+    }
     return alphabet.name, dict(sorted(lacking.items()))
 
 
@@ -153,8 +167,8 @@ def read_genome_file(path: str | Path) -> GenomeFile:
 def genome_file_text(content: GenomeFile) -> str:
     """The text of a genome file, which `parse_genome_file` reads back to an equal value.
 
-    Of a genome over an alphabet with operators, the file holds the codes of those that the named alphabet lacks;
-    without such, the genome comes back over the named alphabet.
+    Of a genome over an alphabet with operators, the file holds the codes of those that the named
+    alphabet lacks; without such, the genome comes back over the named alphabet.
     """
     alphabet, operators = _named_alphabet(content.genome)
     document: dict[str, Any] = {
@@ -177,13 +191,18 @@ def write_genome_file(path: str | Path, content: GenomeFile) -> None:
 def library_names() -> list[str]:
     """Names of the saved designs in `genomes/library`, sorted."""
     entries = (files("star.genomes") / "library").iterdir()
-    return sorted(entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml"))
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")
+    )
 
 
 def read_library(name: str) -> GenomeFile:
-    """Read a saved design. Raises `GenomeError` listing the available names when there is none of that name."""
+    """Read a saved design. Raises `GenomeError` listing the available names when there is none of
+    that name."""
     if name not in library_names():
-        raise GenomeError(f"library genome {name!r} is unknown; available: {', '.join(library_names())}")
+        raise GenomeError(
+            f"library genome {name!r} is unknown; available: {', '.join(library_names())}"
+        )
     entry = files("star.genomes") / "library" / f"{name}.yaml"
     return parse_genome_file(entry.read_text(encoding="utf-8"), f"{name}.yaml")
 
@@ -192,11 +211,14 @@ def _looks_like_text(reference: str) -> bool:
     return bool(reference) and set(reference) <= set("0123456789.-")
 
 
-def load_genome(reference: str, depth: int | None = None, alphabet: str = "star") -> tuple[Genome, str, list[str]]:
+def load_genome(
+    reference: str, depth: int | None = None, alphabet: str = "star"
+) -> tuple[Genome, str, list[str]]:
     """A genome from a library name, a file path or the text form, at the wanted depth.
 
-    depth: number of LIVs; None keeps a file's or text's own. Returns the genome, its name and notices, for example
-    that a fixed genome was repeated or cut. Raises `GenomeError` for anything that is none of the three.
+    depth: number of LIVs; None keeps a file's or text's own. Returns the genome, its name and
+    notices, for example that a fixed genome was repeated or cut. Raises `GenomeError` for anything
+    that is none of the three.
     """
     notices: list[str] = []
     if _looks_like_text(reference):
@@ -204,7 +226,9 @@ def load_genome(reference: str, depth: int | None = None, alphabet: str = "star"
     else:
         path = Path(reference)
         is_path = path.suffix in {".yaml", ".yml"} or path.exists()
-        content = read_genome_file(path) if is_path and not path.is_dir() else read_library(reference)
+        content = (
+            read_genome_file(path) if is_path and not path.is_dir() else read_library(reference)
+        )
         genome, name, is_pattern = content.genome, content.name, content.pattern
     if depth is not None and depth != genome.depth:
         change = "repeated" if depth > genome.depth else "cut"

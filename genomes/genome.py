@@ -1,4 +1,5 @@
-"""The backbone genome: an immutable sequence of LIVs, five integers each, with its text and array forms."""
+"""The backbone genome: an immutable sequence of LIVs, five integers each, with its text and array
+forms."""
 
 import hashlib
 from collections.abc import Sequence
@@ -29,7 +30,9 @@ class Liv(NamedTuple):
 
 def _parse_liv(text: str, position: int, whole: str) -> Liv:
     parts = text.split(".") if "." in text else list(text)
-    if len(parts) != GENES_PER_LIV or not all(part.isdecimal() and part.isascii() for part in parts):
+    if len(parts) != GENES_PER_LIV or not all(
+        part.isdecimal() and part.isascii() for part in parts
+    ):
         raise GenomeError(
             f"genome {whole!r}: LIV {position} is {text!r}, expected five digits such as 21211, "
             "or five numbers with dots such as 10.1.2.1.1; LIVs are joined by '-'"
@@ -39,29 +42,42 @@ def _parse_liv(text: str, position: int, whole: str) -> Liv:
 
 @dataclass(frozen=True)
 class Genome:
-    """A backbone of LIVs over an alphabet. It may hold invalid genes: `validate` lists them, `check` raises."""
+    """A backbone of LIVs over an alphabet. It may hold invalid genes: `validate` lists them,
+    `check` raises."""
 
     livs: tuple[Liv, ...]
     alphabet: Alphabet
 
     @classmethod
     def from_text(cls, text: str, alphabet: str | Alphabet = "star") -> "Genome":
-        """Read `21211-31112` or `10.1.2.1.1-9.1.1.1.1`. Raises `GenomeError` naming the malformed LIV."""
+        """Read `21211-31112` or `10.1.2.1.1-9.1.1.1.1`. Raises `GenomeError` naming the malformed
+        LIV."""
         livs = tuple(_parse_liv(liv, n, text) for n, liv in enumerate(text.strip().split("-")))
         return cls(livs, get_alphabet(alphabet))
 
     @classmethod
-    def from_genes(cls, genes: Sequence[Sequence[int]], alphabet: str | Alphabet = "star") -> "Genome":
+    def from_genes(
+        cls, genes: Sequence[Sequence[int]], alphabet: str | Alphabet = "star"
+    ) -> "Genome":
         """A genome from one sequence of five integers a LIV."""
-        return cls(tuple(Liv(*(int(gene) for gene in liv)) for liv in genes), get_alphabet(alphabet))
+        return cls(
+            tuple(Liv(*(int(gene) for gene in liv)) for liv in genes), get_alphabet(alphabet)
+        )
 
     @classmethod
     def from_array(cls, array: npt.ArrayLike, alphabet: str | Alphabet = "star") -> "Genome":
-        """A genome from an integer array of shape (depth * 5,). Raises `GenomeError` for another shape or dtype."""
+        """A genome from an integer array of shape (depth * 5,). Raises `GenomeError` for another
+        shape or dtype."""
         genes = np.asarray(array)
-        if genes.ndim != 1 or not genes.size or genes.size % GENES_PER_LIV or genes.dtype.kind not in "iu":
+        if (
+            genes.ndim != 1
+            or not genes.size
+            or genes.size % GENES_PER_LIV
+            or genes.dtype.kind not in "iu"
+        ):
             raise GenomeError(
-                f"genome array: shape {genes.shape} and dtype {genes.dtype}, expected integers of shape (depth * 5,)"
+                f"genome array: shape {genes.shape} and dtype {genes.dtype}, expected integers of "
+                f"shape (depth * 5,)"
             )
         return cls.from_genes(genes.reshape(-1, GENES_PER_LIV).tolist(), alphabet)
 
@@ -104,8 +120,8 @@ class Genome:
     def id(self) -> str:
         """Stable content hash of the canonical form: 12 hexadecimal digits.
 
-        It is taken over operator codes, not class ids, so that alphabets which agree on the classes used agree
-        on the hash.
+        It is taken over operator codes, not class ids, so that alphabets which agree on the classes
+        used agree on the hash.
         """
         parts = []
         for liv in self.canonical().livs:
@@ -121,7 +137,8 @@ class Genome:
 def fit_depth(genome: Genome, depth: int) -> Genome:
     """Repeat or cut a genome to `depth` LIVs; each repetition shares within itself only.
 
-    Sharing that a cut leaves with one member is inert and is removed. Raises `GenomeError` for depth < 1.
+    Sharing that a cut leaves with one member is inert and is removed. Raises `GenomeError` for
+    depth < 1.
     """
     if depth < 1:
         raise GenomeError(f"depth {depth}: expected at least 1 LIV")
@@ -129,7 +146,15 @@ def fit_depth(genome: Genome, depth: int) -> Genome:
         return genome
     genome.check()
     livs = [
-        Liv(liv[0], liv[1] + (n // genome.depth) * depth, liv[2], liv[3] + (n // genome.depth) * depth, liv[4])
+        Liv(
+            liv[0],
+            liv[1] + (n // genome.depth) * depth,
+            liv[2],
+            liv[3] + (n // genome.depth) * depth,
+            liv[4],
+        )
         for n, liv in ((n, genome.livs[n % genome.depth]) for n in range(depth))
     ]
-    return Genome(tuple(Liv(*liv) for liv in canonical_livs(livs, genome.alphabet)), genome.alphabet)
+    return Genome(
+        tuple(Liv(*liv) for liv in canonical_livs(livs, genome.alphabet)), genome.alphabet
+    )

@@ -1,4 +1,5 @@
-"""The sizes a genome is decoded at, and every width derived from them: the one place with such arithmetic."""
+"""The sizes a genome is decoded at, and every width derived from them: the one place with such
+arithmetic."""
 
 from dataclasses import dataclass, fields
 from math import ceil
@@ -19,8 +20,8 @@ class ModelConfig:
     """Everything but the genome that decides a model's parameters and cache.
 
     width: model width d. vocabulary: number of tokens. window: positions that banded operators see.
-    tie_embeddings: one matrix for embedding and head. rope_base: base of the rotary position embedding.
-    norm_eps: epsilon of every RMSNorm.
+    tie_embeddings: one matrix for embedding and head. rope_base: base of the rotary position
+    embedding. norm_eps: epsilon of every RMSNorm.
     """
 
     width: int = 64
@@ -46,7 +47,8 @@ class ModelConfig:
 class SearchModelConfig(ModelConfig):
     """The sizes of a search, whose candidates may be trained narrower than what they are meant for.
 
-    width: what costs are counted at. search_width: what candidates are trained at; None for `width`.
+    width: what costs are counted at. search_width: what candidates are trained at; None for
+    `width`.
     """
 
     search_width: int | None = None
@@ -60,7 +62,9 @@ class SearchModelConfig(ModelConfig):
     def when_trained(self) -> ModelConfig:
         """The sizes that a candidate is trained at."""
         width = self.width if self.search_width is None else self.search_width
-        sizes: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(ModelConfig)}
+        sizes: dict[str, Any] = {
+            field.name: getattr(self, field.name) for field in fields(ModelConfig)
+        }
         return ModelConfig(**{**sizes, "width": width})
 
 
@@ -68,7 +72,8 @@ def _check_width(name: str, width: int) -> None:
     multiple = HEAD_WIDTH if width >= NARROW else 16
     if width < 16 or width % multiple:
         raise GenomeError(
-            f"model.{name}={width}: expected a multiple of 16 below {NARROW}, of {HEAD_WIDTH} from there on"
+            f"model.{name}={width}: expected a multiple of 16 below {NARROW}, of {HEAD_WIDTH} from "
+            f"there on"
         )
 
 
@@ -83,13 +88,15 @@ def check_repeat(liv_class: LivClass, width: int) -> None:
     heads = width // head_width(width)
     if liv_class.operator.token_mixing == LOW_RANK and heads % repeats:
         raise GenomeError(
-            f"a model width of {width} gives {heads} heads, but {liv_class.name} repeats keys and values x{repeats}: "
+            f"a model width of {width} gives {heads} heads, but {liv_class.name} repeats keys and "
+            f"values x{repeats}: "
             f"expected a width with a multiple of {repeats} heads of width {head_width(width)}"
         )
 
 
 def group_width(group: FeatureGroup, width: int) -> int:
-    """Channels of a projected feature group before `repeat`; an expansion above 1 is rounded up to 8."""
+    """Channels of a projected feature group before `repeat`; an expansion above 1 is rounded up to
+    8."""
     exact = group.expansion * width
     return 8 * ceil(exact / 8) if group.expansion > 1 else int(exact)
 
@@ -106,7 +113,8 @@ def step_rank(width: int) -> int:
 
 
 def operator_copies(liv_class: LivClass, group: str) -> int:
-    """How many operators need this group at full width: 2 for the paired groups of a differential class."""
+    """How many operators need this group at full width: 2 for the paired groups of a differential
+    class."""
     return 2 if liv_class.differential and group in liv_class.operator.structure.paired else 1
 
 

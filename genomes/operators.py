@@ -1,8 +1,10 @@
-"""The two lower alphabets of the search space as literal tables: featurizers, and the operators made with them.
+"""The two lower alphabets of the search space as literal tables: featurizers, and the operators
+made with them.
 
-A featurizer genome is summarised by its *featurizer class*, an operator genome by its *LIV class* (`alphabets.py`).
-Adding a row here adds the feature everywhere: costs and decoding read these tables and nothing else. Source: STAR
-(arXiv 2411.17800), with the project's own choices where the paper is silent (docs/search_space.md).
+A featurizer genome is summarised by its *featurizer class*, an operator genome by its *LIV class*
+(`alphabets.py`). Adding a row here adds the feature everywhere: costs and decoding read these
+tables and nothing else. Source: STAR (arXiv 2411.17800), with the project's own choices where the
+paper is silent (docs/search_space.md).
 """
 
 from collections.abc import Iterator
@@ -26,11 +28,12 @@ CHANNEL_MIXINGS = {PER_CHANNEL: "diagonal", DENSE: "dense", GROUPED: "grouped"}
 class FeatureGroup:
     """One feature group of a featurizer genome.
 
-    `form` says how the group is computed: `projection` (dense from the input, then an optional short depthwise
-    convolution and a nonlinearity), `step_size` and `state_input` (from the V features, as in Mamba),
-    `delta_transition` (a decay and a writing strength a head, from the input), `explicit_kernel` and
-    `implicit_kernel` (convolution kernels that do not depend on the input).
-    `expansion` is the group's width divided by the model width, before `repeat` copies it along the channels.
+    `form` says how the group is computed: `projection` (dense from the input, then an optional
+    short depthwise convolution and a nonlinearity), `step_size` and `state_input` (from the V
+    features, as in Mamba), `delta_transition` (a decay and a writing strength a head, from the
+    input), `explicit_kernel` and `implicit_kernel` (convolution kernels that do not depend on the
+    input). `expansion` is the group's width divided by the model width, before `repeat` copies it
+    along the channels.
     """
 
     name: str
@@ -51,7 +54,8 @@ def _projections(names: str, **fields: object) -> tuple[FeatureGroup, ...]:
 
 @dataclass(frozen=True)
 class Featurizer:
-    """A featurizer genome: its feature groups, and the state size per channel where a recurrence needs one."""
+    """A featurizer genome: its feature groups, and the state size per channel where a recurrence
+    needs one."""
 
     groups: tuple[FeatureGroup, ...]
     state: int = 0
@@ -63,7 +67,8 @@ class Featurizer:
 
     @property
     def repeat(self) -> int:
-        """How often B and V are copied along the channels (grouped-query attention); 1 without copies."""
+        """How often B and V are copied along the channels (grouped-query attention); 1 without
+        copies."""
         return max(group.repeat for group in self.groups)
 
 
@@ -73,7 +78,8 @@ def _grouped_query(repeat: int) -> Featurizer:
 
 
 def _selective(state: int) -> Featurizer:
-    """Mamba's featurizer: V is convolved (length 4) and passed through swish; A, B, C are computed from V."""
+    """Mamba's featurizer: V is convolved (length 4) and passed through swish; A, B, C are computed
+    from V."""
     return Featurizer(
         (
             FeatureGroup("V", TOEPLITZ, nonlinearity=SWISH, kernel_length=4, bias=True),
@@ -87,14 +93,17 @@ def _selective(state: int) -> Featurizer:
 
 
 def _gated_delta() -> Featurizer:
-    """Gated DeltaNet's featurizer: queries, keys and values are convolved (length 4) and passed through swish."""
+    """Gated DeltaNet's featurizer: queries, keys and values are convolved (length 4) and passed
+    through swish."""
     convolved = _projections("BCV", token_mixing=TOEPLITZ, nonlinearity=SWISH, kernel_length=4)
     gate = FeatureGroup("G", nonlinearity=SWISH)
     return Featurizer((*convolved, gate, FeatureGroup("A", form="delta_transition", bias=True)))
 
 
 def _gated_convolution(form: str, kernel_length: int) -> Featurizer:
-    kernel = FeatureGroup("K", TOEPLITZ, channel_mixing=PER_CHANNEL, form=form, kernel_length=kernel_length)
+    kernel = FeatureGroup(
+        "K", TOEPLITZ, channel_mixing=PER_CHANNEL, form=form, kernel_length=kernel_length
+    )
     return Featurizer((*_projections("BCV"), kernel))
 
 
@@ -114,13 +123,16 @@ FEATURIZERS: dict[int, Featurizer] = {
 
 @dataclass(frozen=True)
 class Structure:
-    """A token-mixing structure: which feature groups it needs, which may be borrowed, which operators are valid.
+    """A token-mixing structure: which feature groups it needs, which may be borrowed, which
+    operators are valid.
 
-    A row is chosen by token mixing and channel mixing: one T per channel or per head makes another structure.
+    A row is chosen by token mixing and channel mixing: one T per channel or per head makes another
+    structure.
 
-    `sharing` maps each `feature_sharing` strategy to the groups that borrowers take from the owner. `paired` are
-    the groups that a differential operator needs at full width for each of its two operators; low-rank pairs
-    split the head width instead (arXiv 2410.05258), so nothing is doubled.
+    `sharing` maps each `feature_sharing` strategy to the groups that borrowers take from the owner.
+    `paired` are the groups that a differential operator needs at full width for each of its two
+    operators; low-rank pairs split the head width instead (arXiv 2410.05258), so nothing is
+    doubled.
     """
 
     name: str
@@ -155,15 +167,16 @@ STRUCTURES: dict[tuple[int, int], Structure] = {
         (5, 6), (NO_SPARSITY,), (IDENTITY,),
     ),
     (SEMI_SEPARABLE, GROUPED): Structure(
-        "matrix-valued state", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
+        "matrix-valued "
+        "state", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
         (10,), (NO_SPARSITY,), (IDENTITY,),
     ),
 }  # fmt: skip
 
 
 class OperatorGenome(NamedTuple):
-    """Five integers that define an operator, written as a code such as `12123`, or `10.4.1.1.3` when one has two
-    digits."""
+    """Five integers that define an operator, written as a code such as `12123`, or `10.4.1.1.3`
+    when one has two digits."""
 
     featurizer: int
     token_mixing: int
@@ -177,7 +190,8 @@ class OperatorGenome(NamedTuple):
         parts = code.split(".") if "." in code else list(code)
         if len(parts) != 5 or not all(part.isdecimal() and part.isascii() for part in parts):
             raise GenomeError(
-                f"operator genome {code!r}: expected five digits such as 12123, or five numbers such as 10.4.1.1.3"
+                f"operator genome {code!r}: expected five digits such as 12123, or five numbers "
+                f"such as 10.4.1.1.3"
             )
         operator = cls(*map(int, parts))
         if operator not in VALID_OPERATORS:
@@ -208,16 +222,20 @@ class OperatorGenome(NamedTuple):
     def neighbours(self) -> "Iterator[OperatorGenome]":
         """Valid operators that differ in one gene, with the genes that must go with it.
 
-        Featurizer, sparsity or nonlinearity differ alone. Token mixing and channel mixing differ together, as a
-        structure, and take another featurizer with them, since every structure has its own; sparsity and nonlinearity
-        stay where the other structure has them, and take any of its values otherwise.
+        Featurizer, sparsity or nonlinearity differ alone. Token mixing and channel mixing differ
+        together, as a structure, and take another featurizer with them, since every structure has
+        its own; sparsity and nonlinearity stay where the other structure has them, and take any of
+        its values otherwise.
         """
         for other in VALID_OPERATORS:
             if other.structure is self.structure:
                 if sum(a != b for a, b in zip(self, other, strict=True)) == 1:
                     yield other
-            elif other.sparsity == _kept(self.sparsity, other.sparsity, other.structure.sparsities) and (
-                other.nonlinearity == _kept(self.nonlinearity, other.nonlinearity, other.structure.nonlinearities)
+            elif other.sparsity == _kept(
+                self.sparsity, other.sparsity, other.structure.sparsities
+            ) and (
+                other.nonlinearity
+                == _kept(self.nonlinearity, other.nonlinearity, other.structure.nonlinearities)
             ):
                 yield other
 

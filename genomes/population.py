@@ -1,8 +1,9 @@
-"""Many genomes at once, as int64 arrays (genomes, depth, 5): sampling, repair, canonical form and ids without Python
-loops over genomes.
+"""Many genomes at once, as int64 arrays (genomes, depth, 5): sampling, repair, canonical form and
+ids without Python loops over genomes.
 
-What the genes mean is said in `sharing.py` and `validity.py`; here the same rules are written for arrays. Groups of
-LIVs are named by their shallowest member, so that "the group of each LIV" is an array (genomes, depth) of indices.
+What the genes mean is said in `sharing.py` and `validity.py`; here the same rules are written for
+arrays. Groups of LIVs are named by their shallowest member, so that "the group of each LIV" is an
+array (genomes, depth) of indices.
 """
 
 import hashlib
@@ -29,7 +30,9 @@ def _planes(genes: Genes) -> tuple[Genes, ...]:
 
 
 def _by_chunks(function: Callable[[Genes], Genes], genes: Genes) -> Genes:
-    return np.concatenate([function(genes[start : start + CHUNK]) for start in range(0, max(len(genes), 1), CHUNK)])
+    return np.concatenate(
+        [function(genes[start : start + CHUNK]) for start in range(0, max(len(genes), 1), CHUNK)]
+    )
 
 
 def _rows(count: int, stride: int) -> Genes:
@@ -43,12 +46,15 @@ def _first(keys: Genes, limit: int) -> Genes:
     cells = keys + _rows(len(keys), limit)
     shallowest = np.empty(len(keys) * limit, dtype=np.int32)  # only what is written is read
     deepest_first = np.ascontiguousarray(cells[:, ::-1]).reshape(-1)
-    shallowest[deepest_first] = np.tile(np.arange(depth - 1, -1, -1, dtype=np.int32), len(keys))  # the last one stays
+    shallowest[deepest_first] = np.tile(
+        np.arange(depth - 1, -1, -1, dtype=np.int32), len(keys)
+    )  # the last one stays
     return shallowest.take(cells).astype(np.int64)
 
 
 def _any_member(marked: Booleans, group: Genes) -> Booleans:
-    """(genomes, depth): whether any LIV named as a member by `group` is marked, by the LIV that names the group."""
+    """(genomes, depth): whether any LIV named as a member by `group` is marked, by the LIV that
+    names the group."""
     flags = np.zeros(group.shape, dtype=bool)
     row, liv = np.nonzero(marked)
     flags[row, group[row, liv]] = True
@@ -65,11 +71,16 @@ def _of_several(group: Genes) -> Booleans:
     return _of(_any_member(group != np.arange(group.shape[1]), group), group)
 
 
-def _group_keys(classes: Genes, number: Genes, active: Booleans, table: Tables) -> tuple[Genes, int]:
-    """Keys for `_first`, equal for active LIVs of one class and group number and for no others, and their limit."""
+def _group_keys(
+    classes: Genes, number: Genes, active: Booleans, table: Tables
+) -> tuple[Genes, int]:
+    """Keys for `_first`, equal for active LIVs of one class and group number and for no others, and
+    their limit."""
     depth = classes.shape[1]
     private = len(table.place) * (depth + 1)
-    return np.where(active, classes * (depth + 1) + number, private + np.arange(depth)), private + depth
+    return np.where(
+        active, classes * (depth + 1) + number, private + np.arange(depth)
+    ), private + depth
 
 
 def _has_strategy(classes: Genes, strategy: Genes, table: Tables) -> Booleans:
@@ -78,7 +89,8 @@ def _has_strategy(classes: Genes, strategy: Genes, table: Tables) -> Booleans:
 
 
 def _own_ranges(genes: Genes, table: Tables) -> Booleans:
-    """(genomes, depth, 5): whether genes 1 to 4 are valid, and whether the class has the strategy of gene 5."""
+    """(genomes, depth, 5): whether genes 1 to 4 are valid, and whether the class has the strategy
+    of gene 5."""
     depth = genes.shape[1]
     classes = genes[:, :, 0]
     known = (classes > 0) & (classes < len(table.place))
@@ -106,16 +118,19 @@ def _draw(highest: int | Genes, size: int | tuple[int, ...], rng: np.random.Gene
 
 
 def repair(genes: Genes, rng: np.random.Generator, alphabet: Alphabet) -> tuple[Genes, Booleans]:
-    """Resample each offending gene of genes (genomes, depth, 5); returns valid genes and which were changed.
+    """Resample each offending gene of genes (genomes, depth, 5); returns valid genes and which were
+    changed.
 
-    It walks like `validity.repair_livs`, from the shallowest LIV and gene, and draws uniformly among the values valid
-    there given the genes before.
+    It walks like `validity.repair_livs`, from the shallowest LIV and gene, and draws uniformly
+    among the values valid there given the genes before.
     """
     table, depth = tables(alphabet), genes.shape[1]
     fixed = np.array(genes, dtype=np.int64)
     row, liv, gene = np.nonzero(~_own_ranges(fixed, table))
     highest = np.array([len(table.ids), depth, 2, depth, 1])
-    fixed[row, liv, gene] = np.where(gene == 4, fixed[row, liv, gene], 1 + _draw(highest[gene], len(gene), rng))
+    fixed[row, liv, gene] = np.where(
+        gene == 4, fixed[row, liv, gene], 1 + _draw(highest[gene], len(gene), rng)
+    )
     unknown = gene == 0
     fixed[row[unknown], liv[unknown], 0] = table.ids[fixed[row[unknown], liv[unknown], 0] - 1]
     offending = ~valid(fixed, alphabet)
@@ -125,17 +140,28 @@ def repair(genes: Genes, rng: np.random.Generator, alphabet: Alphabet) -> tuple[
 
 
 def _repaired_strategies(genes: Genes, rng: np.random.Generator, table: Tables) -> Genes:
-    """(genomes, depth): feature-sharing strategies that agree in each group; the other genes are valid."""
+    """(genomes, depth): feature-sharing strategies that agree in each group; the other genes are
+    valid."""
     count, depth = genes.shape[:2]
     classes, _, _, number, strategy = _planes(genes)
     cells = classes * (depth + 1) + number + _rows(count, len(table.place) * (depth + 1))
-    held = np.zeros(count * len(table.place) * (depth + 1), dtype=np.int64)  # strategy of each group, 0 for none yet
+    held = np.zeros(
+        count * len(table.place) * (depth + 1), dtype=np.int64
+    )  # strategy of each group, 0 for none yet
     for liv in range(depth):
         own, agreed, liv_class = strategy[:, liv], held[cells[:, liv]], classes[:, liv]
-        agrees = np.where(agreed > 0, own == agreed, _has_strategy(liv_class, own, table)) | (own == NOT_SHARED)
+        agrees = np.where(agreed > 0, own == agreed, _has_strategy(liv_class, own, table)) | (
+            own == NOT_SHARED
+        )
         wrong = np.flatnonzero(~agrees)
-        fraction, agreed_there, class_there = rng.random(len(wrong)), agreed[wrong], liv_class[wrong]
-        of_class = table.choices[class_there, (fraction * table.count[class_there]).astype(np.int64)]
+        fraction, agreed_there, class_there = (
+            rng.random(len(wrong)),
+            agreed[wrong],
+            liv_class[wrong],
+        )
+        of_class = table.choices[
+            class_there, (fraction * table.count[class_there]).astype(np.int64)
+        ]
         of_group = np.where(fraction < 0.5, NOT_SHARED, agreed_there)
         own[wrong] = np.where(agreed_there > 0, of_group, of_class)
         held[cells[:, liv]] = np.where(own == NOT_SHARED, agreed, own)
@@ -143,9 +169,14 @@ def _repaired_strategies(genes: Genes, rng: np.random.Generator, table: Tables) 
 
 
 def sample(
-    count: int, depth: int, rng: np.random.Generator, alphabet: Alphabet, sharing_probability: float = 0.25
+    count: int,
+    depth: int,
+    rng: np.random.Generator,
+    alphabet: Alphabet,
+    sharing_probability: float = 0.25,
 ) -> Genes:
-    """Random valid genomes in canonical form, (count, depth, 5); `sampling.random_genome` says how they are drawn."""
+    """Random valid genomes in canonical form, (count, depth, 5); `sampling.random_genome` says how
+    they are drawn."""
     table, shape = tables(alphabet), (count, depth)
     genes = np.empty((*shape, GENES_PER_LIV), dtype=np.int64)
     palettes = table.ids[_draw(len(table.ids), shape, rng)]
@@ -161,7 +192,8 @@ def sample(
 
 
 def fit_depth(genes: Genes, depth: int, alphabet: Alphabet) -> Genes:
-    """Valid genomes (genomes, own depth, 5) repeated or cut to (genomes, depth, 5), in canonical form.
+    """Valid genomes (genomes, own depth, 5) repeated or cut to (genomes, depth, 5), in canonical
+    form.
 
     As `genome.fit_depth`: each repetition shares within itself only.
     """
@@ -169,14 +201,17 @@ def fit_depth(genes: Genes, depth: int, alphabet: Alphabet) -> Genes:
     repetitions = -(-depth // own)
     repeated = np.tile(genes, (1, repetitions, 1)).astype(np.int64)
     repeated[:, :, (1, 3)] += np.repeat(np.arange(repetitions) * own, own)[:, None]
-    return canonical(canonical(repeated, alphabet)[:, :depth], alphabet)  # whose numbers fit into the depth after a cut
+    return canonical(
+        canonical(repeated, alphabet)[:, :depth], alphabet
+    )  # whose numbers fit into the depth after a cut
 
 
 def canonical(genes: Genes, alphabet: Alphabet) -> Genes:
     """The canonical genes of valid genomes, (genomes, depth, 5).
 
-    Inert sharing becomes strategy 1, unshared LIVs get group number 1, and groups are renumbered per class by
-    first appearance. Two genomes have equal canonical genes exactly when they are the same architecture.
+    Inert sharing becomes strategy 1, unshared LIVs get group number 1, and groups are renumbered
+    per class by first appearance. Two genomes have equal canonical genes exactly when they are the
+    same architecture.
     """
     table = tables(alphabet)
     return _by_chunks(lambda chunk: _canonical(chunk, table), genes)
@@ -193,9 +228,11 @@ def _canonical(genes: Genes, table: Tables) -> Genes:
     tied = _of_several(root)
     strategy, group = _fold_kernel_sharing(strategy, owner, root, table.toeplitz[classes])
     shared = strategy != NOT_SHARED
-    # Strategy beside the group: a folded kernel group and another group may have the same owner's number.
+    # Strategy beside the group: a folded kernel group and another group may have the same owner's
+    # number.
     group = _first(
-        np.where(shared, strategy, 0) * depth + np.where(shared, group, np.arange(depth)), STRATEGIES * depth
+        np.where(shared, strategy, 0) * depth + np.where(shared, group, np.arange(depth)),
+        STRATEGIES * depth,
     )
     result = np.empty_like(genes, dtype=np.int64)
     result[:, :, 0] = classes
@@ -207,7 +244,8 @@ def _canonical(genes: Genes, table: Tables) -> Genes:
 
 
 def _split_by_weights(root: Genes, classes: Genes, borrowed: Genes, table: Tables) -> Genes:
-    """Featurizer groups (genomes, depth) split into the sets of LIVs that really have weights in common."""
+    """Featurizer groups (genomes, depth) split into the sets of LIVs that really have weights in
+    common."""
     present = np.zeros((root.size, 8), dtype=bool)
     present[(root + _rows(*root.shape)).reshape(-1), borrowed.reshape(-1)] = True
     strategies = np.packbits(present, axis=1, bitorder="little").reshape(root.shape)
@@ -215,12 +253,16 @@ def _split_by_weights(root: Genes, classes: Genes, borrowed: Genes, table: Table
     return _first(root * STRATEGIES + part, root.shape[1] * STRATEGIES)
 
 
-def _fold_kernel_sharing(strategy: Genes, owner: Genes, root: Genes, toeplitz: Booleans) -> tuple[Genes, Genes]:
-    """Toeplitz only: K does not depend on the input, so borrowing it and tying its weights are the same thing.
+def _fold_kernel_sharing(
+    strategy: Genes, owner: Genes, root: Genes, toeplitz: Booleans
+) -> tuple[Genes, Genes]:
+    """Toeplitz only: K does not depend on the input, so borrowing it and tying its weights are the
+    same thing.
 
-    Strategy 4 among LIVs that tie their weights is strategy 2; strategy 3 groups whose owners tie their weights are one
-    group, joined by every member of that tie that shares no other features, and none at all when the tie holds all of
-    them. Returns the strategies and, for shared LIVs, a number that the members of a group have in common.
+    Strategy 4 among LIVs that tie their weights is strategy 2; strategy 3 groups whose owners tie
+    their weights are one group, joined by every member of that tie that shares no other features,
+    and none at all when the tie holds all of them. Returns the strategies and, for shared LIVs, a
+    number that the members of a group have in common.
     """
     folding = toeplitz & ((strategy == KERNEL) | (strategy == KERNEL_WITH_GATES))
     if not folding.any():
@@ -240,7 +282,8 @@ def _fold_kernel_sharing(strategy: Genes, owner: Genes, root: Genes, toeplitz: B
 
 
 def _numbered(group: Genes, active: Booleans, classes: Genes, limit: int) -> Genes:
-    """(genomes, depth): the number of each active LIV's group, counted per class by its shallowest member; else 1."""
+    """(genomes, depth): the number of each active LIV's group, counted per class by its shallowest
+    member; else 1."""
     row, liv = np.nonzero(active & (group == np.arange(group.shape[1])))
     keys = row * limit + classes[row, liv]
     order = np.argsort(keys, kind="stable")
@@ -251,7 +294,8 @@ def _numbered(group: Genes, active: Booleans, classes: Genes, limit: int) -> Gen
 
 
 class _LivTexts(dict[int, str]):
-    """LIVs, as one number each, as they enter a genome's id: operator code and sharing genes; made when asked for."""
+    """LIVs, as one number each, as they enter a genome's id: operator code and sharing genes; made
+    when asked for."""
 
     SHIFTS = np.array(
         [52, 29, 26, 3, 0]
@@ -281,8 +325,11 @@ def _liv_texts(alphabet: Alphabet) -> _LivTexts:
 def ids(canonical_genes: Genes, alphabet: Alphabet) -> list[str]:
     """The ids of genomes in canonical form, genes (genomes, depth, 5): the same as `Genome.id`.
 
-    An id is a hash over operator codes, not class ids, so that alphabets which agree on the classes used agree on it.
+    An id is a hash over operator codes, not class ids, so that alphabets which agree on the classes
+    used agree on it.
     """
     texts = _liv_texts(alphabet)
-    contents = ("-".join(map(texts.__getitem__, livs)) for livs in _LivTexts.keys_of(canonical_genes))
+    contents = (
+        "-".join(map(texts.__getitem__, livs)) for livs in _LivTexts.keys_of(canonical_genes)
+    )
     return [hashlib.sha256(content.encode()).hexdigest()[:12] for content in contents]

@@ -1,9 +1,11 @@
-"""What the sharing genes mean: who owns which weights and features, and when two genomes are the same.
+"""What the sharing genes mean: who owns which weights and features, and when two genomes are the
+same.
 
-`resolve_sharing` is the one place that interprets genes 2 to 5; costs, decoding and the canonical form all use
-it. A LIV that borrows a feature group neither computes it nor holds weights for it. Featurizer weights are tied
-group by group: among the members of a featurizer group that compute a feature group themselves, the shallowest
-owns its weights. Expects valid genes (`validity.find_problems` is empty).
+`resolve_sharing` is the one place that interprets genes 2 to 5; costs, decoding and the canonical
+form all use it. A LIV that borrows a feature group neither computes it nor holds weights for it.
+Featurizer weights are tied group by group: among the members of a featurizer group that compute a
+feature group themselves, the shallowest owns its weights. Expects valid genes
+(`validity.find_problems` is empty).
 """
 
 from collections import defaultdict
@@ -19,8 +21,8 @@ KERNEL, KERNEL_WITH_GATES, GATES = 3, 4, 2  # Toeplitz strategies that decide wh
 
 @dataclass(frozen=True)
 class LivSharing:
-    """Sharing of one LIV: `borrowed` groups come from LIV `feature_owner`; `weight_owner` maps each group that
-    this LIV computes to the LIV whose weights it uses (itself when they are its own)."""
+    """Sharing of one LIV: `borrowed` groups come from LIV `feature_owner`; `weight_owner` maps each
+    group that this LIV computes to the LIV whose weights it uses (itself when they are its own)."""
 
     feature_owner: int
     borrowed: tuple[str, ...]
@@ -32,7 +34,13 @@ def resolve_sharing(livs: Sequence[Genes], alphabet: Alphabet) -> tuple[LivShari
     feature_owners: dict[tuple[int, int], int] = {}
     weight_owners: dict[tuple[int, int, str], int] = {}
     resolved: list[LivSharing] = []
-    for index, (liv_class, featurizer_group, featurizer_sharing, feature_group, strategy) in enumerate(livs):
+    for index, (
+        liv_class,
+        featurizer_group,
+        featurizer_sharing,
+        feature_group,
+        strategy,
+    ) in enumerate(livs):
         operator = alphabet.by_id[liv_class].operator
         owner = index
         if strategy != NOT_SHARED:
@@ -50,7 +58,9 @@ def resolve_sharing(livs: Sequence[Genes], alphabet: Alphabet) -> tuple[LivShari
     return tuple(resolved)
 
 
-def _groups(indices: Sequence[int], livs: Sequence[Genes], number: int, sharing: int) -> list[list[int]]:
+def _groups(
+    indices: Sequence[int], livs: Sequence[Genes], number: int, sharing: int
+) -> list[list[int]]:
     """Members of each sharing group with at least two members, in order of first appearance."""
     members: dict[int, list[int]] = defaultdict(list)
     for index in indices:
@@ -82,11 +92,12 @@ def _weight_ties(
 def _fold_kernel_sharing(
     ties: list[list[int]], features: list[tuple[int, list[int]]], unshared: set[int]
 ) -> list[tuple[int, list[int]]]:
-    """Toeplitz only: K does not depend on the input, so borrowing it and tying its weights are the same thing.
+    """Toeplitz only: K does not depend on the input, so borrowing it and tying its weights are the
+    same thing.
 
-    Strategy 4 among LIVs that tie their weights is strategy 2; strategy 3 groups whose owners tie their weights
-    are one group, joined by every member of that tie that shares no other features, and none at all when the
-    tie holds all of them.
+    Strategy 4 among LIVs that tie their weights is strategy 2; strategy 3 groups whose owners tie
+    their weights are one group, joined by every member of that tie that shares no other features,
+    and none at all when the tie holds all of them.
     """
     tie_of = {index: tuple(tie) for tie in ties for index in tie}
     kept: list[tuple[int, list[int]]] = []
@@ -99,15 +110,18 @@ def _fold_kernel_sharing(
             kept.append((GATES, members))
         else:
             kept.append((strategy, members))
-    kept += [(KERNEL, sorted(members)) for tie, members in kernels.items() if not members <= set(tie)]
+    kept += [
+        (KERNEL, sorted(members)) for tie, members in kernels.items() if not members <= set(tie)
+    ]
     return kept
 
 
 def canonical_livs(livs: Sequence[Genes], alphabet: Alphabet) -> tuple[tuple[int, ...], ...]:
     """The canonical genes of a valid backbone.
 
-    Inert sharing becomes strategy 1, unshared LIVs get group number 1, and groups are renumbered per class by
-    first appearance. Two backbones have equal canonical genes exactly when they are the same architecture.
+    Inert sharing becomes strategy 1, unshared LIVs get group number 1, and groups are renumbered
+    per class by first appearance. Two backbones have equal canonical genes exactly when they are
+    the same architecture.
     """
     by_class: dict[int, list[int]] = defaultdict(list)
     for index, genes in enumerate(livs):

@@ -13,7 +13,9 @@ from .validity import NOT_SHARED
 Genes = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-STRATEGIES = 1 + max(max(structure.sharing) for structure in STRUCTURES.values())  # columns of a table by strategy
+STRATEGIES = 1 + max(
+    max(structure.sharing) for structure in STRUCTURES.values()
+)  # columns of a table by strategy
 
 
 @dataclass(frozen=True)
@@ -31,16 +33,20 @@ class Tables:
 
 @lru_cache(maxsize=1024)
 def _weight_parts(liv_class: LivClass) -> Genes:
-    """(2 ** strategies, strategies): which members of a featurizer group really have weights in common.
+    """(2 ** strategies, strategies): which members of a featurizer group really have weights in
+    common.
 
-    First index: bit set of the strategies that members borrow by, 1 being not to borrow. Value: members whose
-    strategies have equal values are connected by feature groups that they compute themselves; no strategy borrows
-    all of them.
+    First index: bit set of the strategies that members borrow by, 1 being not to borrow. Value:
+    members whose strategies have equal values are connected by feature groups that they compute
+    themselves; no strategy borrows all of them.
     """
     operator = liv_class.operator
     everything = frozenset(group.name for group in operator.groups)
     computed = {NOT_SHARED: everything}
-    computed |= {number: everything - set(borrowed) for number, borrowed in operator.structure.sharing.items()}
+    computed |= {
+        number: everything - set(borrowed)
+        for number, borrowed in operator.structure.sharing.items()
+    }
     parts = np.zeros((2**STRATEGIES, STRATEGIES), dtype=np.int64)
     for present in range(2**STRATEGIES):
         blocks: list[tuple[int, frozenset[str]]] = []

@@ -1,8 +1,8 @@
 """Which genes are valid where, the list of a genome's problems, and repair.
 
-A backbone is checked from the shallowest LIV to the deepest: the shallowest member of a feature group sets the
-strategy, deeper members must carry the same one. Repair walks the same way and resamples each offending gene, so
-one pass always ends in a valid genome.
+A backbone is checked from the shallowest LIV to the deepest: the shallowest member of a feature
+group sets the strategy, deeper members must carry the same one. Repair walks the same way and
+resamples each offending gene, so one pass always ends in a valid genome.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,13 @@ import numpy as np
 
 from .alphabets import Alphabet
 
-GENE_NAMES = ("liv_class", "featurizer_group", "featurizer_sharing", "feature_group", "feature_sharing")
+GENE_NAMES = (
+    "liv_class",
+    "featurizer_group",
+    "featurizer_sharing",
+    "feature_group",
+    "feature_sharing",
+)
 GENES_PER_LIV = len(GENE_NAMES)
 NOT_SHARED = 1
 
@@ -21,7 +27,8 @@ Genes = Sequence[int]
 
 @dataclass(frozen=True)
 class GeneProblem:
-    """One invalid gene: `liv` is the LIV's index from 0, `allowed` the values that would be valid there."""
+    """One invalid gene: `liv` is the LIV's index from 0, `allowed` the values that would be valid
+    there."""
 
     liv: int
     gene: str
@@ -50,8 +57,11 @@ def _strategies(liv_class: int, alphabet: Alphabet) -> tuple[int, ...]:
     return (NOT_SHARED, *alphabet.by_id[liv_class].operator.structure.sharing)
 
 
-def _allowed(livs: Sequence[Genes], liv: int, gene: int, alphabet: Alphabet, depth: int) -> tuple[int, ...]:
-    """Values valid for one gene given the LIV's earlier genes and all shallower LIVs (taken to be valid)."""
+def _allowed(
+    livs: Sequence[Genes], liv: int, gene: int, alphabet: Alphabet, depth: int
+) -> tuple[int, ...]:
+    """Values valid for one gene given the LIV's earlier genes and all shallower LIVs (taken to be
+    valid)."""
     if gene == 0:
         return alphabet.ids
     if gene in (1, 3):
@@ -81,7 +91,8 @@ def find_problems(livs: Sequence[Genes], alphabet: Alphabet) -> list[GeneProblem
 def repair_livs(
     livs: Sequence[Genes], rng: np.random.Generator, alphabet: Alphabet
 ) -> tuple[list[list[int]], list[Repair]]:
-    """Resample every offending gene among the values valid there; returns the genes and what was changed."""
+    """Resample every offending gene among the values valid there; returns the genes and what was
+    changed."""
     fixed = [list(genes) for genes in livs]
     repairs: list[Repair] = []
     for liv, genes in enumerate(fixed):
@@ -94,7 +105,8 @@ def repair_livs(
 
 
 def _agrees(livs: Sequence[Genes], liv: int, candidate: Genes, alphabet: Alphabet) -> bool:
-    """Whether `candidate` at position `liv` has a strategy valid for its class and for its feature group."""
+    """Whether `candidate` at position `liv` has a strategy valid for its class and for its feature
+    group."""
     liv_class, _, _, number, strategy = candidate
     if strategy == NOT_SHARED:
         return True
@@ -107,10 +119,19 @@ def _agrees(livs: Sequence[Genes], liv: int, candidate: Genes, alphabet: Alphabe
     )
 
 
-def valid_gene_values(livs: Sequence[Genes], liv: int, gene: int, alphabet: Alphabet) -> tuple[int, ...]:
-    """Values that keep a valid backbone valid when this one gene takes them: the pool of constrained mutation."""
+def valid_gene_values(
+    livs: Sequence[Genes], liv: int, gene: int, alphabet: Alphabet
+) -> tuple[int, ...]:
+    """Values that keep a valid backbone valid when this one gene takes them: the pool of
+    constrained mutation."""
     depth, genes = len(livs), list(livs[liv])
     if gene in (1, 2):
         return _allowed(livs, liv, gene, alphabet, depth)
-    pool = {0: alphabet.ids, 3: tuple(range(1, depth + 1)), 4: _strategies(genes[0], alphabet)}[gene]
-    return tuple(value for value in pool if _agrees(livs, liv, [*genes[:gene], value, *genes[gene + 1 :]], alphabet))
+    pool = {0: alphabet.ids, 3: tuple(range(1, depth + 1)), 4: _strategies(genes[0], alphabet)}[
+        gene
+    ]
+    return tuple(
+        value
+        for value in pool
+        if _agrees(livs, liv, [*genes[:gene], value, *genes[gene + 1 :]], alphabet)
+    )

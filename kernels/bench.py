@@ -1,9 +1,11 @@
 """Measure the kernels on this machine, beside other implementations and the machine's own ceilings.
 
-    python -m star.kernels.bench [--quick] [--json] [--lengths] [--operation NAME] [--dtype NAME] [--threads N]
+    python -m star.kernels.bench [--quick] [--json] [--lengths] [--operation NAME] [--dtype NAME]
+    [--threads N]
 
-Ratios are the peer's time over ours, so that above 1 ours is faster. With --json a list is printed and nothing else;
-times of an implementation that cannot run are null there. Exit codes: 0 done, 1 one of ours cannot run, 2 bad options.
+Ratios are the peer's time over ours, so that above 1 ours is faster. With --json a list is printed
+and nothing else; times of an implementation that cannot run are null there. Exit codes: 0 done, 1
+one of ours cannot run, 2 bad options.
 """
 
 import argparse
@@ -50,8 +52,16 @@ def peers_table(rows: Sequence[Row]) -> Table:
     for row in rows:
         ours = [row["operation"], size_words(row), row["pass"], row["implementation"]]
         ours += [row.get("reason") or number(row["ours_ms"]), number(row["gigabytes_per_second"])]
-        ours += [number(row["teraflops_per_second"]), number(row["share_of_ceiling"], ".0%"), number(row["peak_mib"])]
-        theirs = [row["peer"] or "-", row.get("peer_reason") or number(row["peer_ms"]), number(row["ratio"], ".2f")]
+        ours += [
+            number(row["teraflops_per_second"]),
+            number(row["share_of_ceiling"], ".0%"),
+            number(row["peak_mib"]),
+        ]
+        theirs = [
+            row["peer"] or "-",
+            row.get("peer_reason") or number(row["peer_ms"]),
+            number(row["ratio"], ".2f"),
+        ]
         if row.get("difference", 0.0) is None or row.get("difference", 0.0) > 0.05:
             theirs[0] += " (computes something else)"
         cells = [""] * len(ours) if row["case"] == last else ours
@@ -73,7 +83,11 @@ def lengths_table(rows: Sequence[Row]) -> Table:
         def growth(key: str, row: Row = row, before: Row = before) -> str:
             return f"x{row[key] / before[key]:.2f}" if row[key] and before.get(key) else ""
 
-        cells = [row["operation"] if not before else "", str(row["length"]), number(row["forward_ms"])]
+        cells = [
+            row["operation"] if not before else "",
+            str(row["length"]),
+            number(row["forward_ms"]),
+        ]
         cells += [row.get("reason") or number(row["both_ms"]), growth("both_ms")]
         cells += [number(row["peak_mib"]), growth("peak_mib")]
         table.add_row(*map(escape, cells))
@@ -82,7 +96,8 @@ def lengths_table(rows: Sequence[Row]) -> Table:
 
 
 def usual_dtype(operation: Operation, device: torch.device) -> torch.dtype:
-    """bfloat16 on a GPU, float32 on the CPU, as models there do; the operation's first where it lacks that."""
+    """bfloat16 on a GPU, float32 on the CPU, as models there do; the operation's first where it
+    lacks that."""
     usual = torch.bfloat16 if device.type == "cuda" else torch.float32
     return usual if usual in operation.dtypes else operation.dtypes[0]
 
@@ -103,13 +118,31 @@ def rows_of(operation: Operation, options: argparse.Namespace, clock: Clock) -> 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line. Bad ones end in SystemExit(2)."""
-    parser = argparse.ArgumentParser("python -m star.kernels.bench", description="Measure the kernels on this machine.")
+    parser = argparse.ArgumentParser(
+        "python -m star.kernels.bench", description="Measure the kernels on this machine."
+    )
     parser.add_argument("--quick", action="store_true", help="fewer sizes and repeats")
     parser.add_argument("--json", action="store_true", help="print a list of rows and nothing else")
-    parser.add_argument("--lengths", action="store_true", help="time and memory of the subquadratic ones over lengths")
-    parser.add_argument("--operation", choices=sorted(OPERATIONS), metavar="NAME", help=", ".join(sorted(OPERATIONS)))
-    parser.add_argument("--dtype", choices=[dtype_name(d) for d in ALL_DTYPES], metavar="NAME", help="bfloat16 on GPUs")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default: 1)")
+    parser.add_argument(
+        "--lengths",
+        action="store_true",
+        help="time and memory of the subquadratic ones over lengths",
+    )
+    parser.add_argument(
+        "--operation",
+        choices=sorted(OPERATIONS),
+        metavar="NAME",
+        help=", ".join(sorted(OPERATIONS)),
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=[dtype_name(d) for d in ALL_DTYPES],
+        metavar="NAME",
+        help="bfloat16 on GPUs",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="of the CPU (default: 1)"
+    )
     options = parser.parse_args(argv)
     if options.threads < 1:
         parser.error(f"--threads {options.threads}: expected at least 1")

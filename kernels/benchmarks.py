@@ -1,4 +1,5 @@
-"""Measure operations: against their peers side by side, against the device's ceilings, and over growing lengths."""
+"""Measure operations: against their peers side by side, against the device's ceilings, and over
+growing lengths."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -18,7 +19,8 @@ Function = Callable[..., tuple[torch.Tensor, ...]]
 
 
 def cases(operation: Operation, device: torch.device, quick: bool) -> Sequence[Sizes]:
-    """The sizes to measure here: a GPU's `bench`, a CPU's `cpu`, the interpreter's own; quick: the largest alone."""
+    """The sizes to measure here: a GPU's `bench`, a CPU's `cpu`, the interpreter's own; quick: the
+    largest alone."""
     if in_interpreter():
         return operation.interpreter[-1:]
     all_sizes = operation.bench if device.type == "cuda" else operation.cpu
@@ -30,11 +32,15 @@ def cases(operation: Operation, device: torch.device, quick: bool) -> Sequence[S
 def draw(operation: Operation, sizes: Sizes, dtype: torch.dtype, device: torch.device) -> Inputs:
     """Arguments of which the floating tensors are leaves."""
     inputs = operation.inputs(sizes, dtype, device, torch.Generator(device).manual_seed(0))
-    return {name: value.detach().requires_grad_() if floating(value) else value for name, value in inputs.items()}
+    return {
+        name: value.detach().requires_grad_() if floating(value) else value
+        for name, value in inputs.items()
+    }
 
 
 def prepare(function: Function, inputs: Inputs, part: str) -> Call:
-    """Forward without gradients, or forward with backward to every floating input; it has been run twice.
+    """Forward without gradients, or forward with backward to every floating input; it has been run
+    twice.
 
     Raises whatever the function raises.
     """
@@ -45,7 +51,9 @@ def prepare(function: Function, inputs: Inputs, part: str) -> Call:
             function(**inputs)
 
     def both() -> None:
-        pairs = [(y, g) for y, g in zip(function(**inputs), cotangents, strict=True) if y.requires_grad]
+        pairs = [
+            (y, g) for y, g in zip(function(**inputs), cotangents, strict=True) if y.requires_grad
+        ]
         if not pairs:
             raise RuntimeError("it has no backward")
         torch.autograd.grad([y for y, _ in pairs], leaves, [g for _, g in pairs], allow_unused=True)
@@ -76,7 +84,9 @@ def difference(ours: Function, peer: Function, inputs: Inputs) -> float:
     return max(relative_error(y, x.double()) for x, y in zip(a, b, strict=True))
 
 
-def share_of_ceiling(moved: int, operations: int, seconds: float, copied: float, multiplied: float) -> float:
+def share_of_ceiling(
+    moved: int, operations: int, seconds: float, copied: float, multiplied: float
+) -> float:
     """The time that the device's measured rates allow at least, over the time taken.
 
     copied, multiplied: bytes per second of a copy and operations per second of a matrix product.
@@ -84,7 +94,9 @@ def share_of_ceiling(moved: int, operations: int, seconds: float, copied: float,
     return max(moved / copied, operations / multiplied) / seconds
 
 
-def measure(operation: Operation, sizes: Sizes, dtype: torch.dtype, clock: Clock, seconds: float) -> Iterator[Row]:
+def measure(
+    operation: Operation, sizes: Sizes, dtype: torch.dtype, clock: Clock, seconds: float
+) -> Iterator[Row]:
     """Rows for forward and for forward with backward, one per peer, or a single one without peers.
 
     An implementation that cannot run gives None for its times, and the reason.
@@ -114,23 +126,48 @@ def measure(operation: Operation, sizes: Sizes, dtype: torch.dtype, clock: Clock
         times = clock.medians(timed, seconds * max(1, len(timed))) if timed else {}
         peaks = {name: peak_bytes(call, device) / 2**20 for name, call in timed.items()}
         ours = times.get(OURS)
-        row = {"case": f"{describe(operation.name, dtype, sizes)} {part}", **shared, "pass": part, "ours_ms": ours}
-        row |= {"peak_mib": peaks.get(OURS), **rates(operation.cost(sizes, dtype), part, ours, clock, dtype)}
+        row = {
+            "case": f"{describe(operation.name, dtype, sizes)} {part}",
+            **shared,
+            "pass": part,
+            "ours_ms": ours,
+        }
+        row |= {
+            "peak_mib": peaks.get(OURS),
+            **rates(operation.cost(sizes, dtype), part, ours, clock, dtype),
+        }
         row |= {"reason": reasons[OURS]} if OURS in reasons else {}
         for peer in operation.peers or (None,):
             theirs = times.get(peer) if peer else None
-            told: Row = {"peer": peer, "peer_ms": theirs, "ratio": theirs / ours if theirs and ours else None}
+            told: Row = {
+                "peer": peer,
+                "peer_ms": theirs,
+                "ratio": theirs / ours if theirs and ours else None,
+            }
             if peer in peaks:
                 far = differences.get(peer, 0.0)
-                told |= {"peer_peak_mib": peaks[peer], "difference": far if far < float("inf") else None}
+                told |= {
+                    "peer_peak_mib": peaks[peer],
+                    "difference": far if far < float("inf") else None,
+                }
             yield row | told | ({"peer_reason": reasons[peer]} if peer in reasons else {})
 
 
-def rates(cost: Cost, part: str, milliseconds: float | None, clock: Clock, dtype: torch.dtype) -> Row:
+def rates(
+    cost: Cost, part: str, milliseconds: float | None, clock: Clock, dtype: torch.dtype
+) -> Row:
     """What was achieved, and its share of the ceiling measured here and now."""
-    moved, done = (cost.forward_bytes, cost.forward_flops) if part == FORWARD else (cost.both_bytes, cost.both_flops)
+    moved, done = (
+        (cost.forward_bytes, cost.forward_flops)
+        if part == FORWARD
+        else (cost.both_bytes, cost.both_flops)
+    )
     if milliseconds is None:
-        return {"gigabytes_per_second": None, "teraflops_per_second": None, "share_of_ceiling": None}
+        return {
+            "gigabytes_per_second": None,
+            "teraflops_per_second": None,
+            "share_of_ceiling": None,
+        }
     seconds = milliseconds * 1e-3
     share = share_of_ceiling(moved, done, seconds, clock.copy_rate(moved), clock.matrix_rate(dtype))
     return {
@@ -151,7 +188,8 @@ def subquadratic(operation: Operation, sizes: Sizes, dtype: torch.dtype) -> bool
 def measure_lengths(
     operation: Operation, dtype: torch.dtype, clock: Clock, lengths: Sequence[int], seconds: float
 ) -> Iterator[Row]:
-    """Time and peak memory for each length at batch 1; nothing for an operation that is not subquadratic."""
+    """Time and peak memory for each length at batch 1; nothing for an operation that is not
+    subquadratic."""
     base = {**cases(operation, clock.device, quick=True)[0]}
     if "batch" in base:
         base["batch"] = 1
@@ -160,7 +198,11 @@ def measure_lengths(
     device = torch.cuda.get_device_name(clock.device) if clock.device.type == "cuda" else "cpu"
     for length in lengths:
         sizes = {**base, "length": length}
-        row: Row = {"case": describe(operation.name, dtype, sizes), "device": device, "operation": operation.name}
+        row: Row = {
+            "case": describe(operation.name, dtype, sizes),
+            "device": device,
+            "operation": operation.name,
+        }
         row |= {"dtype": dtype_name(dtype), "sizes": sizes, "length": length}
         try:
             inputs = draw(operation, sizes, dtype, clock.device)

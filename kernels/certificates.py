@@ -1,8 +1,10 @@
-"""Certificates: which operations in which dtypes passed their checks on which GPU, with which Triton and torch.
+"""Certificates: which operations in which dtypes passed their checks on which GPU, with which
+Triton and torch.
 
-A certificate is one JSON file per GPU model, Triton version and torch version. `python -m star.kernels.certify` writes
-it to the user's cache; those of machines tried before travel with the package in `certified/`. An entry speaks for the
-kernel's source as it was checked, so editing a kernel ends its certificate.
+A certificate is one JSON file per GPU model, Triton version and torch version. `python -m
+star.kernels.certify` writes it to the user's cache; those of machines tried before travel with the
+package in `certified/`. An entry speaks for the kernel's source as it was checked, so editing a
+kernel ends its certificate.
 """
 
 import functools
@@ -21,7 +23,13 @@ import torch
 FORMAT = 1
 KERNELS = Path(__file__).resolve().parent
 SHIPPED = KERNELS / "certified"
-FRAMEWORK = (b"certificates", b"checks", b"dispatch", b"operation", b"registry")  # nothing computed there
+FRAMEWORK = (
+    b"certificates",
+    b"checks",
+    b"dispatch",
+    b"operation",
+    b"registry",
+)  # nothing computed there
 
 log = logging.getLogger(__name__)
 Entry = dict[str, Any]
@@ -42,7 +50,9 @@ def environment(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
-        name = "CPU with Triton's interpreter" if os.environ.get("TRITON_INTERPRET") == "1" else "CPU"
+        name = (
+            "CPU with Triton's interpreter" if os.environ.get("TRITON_INTERPRET") == "1" else "CPU"
+        )
     return {"device": name, "triton": _triton_version(), "torch": torch.__version__.split("+")[0]}
 
 
@@ -62,11 +72,14 @@ def file_name(valid_for: Mapping[str, str]) -> str:
 
 
 def source_digest(operation: str) -> str:
-    """A digest of the Python files beside the operation's cases, and of the kernels' modules that they import.
+    """A digest of the Python files beside the operation's cases, and of the kernels' modules that
+    they import.
 
     Cases and references do not count. Raises KeyError for an operation that is not registered.
     """
-    from .registry import OPERATIONS  # the registry imports the operations, which import this module
+    from .registry import (
+        OPERATIONS,
+    )  # the registry imports the operations, which import this module
 
     module = OPERATIONS[operation].cost.__module__
     waiting = [KERNELS / module.removesuffix(".cases").rsplit(".", 1)[-1]]
@@ -105,8 +118,11 @@ def read(path: Path, valid_for: Mapping[str, str]) -> dict[str, dict[str, Entry]
     return operations  # type: ignore[return-value]
 
 
-def write(path: Path, valid_for: Mapping[str, str], entries: Mapping[str, Mapping[str, Entry]]) -> None:
-    """Write entries into the certificate at `path`, beside those of other operations and dtypes that it holds.
+def write(
+    path: Path, valid_for: Mapping[str, str], entries: Mapping[str, Mapping[str, Entry]]
+) -> None:
+    """Write entries into the certificate at `path`, beside those of other operations and dtypes
+    that it holds.
 
     A quick pass does not replace what a full run found out about the same source. Raises OSError.
     """
@@ -117,21 +133,28 @@ def write(path: Path, valid_for: Mapping[str, str], entries: Mapping[str, Mappin
     for operation, by_dtype in entries.items():
         for dtype, entry in by_dtype.items():
             old = merged.setdefault(operation, {}).get(dtype, {})
-            fuller = old.get("sizes") == "full" and entry["sizes"] != "full" and old.get("source") == entry["source"]
+            fuller = (
+                old.get("sizes") == "full"
+                and entry["sizes"] != "full"
+                and old.get("source") == entry["source"]
+            )
             if not (fuller and entry["passed"]):
                 merged[operation][dtype] = entry
     content = {"format": FORMAT, **valid_for, "operations": merged}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.write_text(
+        json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+    )
     temporary.replace(path)
 
 
 def holds(operation: str, dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether a certificate of this GPU and these versions says that the operation passed in this dtype.
+    """Whether a certificate of this GPU and these versions says that the operation passed in this
+    dtype.
 
-    The user's own certificate is asked first, then the shipped one. Files that cannot be read or belong to another
-    environment are ignored, with one warning each.
+    The user's own certificate is asked first, then the shipped one. Files that cannot be read or
+    belong to another environment are ignored, with one warning each.
     """
     return _holds(operation, str(dtype).removeprefix("torch."), device)
 

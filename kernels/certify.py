@@ -2,8 +2,9 @@
 
     python -m star.kernels.certify [--quick] [--operation NAME] [--seed N] [--output PATH]
 
-What is checked is Triton on a GPU, or on the CPU under TRITON_INTERPRET=1, and the PyTorch path on a plain CPU. Each
-run draws new numbers; --seed repeats one. Exit codes: 0 all cases passed, 1 one failed, 2 bad arguments.
+What is checked is Triton on a GPU, or on the CPU under TRITON_INTERPRET=1, and the PyTorch path on
+a plain CPU. Each run draws new numbers; --seed repeats one. Exit codes: 0 all cases passed, 1 one
+failed, 2 bad arguments.
 """
 
 import argparse
@@ -34,7 +35,8 @@ Entries = dict[str, dict[str, certificates.Entry]]
 
 @dataclass
 class Outcome:
-    """What the cases of one operation in one dtype gave; `failures` says what went wrong, a line each."""
+    """What the cases of one operation in one dtype gave; `failures` says what went wrong, a line
+    each."""
 
     tolerance: float
     cases: int = 0
@@ -75,12 +77,16 @@ def check(
         outcome.cases += 1
         try:
             errors = compare(operation, sizes, dtype, device, seed)
-        except Exception as problem:  # whatever a kernel does is its own failure, not the end of the run
+        except (
+            Exception
+        ) as problem:  # whatever a kernel does is its own failure, not the end of the run
             text = " ".join(str(problem).split())[:300]
             outcome.failures.append(f"{case}: {type(problem).__name__}{': ' if text else ''}{text}")
             outcome.worst = math.inf
             if lost(device):
-                outcome.failures.append("the GPU no longer answers this process; certify what follows with --operation")
+                outcome.failures.append(
+                    "the GPU no longer answers this process; certify what follows with --operation"
+                )
                 outcome.lost = True
                 break
         else:
@@ -124,7 +130,9 @@ def run(
         source = certificates.source_digest(operation.name)
         for dtype in operation.dtypes:
             progress.update(bar, description=f"{operation.name} {dtype_name(dtype)}")
-            outcome = check(operation, dtype, device, sizes_list, seed, lambda: progress.advance(bar))
+            outcome = check(
+                operation, dtype, device, sizes_list, seed, lambda: progress.advance(bar)
+            )
             found = entry(outcome, sizes_name, seed, source)
             save({operation.name: {dtype_name(dtype): found}})
             entries.setdefault(operation.name, {})[dtype_name(dtype)] = found
@@ -143,7 +151,9 @@ def show(entries: Entries, console: Console) -> None:
         for dtype, found in by_dtype.items():
             worst = "-" if found["worst_error"] is None else f"{found['worst_error']:.1e}"
             result = "[green]passed[/]" if found["passed"] else "[red]FAILED[/]"
-            table.add_row(operation, dtype, str(found["cases"]), worst, f"{found['tolerance']:.1e}", result)
+            table.add_row(
+                operation, dtype, str(found["cases"]), worst, f"{found['tolerance']:.1e}", result
+            )
     console.print(table)
     for by_dtype in entries.values():
         for found in by_dtype.values():
@@ -157,10 +167,23 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m star.kernels.certify", description="Certify the kernels on this machine."
     )
-    parser.add_argument("--quick", action="store_true", help="small sizes only; a full run's verdict outranks a pass")
-    parser.add_argument("--operation", choices=sorted(OPERATIONS), metavar="NAME", help=", ".join(sorted(OPERATIONS)))
-    parser.add_argument("--seed", type=int, help="repeat the run with this seed (default: a new one)")
-    parser.add_argument("--output", type=Path, metavar="PATH", help="the certificate (default: in the user's cache)")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="small sizes only; a full run's verdict outranks a pass",
+    )
+    parser.add_argument(
+        "--operation",
+        choices=sorted(OPERATIONS),
+        metavar="NAME",
+        help=", ".join(sorted(OPERATIONS)),
+    )
+    parser.add_argument(
+        "--seed", type=int, help="repeat the run with this seed (default: a new one)"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="PATH", help="the certificate (default: in the user's cache)"
+    )
     return parser.parse_args(argv)
 
 
@@ -172,7 +195,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     valid_for = certificates.environment(device)
     path = options.output or certificates.user_folder() / certificates.file_name(valid_for)
     try:
-        certificates.write(path, valid_for, {})  # tells at once, not after minutes, whether it can be written
+        certificates.write(
+            path, valid_for, {}
+        )  # tells at once, not after minutes, whether it can be written
     except OSError as problem:
         print(f"the certificate {path} cannot be written: {problem.strerror}", file=sys.stderr)
         return 2
@@ -180,15 +205,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     if not console.is_terminal:
         console.width = 120  # a file has no width to fit
-    console.print(", ".join(f"{key} {value}" for key, value in {**valid_for, "seed": seed}.items()), soft_wrap=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console.print(
+        ", ".join(f"{key} {value}" for key, value in {**valid_for, "seed": seed}.items()),
+        soft_wrap=True,
+    )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     operations = [OPERATIONS[options.operation]] if options.operation else list(OPERATIONS.values())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         save = functools.partial(certificates.write, path, valid_for)
         entries = run(operations, options.quick, seed, device, progress, save)
     show(entries, console)
     console.print(f"certificate: {path}", soft_wrap=True, highlight=False)
-    return 0 if all(found["passed"] for by_dtype in entries.values() for found in by_dtype.values()) else 1
+    return (
+        0
+        if all(found["passed"] for by_dtype in entries.values() for found in by_dtype.values())
+        else 1
+    )
 
 
 if __name__ == "__main__":

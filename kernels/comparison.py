@@ -1,6 +1,7 @@
 """One case of an operation against its definition in float64: outputs and gradients.
 
-Random inputs lie between NaNs and memory for outputs starts as NaN, so a read or a missing write beside the data shows.
+Random inputs lie between NaNs and memory for outputs starts as NaN, so a read or a missing write
+beside the data shows.
 """
 
 import contextlib
@@ -38,12 +39,15 @@ def dtype_name(dtype: torch.dtype) -> str:
 
 def describe(operation: str, dtype: torch.dtype, sizes: Sizes) -> str:
     """One case in words."""
-    return " ".join([operation, dtype_name(dtype), *(f"{name}={value}" for name, value in sizes.items())])
+    return " ".join(
+        [operation, dtype_name(dtype), *(f"{name}={value}" for name, value in sizes.items())]
+    )
 
 
 @contextlib.contextmanager
 def demanded_triton(device: torch.device) -> Iterator[None]:
-    """Run Triton where it can run: on GPUs and in the interpreter; PyTorch's fast path elsewhere."""
+    """Run Triton where it can run: on GPUs and in the interpreter; PyTorch's fast path
+    elsewhere."""
     before = os.environ.get("STAR_KERNELS")
     os.environ["STAR_KERNELS"] = "triton" if device.type == "cuda" or in_interpreter() else "auto"
     try:
@@ -58,9 +62,10 @@ def demanded_triton(device: torch.device) -> Iterator[None]:
 def poisoned(device: torch.device) -> Iterator[None]:
     """Let torch.empty and its kin return NaN.
 
-    Seen to work on the CPU in torch 2.13 for torch.empty, empty_like, new_empty, empty_strided and resize_ in every
-    floating dtype; `warn_only` lets operations without a deterministic form run and leaves the filling on. Raises
-    RuntimeError where a torch does not fill, so that no certificate rests on luck.
+    Seen to work on the CPU in torch 2.13 for torch.empty, empty_like, new_empty, empty_strided and
+    resize_ in every floating dtype; `warn_only` lets operations without a deterministic form run
+    and leaves the filling on. Raises RuntimeError where a torch does not fill, so that no
+    certificate rests on luck.
     """
     settings: Any = torch.utils.deterministic
     mode, filled = torch.get_deterministic_debug_mode(), settings.fill_uninitialized_memory
@@ -70,7 +75,9 @@ def poisoned(device: torch.device) -> Iterator[None]:
         settings.fill_uninitialized_memory = True
         try:
             if not torch.empty(GUARD, device=device).isnan().all():
-                raise RuntimeError(f"torch {torch.__version__} does not fill new memory, so no check is sharp")
+                raise RuntimeError(
+                    f"torch {torch.__version__} does not fill new memory, so no check is sharp"
+                )
             yield
         finally:
             torch.set_deterministic_debug_mode(mode)
@@ -119,7 +126,11 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor, usual: float = 0
 
     Infinite for other shapes and for values that are not finite.
     """
-    if found.shape != expected.shape or not torch.isfinite(found).all() or not torch.isfinite(expected).all():
+    if (
+        found.shape != expected.shape
+        or not torch.isfinite(found).all()
+        or not torch.isfinite(expected).all()
+    ):
         return float("inf")
     size = max(expected.norm().item(), usual)
     difference = (found.double() - expected).norm().item()
@@ -129,12 +140,16 @@ def relative_error(found: torch.Tensor, expected: torch.Tensor, usual: float = 0
 def compare(
     operation: Operation, sizes: Sizes, dtype: torch.dtype, device: torch.device, seed: int
 ) -> dict[str, float]:
-    """Relative error of every output and gradient of one case, which draws its own numbers from the seed.
+    """Relative error of every output and gradient of one case, which draws its own numbers from the
+    seed.
 
-    The gradient of a number or two can nearly cancel for one draw of what is propagated back, and its rounding is then
-    large beside it. So where the tolerance is exceeded, errors count relative to the norm over several draws.
+    The gradient of a number or two can nearly cancel for one draw of what is propagated back, and
+    its rounding is then large beside it. So where the tolerance is exceeded, errors count relative
+    to the norm over several draws.
     """
-    generator = torch.Generator().manual_seed(zlib.crc32(f"{seed} {describe(operation.name, dtype, sizes)}".encode()))
+    generator = torch.Generator().manual_seed(
+        zlib.crc32(f"{seed} {describe(operation.name, dtype, sizes)}".encode())
+    )
     drawn: list[torch.Tensor] = []
 
     def draw(outputs: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
@@ -152,14 +167,20 @@ def compare(
         leaves = {name: guarded(value) for name, value in inputs.items()}
         with demanded_triton(device):
             found = results(operation.run, leaves, draw_first)
-        changed = [n for n, leaf in leaves.items() if floating(leaf) and not torch.equal(leaf.detach(), inputs[n])]
+        changed = [
+            n
+            for n, leaf in leaves.items()
+            if floating(leaf) and not torch.equal(leaf.detach(), inputs[n])
+        ]
         if changed:
             raise RuntimeError(f"it changed its inputs {', '.join(changed)}")
         del leaves
         precise = {name: exact(value) for name, value in inputs.items()}
         expected = results(operation.reference, precise, draw_again)
         errors = {name: relative_error(value, expected[name]) for name, value in found.items()}
-        if any(math.isfinite(error) and error > operation.tolerance[dtype] for error in errors.values()):
+        if any(
+            math.isfinite(error) and error > operation.tolerance[dtype] for error in errors.values()
+        ):
             draws = [expected, *(results(operation.reference, precise, draw) for _ in range(DRAWS))]
             for name in errors:
                 usual = math.sqrt(sum(draw[name].norm().item() ** 2 for draw in draws) / len(draws))

@@ -1,7 +1,8 @@
-"""Which implementation of a primitive runs: Triton where it is certified, else the fast PyTorch path.
+"""Which implementation of a primitive runs: Triton where it is certified, else the fast PyTorch
+path.
 
-`STAR_KERNELS=auto` (the default) decides so; `reference` takes the plain definition, for comparison; `triton` demands
-Triton, on CUDA or, under TRITON_INTERPRET=1, on the CPU.
+`STAR_KERNELS=auto` (the default) decides so; `reference` takes the plain definition, for
+comparison; `triton` demands Triton, on CUDA or, under TRITON_INTERPRET=1, on the CPU.
 """
 
 import logging
@@ -37,7 +38,8 @@ def choose(operation: str, tensor: torch.Tensor) -> str:
     if wanted == "triton":
         if not tensor.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
             raise ValueError(
-                f"STAR_KERNELS=triton: {operation} got tensors on {tensor.device}, expected a CUDA device or "
+                f"STAR_KERNELS=triton: {operation} got tensors on {tensor.device}, expected a CUDA "
+                f"device or "
                 "TRITON_INTERPRET=1; unset STAR_KERNELS to use PyTorch"
             )
         return TRITON

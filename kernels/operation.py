@@ -1,4 +1,5 @@
-"""What certificates, benchmarks and tests need to know of a primitive; one registry drives all three."""
+"""What certificates, benchmarks and tests need to know of a primitive; one registry drives all
+three."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +12,16 @@ Inputs = dict[str, Any]  # keyword arguments of the operation: tensors, None, nu
 
 ALL_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
-# Largest norm of the error, relative to the reference's norm in float64. The inputs are rounded to the dtype before the
-# reference sees them, so only the arithmetic inside and the rounding of the result count.
+# Largest norm of the error, relative to the reference's norm in float64. The inputs are rounded to
+# the dtype before the reference sees them, so only the arithmetic inside and the rounding of the
+# result count.
 TOLERANCE = {torch.float32: 2e-5, torch.bfloat16: 1.5e-2, torch.float16: 2e-3, torch.float64: 1e-12}
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Bytes that must be moved and operations that must be done at least, forward and forward with backward."""
+    """Bytes that must be moved and operations that must be done at least, forward and forward with
+    backward."""
 
     forward_bytes: int
     both_bytes: int
@@ -30,11 +33,12 @@ class Cost:
 class Operation:
     """One primitive with its cases.
 
-    run: the public operation; reference: the plain definition; both take the keyword arguments that `inputs` makes and
-    return a tuple of tensors. inputs(sizes, dtype, device, generator) draws fresh random arguments; floating tensors
-    among them get gradients. interpreter, quick and full are the sizes checked under the interpreter, by
-    `certify --quick` and by `certify`; bench and cpu those measured on a GPU and on a CPU. peers: other implementations
-    with the same arguments, by name; a peer that cannot run here raises ImportError or RuntimeError.
+    run: the public operation; reference: the plain definition; both take the keyword arguments that
+    `inputs` makes and return a tuple of tensors. inputs(sizes, dtype, device, generator) draws
+    fresh random arguments; floating tensors among them get gradients. interpreter, quick and full
+    are the sizes checked under the interpreter, by `certify --quick` and by `certify`; bench and
+    cpu those measured on a GPU and on a CPU. peers: other implementations with the same arguments,
+    by name; a peer that cannot run here raises ImportError or RuntimeError.
     """
 
     name: str
@@ -53,8 +57,13 @@ class Operation:
 
 
 def normal(
-    shape: Sequence[int], dtype: torch.dtype, device: torch.device, generator: torch.Generator, scale: float = 1.0
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    device: torch.device,
+    generator: torch.Generator,
+    scale: float = 1.0,
 ) -> torch.Tensor:
-    """Normal random numbers, drawn on the generator's device in float32, so that they agree between dtypes."""
+    """Normal random numbers, drawn on the generator's device in float32, so that they agree between
+    dtypes."""
     drawn = torch.randn(tuple(shape), generator=generator, device=generator.device) * scale
     return drawn.to(device, dtype)

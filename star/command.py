@@ -1,7 +1,8 @@
-"""What every `python -m star.<verb>` shares: Hydra, typed configuration, one-line errors and exit codes.
+"""What every `python -m star.<verb>` shares: Hydra, typed configuration, one-line errors and exit
+codes.
 
-Exit codes: 0 done, 1 failed, with one line on standard error (`fail`) or a traceback, 2 a user's mistake (one line on
-standard error, nothing written), 130 interrupted with Ctrl-C.
+Exit codes: 0 done, 1 failed, with one line on standard error (`fail`) or a traceback, 2 a user's
+mistake (one line on standard error, nothing written), 130 interrupted with Ctrl-C.
 """
 
 import os
@@ -31,19 +32,24 @@ LARGEST_SEED = 2**63 - 1  # what torch's generators take
 _MERGE_ERROR = "Error merging override "
 _REWRITES = (
     (
-        r"In '.*?': Could not find '(?P<group>[\w/]+)/(?P<name>[^']*)' Available options in '[^']+': (?P<rest>.*?)"
+        r"In '.*?': Could not find '(?P<group>[\w/]+)/(?P<name>[^']*)' Available options in "
+        r"'[^']+': (?P<rest>.*?)"
         r"(?: Config search path.*)?$",
         r"\g<group> '\g<name>' is unknown; available: \g<rest>",
     ),
     (
-        r"^(?:Could not override .*?)?Key '\S*' is not in struct full_key: (?P<key>\S+).*$",  # an open dictionary
+        r"^(?:Could not override .*?)?Key '\S*' is not in struct full_key: "
+        r"(?P<key>\S+).*$",  # an open dictionary
         r"\g<key>: unknown key; +\g<key>=... adds one",
     ),
     (
         r"^(?:Could not override .*?)?Key '\S*' not in '\w+' full_key: (?P<key>\S+).*$",
         r"\g<key>: unknown key; --cfg job lists the keys",
     ),
-    (r"^.* has missing mandatory value: .* full_key: (?P<key>\S+).*$", r"\g<key>: a value is required"),
+    (
+        r"^.* has missing mandatory value: .* full_key: (?P<key>\S+).*$",
+        r"\g<key>: a value is required",
+    ),
     (r" full_key: (\S+).*$", r" (key: \1)"),
 )
 
@@ -56,12 +62,14 @@ def default_scale() -> str:
 
 
 def register(name: str, schema: type) -> None:
-    """Make a dataclass known to Hydra as `name`, for the defaults list of the command's YAML file."""
+    """Make a dataclass known to Hydra as `name`, for the defaults list of the command's YAML
+    file."""
     ConfigStore.instance().store(name=name, node=schema)
 
 
 def one_line(error: BaseException) -> str:
-    """The error's message on one line; Hydra's own multi-line messages are cut to key, value and choices."""
+    """The error's message on one line; Hydra's own multi-line messages are cut to key, value and
+    choices."""
     if isinstance(error, OverrideParseException):
         return _unreadable(error)
     text = " ".join(str(error).split())
@@ -75,9 +83,14 @@ def one_line(error: BaseException) -> str:
 
 
 def _unreadable(error: OverrideParseException) -> str:
-    """Names the override that Hydra's grammar does not know; of the parser's message, what it stumbled over."""
-    text = " ".join(error.message.split()).removeprefix(f"Error parsing override '{error.override}' ")
-    found = re.search(r"((?:no viable alternative at|mismatched|extraneous) input '.*?'|missing \w+)(?: |$)", text)
+    """Names the override that Hydra's grammar does not know; of the parser's message, what it
+    stumbled over."""
+    text = " ".join(error.message.split()).removeprefix(
+        f"Error parsing override '{error.override}' "
+    )
+    found = re.search(
+        r"((?:no viable alternative at|mismatched|extraneous) input '.*?'|missing \w+)(?: |$)", text
+    )
     reason = f" ({found[1]})" if found else ""
     return f"'{error.override}' cannot be read as key=value{reason}; values with special characters need quotes"
 
@@ -89,18 +102,22 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
 
 
 def _check_overrides(arguments: Sequence[str]) -> None:
-    """Raise `UserError` for an override without a key, which Hydra takes for a group and answers with a traceback."""
+    """Raise `UserError` for an override without a key, which Hydra takes for a group and answers
+    with a traceback."""
     for argument in arguments:
         if re.match(r"[+~]*(?:[=@]|$)", argument):
             raise UserError(f"'{argument}' names no key: expected key=value")
 
 
 def _check_keys(config: DictConfig, hydra_settings: DictConfig) -> None:
-    """Raise `ConfigKeyError` for a key that is in no schema, of this program's settings or of Hydra's own.
+    """Raise `ConfigKeyError` for a key that is in no schema, of this program's settings or of
+    Hydra's own.
 
     Hydra opens the schemas for keys added with `+key=value`: merging into fresh ones finds them.
     """
-    OmegaConf.merge(OmegaConf.structured(OmegaConf.get_type(config)), OmegaConf.to_container(config))
+    OmegaConf.merge(
+        OmegaConf.structured(OmegaConf.get_type(config)), OmegaConf.to_container(config)
+    )
     own: Any = OmegaConf.to_container(hydra_settings)
     own.pop("env", None)  # a group of Hydra's that its schema lacks
     OmegaConf.merge({"hydra": OmegaConf.structured(HydraConf)}, {"hydra": own})
@@ -110,7 +127,9 @@ def _check_shown_keys(config_name: str, arguments: Sequence[str]) -> None:
     """`_check_keys` for `--cfg`, with which Hydra prints the configuration and calls no task."""
     if not any(re.match(r"(?:-c|--c(?:f|fg)?)(?:=|$)", argument) for argument in arguments):
         return
-    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    overrides = [
+        argument for argument in arguments if "=" in argument and not argument.startswith("-")
+    ]
     with initialize_config_module("star.conf", version_base="1.3"):
         config = compose(config_name, overrides, return_hydra_config=True)
     with open_dict(config):
@@ -137,12 +156,16 @@ def _take_literals(keys: Sequence[str]) -> dict[str, str]:
 
 
 def run_command(config_name: str, task: Callable[[Any], None], literal: Sequence[str] = ()) -> None:
-    """Compose `conf/<config_name>.yaml` with the command line and call `task` with the typed configuration.
+    """Compose `conf/<config_name>.yaml` with the command line and call `task` with the typed
+    configuration.
 
-    literal: keys whose value is text that Hydra's grammar shall not read, such as a prompt. A mistake in the command
-    line, a `UserError` or a `GenomeError` ends with one line and exit code 2.
+    literal: keys whose value is text that Hydra's grammar shall not read, such as a prompt. A
+    mistake in the command line, a `UserError` or a `GenomeError` ends with one line and exit code
+    2.
     """
-    OmegaConf.register_new_resolver("star.default_scale", default_scale, use_cache=True, replace=True)
+    OmegaConf.register_new_resolver(
+        "star.default_scale", default_scale, use_cache=True, replace=True
+    )
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves reporting to us
     composed = False
     texts = _take_literals(literal)
@@ -158,7 +181,9 @@ def run_command(config_name: str, task: Callable[[Any], None], literal: Sequence
                 setattr(typed, key, text)
             task(typed)
         except (UserError, GenomeError, OmegaConfBaseException) as error:
-            fail(one_line(error), EXIT_USER_ERROR)  # here, since Hydra prints a line of its own for what passes it
+            fail(
+                one_line(error), EXIT_USER_ERROR
+            )  # here, since Hydra prints a line of its own for what passes it
 
     try:
         _check_overrides(sys.argv[1:])
@@ -169,7 +194,9 @@ def run_command(config_name: str, task: Callable[[Any], None], literal: Sequence
     except ValueError as error:
         if composed:
             raise
-        fail(f"{one_line(error)}; given: {' '.join(sys.argv[1:])}", EXIT_USER_ERROR)  # Hydra names no override here
+        fail(
+            f"{one_line(error)}; given: {' '.join(sys.argv[1:])}", EXIT_USER_ERROR
+        )  # Hydra names no override here
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None

@@ -1,4 +1,5 @@
-"""The structured configuration of a search: every key, its default and its meaning. Unknown keys are rejected."""
+"""The structured configuration of a search: every key, its default and its meaning. Unknown keys
+are rejected."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,12 +15,14 @@ from star.training.config import TrainingConfig
 
 @dataclass
 class EvolveConfig:
-    """One search. experiment_name names the run folder, `runs/<experiment_name>/<date_time>` unless run_dir is set.
+    """One search. experiment_name names the run folder, `runs/<experiment_name>/<date_time>` unless
+    run_dir is set.
 
-    depth: LIVs of a backbone. width: model width. context: positions the cache objective counts. workers: `auto`
-    or a number of processes. workers_per_gpu: for `auto` with GPUs. threads_per_worker: fixed, so that results do not
-    depend on the number of workers. ledger: `run` keeps one in the run folder, `shared` one for all runs of this user;
-    or a path. constraints: the largest value of any objective. limits: time and memory of one evaluation.
+    depth: LIVs of a backbone. width: model width. context: positions the cache objective counts.
+    workers: `auto` or a number of processes. workers_per_gpu: for `auto` with GPUs.
+    threads_per_worker: fixed, so that results do not depend on the number of workers. ledger: `run`
+    keeps one in the run folder, `shared` one for all runs of this user; or a path. constraints: the
+    largest value of any objective. limits: time and memory of one evaluation.
     """
 
     experiment_name: str = "search"

@@ -1,7 +1,8 @@
 """python -m star.describe: what a genome is and what it costs, LIV by LIV.
 
-`genome=` takes a library name, a genome file, the text form, or `<run>/<id>`. Nothing is built or trained; the numbers
-come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome of a run.
+`genome=` takes a library name, a genome file, the text form, or `<run>/<id>`. Nothing is built or
+trained; the numbers come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome
+of a run.
 """
 
 import json
@@ -15,7 +16,14 @@ from rich.table import Table
 
 from star.command import register, run_command
 from star.errors import UserError
-from star.genomes import Genome, ModelConfig, fit_depth, liv_cache_bytes, load_genome, parameter_count
+from star.genomes import (
+    Genome,
+    ModelConfig,
+    fit_depth,
+    liv_cache_bytes,
+    load_genome,
+    parameter_count,
+)
 from star.lineage import find, lineage_tree, read_run, split_reference
 
 FORMATS = ("table", "json")
@@ -27,8 +35,8 @@ class DescribeConfig:
     """Settings of the command.
 
     genome: library name, file or text. depth: LIVs (None: the genome's own). width: model width.
-    context, batch, dtype: what the cache is computed for. format: `table` or `json`. lineage: show where a genome of a
-    run, `<run>/<id>`, came from.
+    context, batch, dtype: what the cache is computed for. format: `table` or `json`. lineage: show
+    where a genome of a run, `<run>/<id>`, came from.
     """
 
     genome: str = "transformer_pp"
@@ -53,12 +61,15 @@ def _sharing_text(genome: Genome, index: int) -> str:
     for group, owner in sharing.weight_owner.items():
         if owner != index:
             tied.setdefault(owner, []).append(group)
-    parts += [f"weights of {', '.join(groups)} tied to LIV {owner}" for owner, groups in tied.items()]
+    parts += [
+        f"weights of {', '.join(groups)} tied to LIV {owner}" for owner, groups in tied.items()
+    ]
     return "; ".join(parts) or "-"
 
 
 def read_genome(config: DescribeConfig) -> tuple[Genome, str, list[str]]:
-    """The genome, its name and notices; errors as `load_genome`, and `UserError` for an id that a run does not have."""
+    """The genome, its name and notices; errors as `load_genome`, and `UserError` for an id that a
+    run does not have."""
     place = None if Path(config.genome).exists() else split_reference(config.genome)
     if place is None:
         return load_genome(config.genome, config.depth, config.alphabet)
@@ -79,7 +90,8 @@ def print_lineage(config: DescribeConfig) -> None:
 
 
 def describe(config: DescribeConfig) -> dict[str, Any]:
-    """Everything the command shows, as one JSON-ready mapping; cache in bytes, parameters as counts."""
+    """Everything the command shows, as one JSON-ready mapping; cache in bytes, parameters as
+    counts."""
     genome, name, notices = read_genome(config)
     genome = genome.canonical()
     parameters = parameter_count(genome, config.model)
@@ -121,7 +133,12 @@ def print_table(content: dict[str, Any]) -> None:
         console.print(f"note: {notice}", style="yellow", highlight=False)
     title = f"{content['name']}  {content['genome_id']}  depth {content['depth']}  width {content['width']}"
     table = Table(title=title, title_justify="left")
-    for column, justify in (("LIV", "right"), ("class", "left"), ("what it is", "left"), ("sharing", "left")):
+    for column, justify in (
+        ("LIV", "right"),
+        ("class", "left"),
+        ("what it is", "left"),
+        ("sharing", "left"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     table.add_column("parameters", justify="right")
     table.add_column("cache bytes", justify="right")
@@ -134,7 +151,9 @@ def print_table(content: dict[str, Any]) -> None:
     console.print(table)
     console.print(f"embedding: {content['embedding_parameters']:,} parameters", highlight=False)
     cache_setting = f"context {content['context']}, batch {content['batch']}, {content['dtype']}"
-    console.print(f"cache: {content['cache_bytes'] / 1e6:,.2f} MB at {cache_setting}", highlight=False)
+    console.print(
+        f"cache: {content['cache_bytes'] / 1e6:,.2f} MB at {cache_setting}", highlight=False
+    )
     console.print(f"genome: {content['genome']}", highlight=False, soft_wrap=True)
 
 

@@ -2,4 +2,5 @@
 
 
 class UserError(Exception):
-    """A user's mistake: one line naming the file or key, the value, what was expected and how to fix it."""
+    """A user's mistake: one line naming the file or key, the value, what was expected and how to
+    fix it."""

@@ -1,6 +1,7 @@
 """python -m star.generate checkpoint=<folder> prompt="...": stream text from a trained genome.
 
-The last line, on standard error, tells tokens per second and the bytes of the cache, predicted and allocated.
+The last line, on standard error, tells tokens per second and the bytes of the cache, predicted and
+allocated.
 """
 
 import json
@@ -28,9 +29,9 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 class GenerateConfig:
     """Settings of the command.
 
-    checkpoint: folder that `star.train` left. prompt: text to go on from. tokens: most tokens to generate. context:
-    positions of the cache (None: prompt and tokens). stop: text that ends the generation. dtype: of weights and cache;
-    `auto` is bfloat16 on CUDA, float32 elsewhere.
+    checkpoint: folder that `star.train` left. prompt: text to go on from. tokens: most tokens to
+    generate. context: positions of the cache (None: prompt and tokens). stop: text that ends the
+    generation. dtype: of weights and cache; `auto` is bfloat16 on CUDA, float32 elsewhere.
     """
 
     checkpoint: str = "???"
@@ -50,7 +51,9 @@ class GenerateConfig:
         """Raise `UserError` naming the key, its value and what was expected."""
         for name, choices in (("format", FORMATS), ("dtype", DTYPES)):
             if getattr(self, name) not in choices:
-                raise UserError(f"{name}={getattr(self, name)}: expected one of {', '.join(choices)}")
+                raise UserError(
+                    f"{name}={getattr(self, name)}: expected one of {', '.join(choices)}"
+                )
         for name in ("tokens", "context"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -64,29 +67,38 @@ class GenerateConfig:
 def place(checkpoint: Checkpoint, config: GenerateConfig) -> str:
     """Move the model to the wanted device and dtype; returns the dtype's name."""
     device = torch_device(config.device)
-    name = config.dtype if config.dtype != "auto" else ("bfloat16" if device.type == "cuda" else "float32")
+    name = (
+        config.dtype
+        if config.dtype != "auto"
+        else ("bfloat16" if device.type == "cuda" else "float32")
+    )
     checkpoint.model.to(device, getattr(torch, name)).eval()
     return name
 
 
-def run(config: GenerateConfig, checkpoint: Checkpoint, show: Callable[[str], None]) -> dict[str, Any]:
+def run(
+    config: GenerateConfig, checkpoint: Checkpoint, show: Callable[[str], None]
+) -> dict[str, Any]:
     """Generate, showing text as it becomes certain; returns what `format=json` prints.
 
-    `tokens_per_second` counts the tokens behind the first, which the prompt's prefill gives. Raises `UserError` for a
-    prompt longer than the context.
+    `tokens_per_second` counts the tokens behind the first, which the prompt's prefill gives. Raises
+    `UserError` for a prompt longer than the context.
     """
     prompt = encode(config.prompt)
     context = config.context or len(prompt) + config.tokens
     if len(prompt) > context:
         raise UserError(
-            f"context={context}: the prompt has {len(prompt)} tokens; use a larger context or a shorter prompt"
+            f"context={context}: the prompt has {len(prompt)} tokens; use a larger context or a "
+            f"shorter prompt"
         )
     dtype = place(checkpoint, config)
     cache = Cache.allocate(checkpoint.model, 1, context)
     sampling = Sampling(config.temperature, config.top_k, config.top_p, config.seed)
     stream, pieces, count, start = TextStream(config.stop), [], 0, time.perf_counter()
     first = start
-    for count, token in enumerate(generate(checkpoint.model, cache, prompt, sampling, VOCABULARY), start=1):
+    for count, token in enumerate(
+        generate(checkpoint.model, cache, prompt, sampling, VOCABULARY), start=1
+    ):
         first = time.perf_counter() if count == 1 else first
         pieces.append(stream.push(token))
         show(pieces[-1])
@@ -99,7 +111,9 @@ def run(config: GenerateConfig, checkpoint: Checkpoint, show: Callable[[str], No
         "text": "".join(pieces),
         "tokens": count,
         "tokens_per_second": max(1, count - 1) / seconds,
-        "predicted_cache_bytes": cache_bytes(checkpoint.genome.genome, checkpoint.config, context, 1, dtype),
+        "predicted_cache_bytes": cache_bytes(
+            checkpoint.genome.genome, checkpoint.config, context, 1, dtype
+        ),
         "allocated_cache_bytes": cache.nbytes,
     }
 
@@ -121,8 +135,10 @@ def main(config: GenerateConfig) -> None:
     result = run(config, checkpoint, stream_to_stdout)
     print()
     print(
-        f"{result['tokens']} tokens, {result['tokens_per_second']:,.0f} tokens per second; cache bytes: "
-        f"{result['predicted_cache_bytes']:,} predicted, {result['allocated_cache_bytes']:,} allocated",
+        f"{result['tokens']} tokens, {result['tokens_per_second']:,.0f} tokens per second; cache "
+        f"bytes: "
+        f"{result['predicted_cache_bytes']:,} predicted, {result['allocated_cache_bytes']:,} "
+        f"allocated",
         file=sys.stderr,
     )
 

@@ -18,8 +18,8 @@ class Interrupt:
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Interrupt]:
-    """Note the first Ctrl-C instead of raising it anywhere, inside a library's locks for example; a second one is
-    raised at once."""
+    """Note the first Ctrl-C instead of raising it anywhere, inside a library's locks for example; a
+    second one is raised at once."""
     interrupt = Interrupt()
 
     def note(number: int, frame: object) -> None:

@@ -22,9 +22,11 @@ METRICS = {"validation_loss": "loss", "cache_bytes": "cache", "parameters": "par
 
 @dataclass(frozen=True)
 class Ancestor:
-    """One candidate of a run: its genome, origin, generation, parents' ids and the metrics that were measured.
+    """One candidate of a run: its genome, origin, generation, parents' ids and the metrics that
+    were measured.
 
-    variation: what made it of its parents, see `search/records.py`; empty also in runs of before it was recorded.
+    variation: what made it of its parents, see `search/records.py`; empty also in runs of before it
+    was recorded.
     """
 
     genome_id: str
@@ -37,7 +39,8 @@ class Ancestor:
 
 
 def split_reference(reference: str) -> tuple[Path, str] | None:
-    """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, where that folder is a run; else None."""
+    """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, where that folder is a
+    run; else None."""
     path = Path(reference)
     for folder in (path.parent, path.parent.parent):
         if (folder / POPULATION).is_file():
@@ -73,7 +76,9 @@ def read_run(folder: Path) -> dict[str, Ancestor]:
 def find(run: dict[str, Ancestor], folder: Path, genome_id: str) -> Ancestor:
     """A candidate of the run. Raises `UserError` when there is none of that id."""
     if genome_id not in run:
-        raise UserError(f"genome={folder}/{genome_id}: no candidate of that id in {folder / POPULATION}")
+        raise UserError(
+            f"genome={folder}/{genome_id}: no candidate of that id in {folder / POPULATION}"
+        )
     return run[genome_id]
 
 
@@ -87,7 +92,11 @@ def changes(child: Genome, parent: Genome) -> Iterator[str]:
         if new.id != old.id:
             yield f"LIV {index} {old.name} -> {new.name}"
         elif liv != before:
-            genes = (f"{name} {a} -> {b}" for name, a, b in zip(GENE_NAMES, before, liv, strict=True) if a != b)
+            genes = (
+                f"{name} {a} -> {b}"
+                for name, a, b in zip(GENE_NAMES, before, liv, strict=True)
+                if a != b
+            )
             yield f"LIV {index} {', '.join(genes)}"
 
 
@@ -107,7 +116,9 @@ def _genes(changes: Sequence[Sequence[Any]]) -> str:
 
 WORDS: dict[str, Callable[[Sequence[Any]], str]] = {
     CROSSOVER: _crossed,
-    MOVEMENT: lambda copied: "took " + ", ".join(f"LIV {liv} of parent {parent}" for liv, parent in copied),
+    MOVEMENT: lambda copied: (
+        "took " + ", ".join(f"LIV {liv} of parent {parent}" for liv, parent in copied)
+    ),
     DEPTH: _resized,
     MUTATION: lambda changes: f"mutated {_genes(changes)}",
     REPAIR: lambda changes: f"repaired {_genes(changes)}",
@@ -115,9 +126,11 @@ WORDS: dict[str, Callable[[Sequence[Any]], str]] = {
 
 
 def variation_text(variation: Mapping[str, Sequence[Any]]) -> str:
-    """What made a genome of its parents, in words and in order; parents count from 0. The LIVs and genes are those
-    before the canonical form."""
-    return "; ".join(WORDS[part](entries) if part in WORDS else part for part, entries in variation.items())
+    """What made a genome of its parents, in words and in order; parents count from 0. The LIVs and
+    genes are those before the canonical form."""
+    return "; ".join(
+        WORDS[part](entries) if part in WORDS else part for part, entries in variation.items()
+    )
 
 
 def _label(ancestor: Ancestor) -> str:

@@ -1,4 +1,5 @@
-"""What a run was: resolved configuration, versions and hardware, and the command that repeats it."""
+"""What a run was: resolved configuration, versions and hardware, and the command that repeats
+it."""
 
 import json
 import os
@@ -36,27 +37,39 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"run_dir={folder}: cannot be written ({error.strerror}); choose a folder you may write to"
+            f"run_dir={folder}: cannot be written ({error.strerror}); choose a folder you may "
+            f"write to"
         ) from None
 
 
 def write_provenance(
-    folder: Path, verb: str, configuration: Mapping[str, Any], fingerprint: str, arguments: Sequence[str]
+    folder: Path,
+    verb: str,
+    configuration: Mapping[str, Any],
+    fingerprint: str,
+    arguments: Sequence[str],
 ) -> None:
-    """Write `config.yaml` (resolved) first, `environment.json` with the data's fingerprint, and `command.txt`.
+    """Write `config.yaml` (resolved) first, `environment.json` with the data's fingerprint, and
+    `command.txt`.
 
-    arguments: the command line after `python -m star.<verb>`; `run_dir` is left out of the command that repeats it.
-    Raises `UserError` where the folder cannot be written.
+    arguments: the command line after `python -m star.<verb>`; `run_dir` is left out of the command
+    that repeats it. Raises `UserError` where the folder cannot be written.
     """
     environment = {**describe_environment(), "data_fingerprint": fingerprint}
     repeated = [argument for argument in arguments if not argument.startswith("run_dir=")]
     with writing(folder):
-        atomic.write_text(folder / CONFIGURATION, yaml.safe_dump(dict(configuration), sort_keys=False))
+        atomic.write_text(
+            folder / CONFIGURATION, yaml.safe_dump(dict(configuration), sort_keys=False)
+        )
         atomic.write_text(folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
-        atomic.write_text(folder / COMMAND, shlex.join(["python", "-m", f"star.{verb}", *repeated]) + "\n")
+        atomic.write_text(
+            folder / COMMAND, shlex.join(["python", "-m", f"star.{verb}", *repeated]) + "\n"
+        )
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any], free: Set[str], prefix: str = "") -> Iterator[str]:
+def differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], free: Set[str], prefix: str = ""
+) -> Iterator[str]:
     """Each setting that differs, as `key is <old> there, <new> here`."""
     for key in dict.fromkeys((*there, *here)):
         old, new = there.get(key), here.get(key)
@@ -69,9 +82,11 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any], free: Set[str
 
 
 def check_same_run(folder: Path, what: str, settings: Mapping[str, Any], free: Set[str]) -> None:
-    """Raise `UserError` unless the folder's `config.yaml` holds these settings, but for the keys in `free`.
+    """Raise `UserError` unless the folder's `config.yaml` holds these settings, but for the keys in
+    `free`.
 
-    what: `a training` or `a search`; a folder whose configuration has other keys holds something else.
+    what: `a training` or `a search`; a folder whose configuration has other keys holds something
+    else.
     """
     path = folder / CONFIGURATION
     try:
@@ -79,7 +94,9 @@ def check_same_run(folder: Path, what: str, settings: Mapping[str, Any], free: S
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(there, dict) or not settings.keys() <= there.keys():
-        raise UserError(f"run_dir={folder}: already holds something else than {what}; choose another folder")
+        raise UserError(
+            f"run_dir={folder}: already holds something else than {what}; choose another folder"
+        )
     different = list(differences(there, settings, free))
     if different:
         raise UserError(
@@ -102,7 +119,9 @@ def _git_commit() -> str | None:
         return None
     try:
         command = ["git", "-C", str(root), "rev-parse", "HEAD"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 

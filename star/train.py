@@ -1,7 +1,8 @@
-"""python -m star.train genome=lfm2 depth=6 width=64 steps=500 run_dir=<folder>: train one genome, leave a checkpoint.
+"""python -m star.train genome=lfm2 depth=6 width=64 steps=500 run_dir=<folder>: train one genome,
+leave a checkpoint.
 
-The folder is the checkpoint (`star/models/checkpoint.py`); `star/training/state.py` keeps what is needed to go on bit
-for bit. Running the same command again resumes an interrupted training.
+The folder is the checkpoint (`star/models/checkpoint.py`); `star/training/state.py` keeps what is
+needed to go on bit for bit. Running the same command again resumes an interrupted training.
 """
 
 import json
@@ -34,10 +35,12 @@ STATE, EVALUATION = "training_state.safetensors", "evaluation.json"
 
 @dataclass
 class TrainConfig:
-    """One training. genome: library name, file or text; depth: LIVs (None: the genome's own); steps: optimiser steps.
+    """One training. genome: library name, file or text; depth: LIVs (None: the genome's own);
+    steps: optimiser steps.
 
-    run_dir: the folder, `runs/train/<date_time>` unless set. checkpoint_every, validate_every: steps between. context:
-    positions the reported cache counts. tensorboard: `auto` writes events where TensorBoard is installed.
+    run_dir: the folder, `runs/train/<date_time>` unless set. checkpoint_every, validate_every:
+    steps between. context: positions the reported cache counts. tensorboard: `auto` writes events
+    where TensorBoard is installed.
     """
 
     genome: str = "???"
@@ -57,9 +60,21 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
 
 
-# Settings that change no number: they may differ when a training is resumed. The genome is compared by its id.
-FREE = {"run_dir", "checkpoint_every", "validate_every", "tensorboard", "genome", "depth", "alphabet"}
-STEPS = {"steps", "training.steps"}  # free too at a constant rate: more steps then only go on further
+# Settings that change no number: they may differ when a training is resumed. The genome is compared
+# by its id.
+FREE = {
+    "run_dir",
+    "checkpoint_every",
+    "validate_every",
+    "tensorboard",
+    "genome",
+    "depth",
+    "alphabet",
+}
+STEPS = {
+    "steps",
+    "training.steps",
+}  # free too at a constant rate: more steps then only go on further
 
 
 def check(config: TrainConfig) -> None:
@@ -72,11 +87,14 @@ def check(config: TrainConfig) -> None:
             raise UserError(f"{name}={getattr(config, name)}: expected at least 1 step")
     check_seed(config.seed)
     if config.tensorboard not in TENSORBOARD:
-        raise UserError(f"tensorboard={config.tensorboard}: expected one of {', '.join(TENSORBOARD)}")
+        raise UserError(
+            f"tensorboard={config.tensorboard}: expected one of {', '.join(TENSORBOARD)}"
+        )
 
 
 def open_folder(config: TrainConfig, genome: Genome, corpus: Corpus) -> Path:
-    """The run folder, new or of the same training. Raises `UserError` for one of another, or one not writable."""
+    """The run folder, new or of the same training. Raises `UserError` for one of another, or one
+    not writable."""
     path = run_path(config.run_dir, "train")
     settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
     if (path / CONFIGURATION).exists():
@@ -87,7 +105,8 @@ def open_folder(config: TrainConfig, genome: Genome, corpus: Corpus) -> Path:
         write_provenance(path, "train", settings, corpus.fingerprint, sys.argv[1:])
     except OSError as error:
         raise UserError(
-            f"run_dir={path}: cannot be written ({error.strerror}); choose a folder you may write to"
+            f"run_dir={path}: cannot be written ({error.strerror}); choose a folder you may write "
+            f"to"
         ) from None
     return path
 
@@ -108,7 +127,8 @@ class Run:
         save_state(self.folder / STATE, self.trainer)
 
     def steps(self, log: TrainingLog) -> Iterator[float]:
-        """Train to the last step, with validation and checkpoints on the way; gives the loss of every step."""
+        """Train to the last step, with validation and checkpoints on the way; gives the loss of
+        every step."""
         trainer, config = self.trainer, self.config
         while trainer.step < config.training.steps:
             start = time.perf_counter()
@@ -132,7 +152,8 @@ class Run:
 
 
 def show_progress(run: Run, log: TrainingLog, console: Console) -> None:
-    """Train with a progress bar. Ctrl-C ends at the next step with everything saved; raises SystemExit then."""
+    """Train with a progress bar. Ctrl-C ends at the next step with everything saved; raises
+    SystemExit then."""
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -149,12 +170,15 @@ def show_progress(run: Run, log: TrainingLog, console: Console) -> None:
                 break
     if interrupt.pressed and run.trainer.step < total:
         run.save()
-        console.print(f"interrupted after step {run.trainer.step}; the same command goes on from there")
+        console.print(
+            f"interrupted after step {run.trainer.step}; the same command goes on from there"
+        )
         raise SystemExit(EXIT_INTERRUPTED)
 
 
 def evaluate(run: Run) -> dict[str, Any]:
-    """Held-out quality, parameters and cache of the trained model, also written to `evaluation.json`."""
+    """Held-out quality, parameters and cache of the trained model, also written to
+    `evaluation.json`."""
     quality = validate(run.model, run.trainer.corpus, run.config.training)
     static = static_metrics(run.genome.genome, run.config.model, run.config.cache)
     content = {"steps": run.trainer.step, "tokens": run.trainer.tokens, **vars(quality), **static}
@@ -173,7 +197,13 @@ def main(config: TrainConfig) -> None:
     folder = open_folder(config, genome, corpus)
     torch.manual_seed(config.seed)
     model = decode(genome, config.model)
-    run = Run(config, folder, GenomeFile(name, genome), model, Trainer(model, corpus, config.training, config.seed))
+    run = Run(
+        config,
+        folder,
+        GenomeFile(name, genome),
+        model,
+        Trainer(model, corpus, config.training, config.seed),
+    )
     if (folder / STATE).exists():
         load_state(folder / STATE, run.trainer)
         notices.append(f"going on after step {run.trainer.step}")
@@ -188,7 +218,9 @@ def main(config: TrainConfig) -> None:
         fail(f"training diverged: {error}; try a smaller training.learning_rate in a new run_dir")
     run.genome = GenomeFile(name, genome, metrics=result)
     run.save()
-    shown = ", ".join(f"{key} {result[key]:.4f}" for key in ("validation_loss", "bits_per_byte", "perplexity"))
+    shown = ", ".join(
+        f"{key} {result[key]:.4f}" for key in ("validation_loss", "bits_per_byte", "perplexity")
+    )
     costs = f"parameters {result['parameters']:,}, cache bytes {result['cache_bytes']:,}"
     console.print(f"{shown}, {costs}", highlight=False, soft_wrap=True)
     console.print(f"checkpoint: {folder}", highlight=False, soft_wrap=True)

@@ -1,4 +1,5 @@
-"""Mistakes in the command line, as a user makes them: one line that names the override or key, and an exit code."""
+"""Mistakes in the command line, as a user makes them: one line that names the override or key, and
+an exit code."""
 
 import subprocess
 import sys
@@ -21,11 +22,14 @@ NSGA2 = "pymoo.algorithms.moo.nsga2.NSGA2"
 
 def run(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"star.{verb}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=240, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, timeout=240, check=False
+    )
 
 
 def expect_mistake(result: subprocess.CompletedProcess[str], message: str, cwd: Path) -> None:
-    """Exit code 2, one line on standard error with the message, nothing on standard output or in the folder."""
+    """Exit code 2, one line on standard error with the message, nothing on standard output or in
+    the folder."""
     assert result.returncode == 2, result.stderr
     assert message in result.stderr
     assert result.stderr.startswith("error: ") and len(result.stderr.strip().splitlines()) == 1
@@ -37,13 +41,21 @@ def expect_mistake(result: subprocess.CompletedProcess[str], message: str, cwd: 
     [
         ("+trainning.steps=5", "error: trainning: unknown key"),
         ("width=${nope}", "'nope' not found (key: width)"),
-        ("search.seeds=[a,", "error: 'search.seeds=[a,' cannot be read as key=value (no viable alternative"),
+        (
+            "search.seeds=[a,",
+            "error: 'search.seeds=[a,' cannot be read as key=value (no viable alternative",
+        ),
         ("=5", "error: '=5' names no key: expected key=value"),
         ("search.seeds=[[1]]", "error: search.seeds=[[1]]: expected a list of names"),
-        (f"{TARGET}=collections.OrderedDict", f"error: {TARGET}=collections.OrderedDict: not a pymoo algorithm"),
+        (
+            f"{TARGET}=collections.OrderedDict",
+            f"error: {TARGET}=collections.OrderedDict: not a pymoo algorithm",
+        ),
     ],
 )
-def test_a_mistake_is_named_and_nothing_is_written(tmp_path: Path, override: str, message: str) -> None:
+def test_a_mistake_is_named_and_nothing_is_written(
+    tmp_path: Path, override: str, message: str
+) -> None:
     expect_mistake(run("evolve", *SMOKE, override, cwd=tmp_path), message, tmp_path)
 
 
@@ -58,7 +70,10 @@ def test_a_mistake_is_named_and_nothing_is_written(tmp_path: Path, override: str
         ("training={step:1}", "error: training.step: unknown key"),
         ("+hydra.foo=bar", "error: hydra.foo: unknown key"),
         ("++hydra.run.foo=bar", "error: hydra.run.foo: unknown key"),
-        ("search.algorithm.n_offsprings=4", "error: search.algorithm.n_offsprings: unknown key; +search.algorithm."),
+        (
+            "search.algorithm.n_offsprings=4",
+            "error: search.algorithm.n_offsprings: unknown key; +search.algorithm.",
+        ),
         # interpolations
         ("run_dir=${oc.env:STAR_NOT_SET}", "'STAR_NOT_SET' not found\" (key: run_dir)"),
         ("hydra.run.dir=${nope}", "'nope' not found (key: hydra.run.dir)"),
@@ -80,13 +95,17 @@ def test_the_task_never_sees_a_mistake(
 ) -> None:
     """In this process, which takes a tenth of the time."""
     tasks: list[object] = []
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")  # run_command sets it; this takes it back afterwards
+    monkeypatch.setenv(
+        "HYDRA_FULL_ERROR", "1"
+    )  # run_command sets it; this takes it back afterwards
     monkeypatch.setattr(sys, "argv", ["star", *SMOKE, override])
     with pytest.raises(SystemExit) as ended:
         run_command("evolve", tasks.append)
     output = capsys.readouterr()
     assert ended.value.code == 2 and tasks == [] and output.out == ""
-    assert message in output.err and output.err.startswith("error: ") and output.err.count("\n") == 1
+    assert (
+        message in output.err and output.err.startswith("error: ") and output.err.count("\n") == 1
+    )
 
 
 def test_an_error_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +119,9 @@ def test_an_error_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyP
 
 
 def test_an_added_key_is_a_mistake_for_every_command(tmp_path: Path) -> None:
-    expect_mistake(run("describe", "+genom=lfm2", cwd=tmp_path), "error: genom: unknown key", tmp_path)
+    expect_mistake(
+        run("describe", "+genom=lfm2", cwd=tmp_path), "error: genom: unknown key", tmp_path
+    )
 
 
 @pytest.mark.parametrize("flag", ["--cfg=job", "--cfg job", "-c all"])
@@ -117,12 +138,21 @@ def test_a_shown_configuration_has_no_unknown_keys(
 
 
 def test_known_keys_can_be_shown(tmp_path: Path) -> None:
-    result = run("describe", "genome=lfm2", "++hydra.verbose=false", "width=64", "--cfg", "job", cwd=tmp_path)
+    result = run(
+        "describe", "genome=lfm2", "++hydra.verbose=false", "width=64", "--cfg", "job", cwd=tmp_path
+    )
     assert result.returncode == 0 and result.stdout.count("width: 64") == 1, result.stderr
 
 
 def test_known_keys_can_be_forced(tmp_path: Path) -> None:
-    result = run("describe", "++genome=lfm2", "++model.vocabulary=512", "width=64", "format=json", cwd=tmp_path)
+    result = run(
+        "describe",
+        "++genome=lfm2",
+        "++model.vocabulary=512",
+        "width=64",
+        "format=json",
+        cwd=tmp_path,
+    )
     assert result.returncode == 0, result.stderr
     assert f'"embedding_parameters": {512 * 64}' in result.stdout
 
@@ -168,7 +198,10 @@ def test_a_search_without_any_measurement_fails(tmp_path: Path) -> None:
     arguments = ("training.learning_rate=1e30", "search.generations=1", "workers=1")
     result = run("evolve", *SMOKE, *arguments, cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr == "error: no candidate could be measured (8 diverged); run/population.csv says why\n"
+    assert (
+        result.stderr
+        == "error: no candidate could be measured (8 diverged); run/population.csv says why\n"
+    )
     assert set(pd.read_csv(tmp_path / "run" / "population.csv")["status"]) == {"infeasible"}
 
 

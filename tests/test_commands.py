@@ -24,7 +24,9 @@ PLAIN_GA = "search.algorithm._target_=pymoo.algorithms.soo.nonconvex.ga.GA"
 
 def run(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", f"star.{verb}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=240, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, timeout=240, check=False
+    )
 
 
 def test_describe_json(tmp_path: Path) -> None:
@@ -40,7 +42,11 @@ def test_describe_json(tmp_path: Path) -> None:
     content = json.loads(result.stdout)
     genome, _, _ = load_genome("transformer_pp", 48)
     model = ModelConfig(width=2048)
-    assert content["genome"] == genome.to_text() and content["depth"] == 48 and content["width"] == 2048
+    assert (
+        content["genome"] == genome.to_text()
+        and content["depth"] == 48
+        and content["width"] == 2048
+    )
     assert content["parameters"] == parameter_count(genome, model).non_embedding
     assert content["embedding_parameters"] == 256 * 2048
     assert content["cache_bytes"] == cache_bytes(genome, model, 4096)
@@ -50,14 +56,26 @@ def test_describe_json(tmp_path: Path) -> None:
 def test_describe_table_shows_sharing_and_totals(tmp_path: Path) -> None:
     result = run("describe", "genome=11112-91111-11112", "width=256", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "softmax attention" in result.stdout and "B, V of LIV 0" in result.stdout and "total" in result.stdout
+    assert (
+        "softmax attention" in result.stdout
+        and "B, V of LIV 0" in result.stdout
+        and "total" in result.stdout
+    )
 
 
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
-        ("evolve", ["+experiment=nope"], "error: experiment 'nope' is unknown; available: cache_frontier"),
-        ("evolve", [*SMOKE, "search.objectives=[speed]"], "error: search.objectives: 'speed' is unknown"),
+        (
+            "evolve",
+            ["+experiment=nope"],
+            "error: experiment 'nope' is unknown; available: cache_frontier",
+        ),
+        (
+            "evolve",
+            [*SMOKE, "search.objectives=[speed]"],
+            "error: search.objectives: 'speed' is unknown",
+        ),
         (
             "evolve",
             [*SMOKE, "search.baselines=[nope]"],
@@ -65,14 +83,30 @@ def test_describe_table_shows_sharing_and_totals(tmp_path: Path) -> None:
         ),
         ("evolve", [*SMOKE, "search.seeds=[21x11]"], "error: search.seeds: "),
         ("evolve", [*SMOKE, "search.seeds=[1111-91111]"], "LIV 0 is '1111'"),
-        ("evolve", [*SMOKE, "search.seeds=[11119-91111]"], "LIV 0 gene feature_sharing: 9 is not allowed"),
-        ("evolve", [*SMOKE, "data=files", "data.path=no/folder"], "error: data.path=no/folder: no such file"),
-        ("evolve", [*SMOKE, "data=files", "data.path=empty"], "error: data.path=empty: no file found"),
+        (
+            "evolve",
+            [*SMOKE, "search.seeds=[11119-91111]"],
+            "LIV 0 gene feature_sharing: 9 is not allowed",
+        ),
+        (
+            "evolve",
+            [*SMOKE, "data=files", "data.path=no/folder"],
+            "error: data.path=no/folder: no such file",
+        ),
+        (
+            "evolve",
+            [*SMOKE, "data=files", "data.path=empty"],
+            "error: data.path=empty: no file found",
+        ),
         ("evolve", [*SMOKE, "workers=0"], "error: workers=0: expected 'auto' or a whole number"),
         ("evolve", [*SMOKE, "run_dir=/proc/run"], "error: run_dir=/proc/run: cannot be written"),
         ("evolve", [*SMOKE, "seed=-1"], "error: seed=-1: expected a whole number from 0"),
         ("evolve", [*SMOKE, "context=0"], "error: cache.context=0: expected a whole number"),
-        ("evolve", [*SMOKE, "model.vocabulary=10"], "error: model.vocabulary=10: expected at least the data's 256"),
+        (
+            "evolve",
+            [*SMOKE, "model.vocabulary=10"],
+            "error: model.vocabulary=10: expected at least the data's 256",
+        ),
         (
             "evolve",
             [*SMOKE, PLAIN_GA],
@@ -81,7 +115,11 @@ def test_describe_table_shows_sharing_and_totals(tmp_path: Path) -> None:
         ("evolve", [*SMOKE, "colour=red"], "error: colour: unknown key"),
         ("evolve", [*SMOKE, "training.steps=few"], "error: training.steps=few: "),
         ("evolve", [*SMOKE, "width=40"], "error: model.width=40: expected a multiple of 16"),
-        ("describe", ["genome=nope"], "error: library genome 'nope' is unknown; available: gqa_transformer"),
+        (
+            "describe",
+            ["genome=nope"],
+            "error: library genome 'nope' is unknown; available: gqa_transformer",
+        ),
         ("describe", ["format=xml"], "error: format='xml': expected one of table, json"),
     ],
 )
@@ -103,12 +141,23 @@ def table_without_times(path: Path) -> str:
 @pytest.mark.slow
 def test_smoke_leaves_the_same_front_with_one_and_two_workers(tmp_path: Path) -> None:
     for workers in (1, 2):
-        result = run("evolve", "+experiment=smoke", f"workers={workers}", f"run_dir=run{workers}", cwd=tmp_path)
+        result = run(
+            "evolve",
+            "+experiment=smoke",
+            f"workers={workers}",
+            f"run_dir=run{workers}",
+            cwd=tmp_path,
+        )
         assert result.returncode == 0, result.stderr
-        assert "at or below transformer_pp's loss" in result.stdout or "no evolved genome" in result.stdout
+        assert (
+            "at or below transformer_pp's loss" in result.stdout
+            or "no evolved genome" in result.stdout
+        )
     first, second = tmp_path / "run1", tmp_path / "run2"
     assert table_without_times(first / "pareto.csv") == table_without_times(second / "pareto.csv")
-    assert table_without_times(first / "population.csv") == table_without_times(second / "population.csv")
+    assert table_without_times(first / "population.csv") == table_without_times(
+        second / "population.csv"
+    )
     assert len(pd.read_csv(first / "population.csv")) == 14
     config = yaml.safe_load((first / "config.yaml").read_text())
     assert config["training"]["steps"] == 5 and config["search"]["population"] == 6
@@ -145,7 +194,9 @@ def test_ctrl_c_ends_the_workers_and_leaves_whole_files(tmp_path: Path) -> None:
     )
     population = tmp_path / "run" / "population.csv"
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and not (population.exists() and population.read_text().count("\n") > 10):
+    while time.monotonic() < deadline and not (
+        population.exists() and population.read_text().count("\n") > 10
+    ):
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
@@ -157,7 +208,9 @@ def test_ctrl_c_ends_the_workers_and_leaves_whole_files(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".*.csv.*"))
 
 
-EXPERIMENTS = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(
+    path.stem for path in (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
+)
 SCALES = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "scale").glob("*.yaml"))
 
 
@@ -168,7 +221,9 @@ def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -
 
     OmegaConf.register_new_resolver("star.default_scale", default_scale, replace=True)
     with initialize_config_module("star.conf", version_base="1.3"):
-        config = OmegaConf.to_object(compose("evolve", [f"+experiment={experiment}", f"scale={scale}"]))
+        config = OmegaConf.to_object(
+            compose("evolve", [f"+experiment={experiment}", f"scale={scale}"])
+        )
     config.training.check()  # type: ignore[union-attr]
     config.model.check()  # type: ignore[union-attr]
     assert config.experiment_name == experiment  # type: ignore[union-attr]

@@ -21,7 +21,9 @@ def naive_bytes(mixers: int) -> int:
 
 def test_the_cache_table_of_the_library_designs_is_true() -> None:
     text = (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\w+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\w+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \|$", text, re.MULTILINE
+    )
     assert [row[0] for row in rows] == library_names()
     for name, *numbers in rows:
         genome = load_genome(name, DEPTH)[0]
@@ -29,5 +31,9 @@ def test_the_cache_table_of_the_library_designs_is_true() -> None:
         with torch.device("meta"):
             allocated = Cache.allocate(decode(genome, MODEL), 1, CONTEXT, torch.bfloat16).nbytes
         naive = naive_bytes(sum(liv_class.name != "GMemless" for liv_class in genome.classes()))
-        assert [int(number.replace(",", "")) for number in numbers[:3]] == [predicted, allocated, naive]
+        assert [int(number.replace(",", "")) for number in numbers[:3]] == [
+            predicted,
+            allocated,
+            naive,
+        ]
         assert float(numbers[3]) == round(naive / predicted, 1)

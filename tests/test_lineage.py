@@ -11,7 +11,9 @@ from star.errors import UserError
 from star.genomes import Genome
 from star.lineage import changes, find, lineage_tree, read_run, split_reference, variation_text
 
-HEADER = "genome_id,generation,origin,parents,variation,genome,validation_loss,parameters,cache_bytes\n"
+HEADER = (
+    "genome_id,generation,origin,parents,variation,genome,validation_loss,parameters,cache_bytes\n"
+)
 MADE_C = '"{""crossover"": [0, 1], ""mutation"": [[1, ""liv_class"", 9, 1]]}"'
 ROWS = f"""aaaaaaaaaaaa,0,random,,,11111-91111,3.0,100,1000
 bbbbbbbbbbbb,0,seed,,,71111-91111,2.5,90,10
@@ -40,7 +42,9 @@ def test_the_tree_names_every_ancestor_change_and_gain(folder: Path) -> None:
     assert "dddddddddddd  generation 2, offspring  not measured" in text
     assert "changed LIV 0 feature_sharing 1 -> 2; LIV 1 SA-1 -> GConv-1  (not comparable)" in text
     assert "changed LIV 1 GMemless -> SA-1  (loss -0.1, cache +890, params +5)" in text
-    assert "aaaaaaaaaaaa  see above; changed" in text and text.count("aaaaaaaaaaaa  generation") == 1
+    assert (
+        "aaaaaaaaaaaa  see above; changed" in text and text.count("aaaaaaaaaaaa  generation") == 1
+    )
     assert "bbbbbbbbbbbb  generation 0, seed, no parents" in text
     assert "ffffffffffff  not among the candidates of this run" in text
 
@@ -68,7 +72,8 @@ def test_the_tree_says_what_made_each_genome(folder: Path) -> None:
                 "mutation": [[2, "liv_class", 1, 7], [3, "feature_group", 2, 1]],
                 "repair": [[2, "feature_sharing", 4, 1]],
             },
-            "mutated LIV 2 liv_class 1 -> 7, LIV 3 feature_group 2 -> 1; repaired LIV 2 feature_sharing 4 -> 1",
+            "mutated LIV 2 liv_class 1 -> 7, LIV 3 feature_group 2 -> 1; repaired LIV 2 "
+            "feature_sharing 4 -> 1",
         ),
     ],
 )
@@ -83,7 +88,9 @@ def test_runs_without_recorded_variation_are_read(folder: Path) -> None:
 
 
 def test_changes_of_depth_are_said() -> None:
-    assert list(changes(Genome.from_text("91111-91111"), Genome.from_text("91111"))) == ["depth 1 -> 2"]
+    assert list(changes(Genome.from_text("91111-91111"), Genome.from_text("91111"))) == [
+        "depth 1 -> 2"
+    ]
     assert list(changes(Genome.from_text("91111"), Genome.from_text("91111"))) == []
 
 

@@ -44,13 +44,16 @@ def finish(folder: Path, *overrides: str) -> str:
 
 
 def finished(folder: Path) -> dict[str, str]:
-    """When each evaluation in the ledger was finished, by genome and recipe: a rung has a recipe of its own."""
+    """When each evaluation in the ledger was finished, by genome and recipe: a rung has a recipe of
+    its own."""
     path = folder / "run" / "ledger.sqlite"
     if not path.exists():
         return {}
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
     try:
-        return dict(connection.execute("SELECT genome_id || ' ' || recipe, finished FROM evaluation"))
+        return dict(
+            connection.execute("SELECT genome_id || ' ' || recipe, finished FROM evaluation")
+        )
     except sqlite3.OperationalError:  # killed while it was being made
         return {}
     finally:
@@ -75,18 +78,29 @@ def test_a_search_killed_again_and_again_ends_like_one_left_alone(
     for _ in range(kills):
         process = start(killed, *overrides)
         deadline, wanted = time.monotonic() + 60, len(kept) + moments.randint(0, 3)
-        while process.poll() is None and time.monotonic() < deadline and len(finished(killed)) < wanted:
+        while (
+            process.poll() is None
+            and time.monotonic() < deadline
+            and len(finished(killed)) < wanted
+        ):
             time.sleep(0.05)
         time.sleep(moments.random() * 0.3)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         now = finished(killed)
-        assert now.items() >= kept.items()  # what was finished stays as it was, and is not trained again
+        assert (
+            now.items() >= kept.items()
+        )  # what was finished stays as it was, and is not trained again
         kept = now
     finish(killed, *overrides)
     for name in ("pareto.csv", "population.csv"):
-        pd.testing.assert_frame_equal(without_times(whole / "run" / name), without_times(killed / "run" / name))
-    assert finished(killed).items() >= kept.items() and finished(killed).keys() == finished(whole).keys()
+        pd.testing.assert_frame_equal(
+            without_times(whole / "run" / name), without_times(killed / "run" / name)
+        )
+    assert (
+        finished(killed).items() >= kept.items()
+        and finished(killed).keys() == finished(whole).keys()
+    )
 
 
 @pytest.mark.slow

@@ -31,13 +31,23 @@ def command(verb: str, *arguments: str) -> list[str]:
 
 
 def run(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(verb, *arguments), cwd=cwd, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        command(verb, *arguments), cwd=cwd, capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("train")
-    result = run("train", *SMALL, "steps=6", "checkpoint_every=4", "validate_every=3", "run_dir=run", cwd=folder)
+    result = run(
+        "train",
+        *SMALL,
+        "steps=6",
+        "checkpoint_every=4",
+        "validate_every=3",
+        "run_dir=run",
+        cwd=folder,
+    )
     assert result.returncode == 0, result.stderr
     return folder / "run"
 
@@ -45,27 +55,45 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_training_leaves_a_checkpoint_with_its_provenance(checkpoint: Path) -> None:
     log = pd.read_csv(checkpoint / "log.csv")
-    assert list(log["step"]) == [1, 2, 3, 4, 5, 6] and list(log["tokens"]) == [256 * n for n in range(1, 7)]
+    assert list(log["step"]) == [1, 2, 3, 4, 5, 6] and list(log["tokens"]) == [
+        256 * n for n in range(1, 7)
+    ]
     assert list(log["validation_loss"].notna()) == [False, False, True] * 2
     evaluation = json.loads((checkpoint / "evaluation.json").read_text())
     genome = Genome.from_text("71111-91111-71111-91111")
     assert evaluation["validation_loss"] == pytest.approx(log["validation_loss"].iloc[-1])
     assert evaluation["cache_bytes"] == cache_bytes(genome, ModelConfig(width=32))
-    assert (checkpoint / "command.txt").read_text().startswith("python -m star.train genome=lfm2 depth=4")
+    assert (
+        (checkpoint / "command.txt")
+        .read_text()
+        .startswith("python -m star.train genome=lfm2 depth=4")
+    )
     assert json.loads((checkpoint / "environment.json").read_text())["packages"]["torch"]
     described = run("describe", f"genome={checkpoint}/genome.yaml", "format=json", cwd=checkpoint)
     assert json.loads(described.stdout)["genome"] == genome.to_text()
 
 
 @pytest.mark.slow
-def test_a_finished_training_is_not_done_again_and_other_settings_are_refused(checkpoint: Path) -> None:
+def test_a_finished_training_is_not_done_again_and_other_settings_are_refused(
+    checkpoint: Path,
+) -> None:
     weights, folder = (checkpoint / "model.safetensors").read_bytes(), checkpoint.parent
     again = run("train", *SMALL, "steps=6", "checkpoint_every=2", "run_dir=run", cwd=folder)
     assert again.returncode == 0 and "going on after step 6" in again.stdout
     assert (checkpoint / "model.safetensors").read_bytes() == weights
-    other = run("train", *SMALL, "steps=6", "training.learning_rate=0.1", "seed=2", "run_dir=run", cwd=folder)
+    other = run(
+        "train",
+        *SMALL,
+        "steps=6",
+        "training.learning_rate=0.1",
+        "seed=2",
+        "run_dir=run",
+        cwd=folder,
+    )
     assert other.returncode == 2 and len(other.stderr.splitlines()) == 1
-    assert "seed is 0 there, 2 here; training.learning_rate is 0.003 there, 0.1 here" in other.stderr
+    assert (
+        "seed is 0 there, 2 here; training.learning_rate is 0.003 there, 0.1 here" in other.stderr
+    )
     (folder / "else").mkdir()
     (folder / "else" / "config.yaml").write_text("a: 1\n")
     foreign = run("train", *SMALL, "run_dir=else", cwd=folder)
@@ -78,15 +106,26 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path) -> None:
     first, second = (run("generate", *arguments, "format=json", cwd=checkpoint) for _ in range(2))
     assert first.returncode == 0, first.stderr
     content = json.loads(first.stdout)
-    assert set(content) == {"text", "tokens", "tokens_per_second", "predicted_cache_bytes", "allocated_cache_bytes"}
+    assert set(content) == {
+        "text",
+        "tokens",
+        "tokens_per_second",
+        "predicted_cache_bytes",
+        "allocated_cache_bytes",
+    }
     genome = Genome.from_text("71111-91111-71111-91111")
-    expected = cache_bytes(genome, ModelConfig(width=32), context=len('def main(x="{a}", [b') + 12, dtype="float32")
+    expected = cache_bytes(
+        genome, ModelConfig(width=32), context=len('def main(x="{a}", [b') + 12, dtype="float32"
+    )
     assert content["predicted_cache_bytes"] == content["allocated_cache_bytes"] == expected
     assert content["tokens"] == 12 and content["tokens_per_second"] > 0
     assert json.loads(second.stdout)["text"] == content["text"]
     shown = run("generate", *arguments, cwd=checkpoint)
     assert shown.stdout == 'def main(x="{a}", [b' + content["text"] + "\n"
-    assert "12 tokens, " in shown.stderr and f"{expected:,} predicted, {expected:,} allocated" in shown.stderr
+    assert (
+        "12 tokens, " in shown.stderr
+        and f"{expected:,} predicted, {expected:,} allocated" in shown.stderr
+    )
 
 
 @pytest.mark.slow
@@ -95,14 +134,26 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path) -> None:
     [
         ("generate", ["checkpoint=nope"], "error: checkpoint=nope: no such folder"),
         ("generate", [], "error: checkpoint: a value is required"),
-        ("generate", ["checkpoint=run", "prompt=hello", "context=4"], "context=4: the prompt has 5 tokens"),
+        (
+            "generate",
+            ["checkpoint=run", "prompt=hello", "context=4"],
+            "context=4: the prompt has 5 tokens",
+        ),
         ("generate", ["checkpoint=run", "temperature=-1"], "error: temperature=-1.0: expected 0"),
         ("generate", ["checkpoint=run", "tokens=0"], "error: tokens=0: expected at least 1"),
-        ("generate", ["checkpoint=run", "format=xml"], "error: format=xml: expected one of text, json"),
+        (
+            "generate",
+            ["checkpoint=run", "format=xml"],
+            "error: format=xml: expected one of text, json",
+        ),
         ("train", [], "error: genome: a value is required"),
         ("train", ["genome=nope"], "error: library genome 'nope' is unknown"),
         ("train", ["genome=lfm2", "tensorboard=on"], "error: tensorboard=on: expected one of auto"),
-        ("train", ["genome=lfm2", "run_dir=/proc/run"], "error: run_dir=/proc/run: cannot be written"),
+        (
+            "train",
+            ["genome=lfm2", "run_dir=/proc/run"],
+            "error: run_dir=/proc/run: cannot be written",
+        ),
         ("train", ["genome=lfm2", "width=40"], "error: model.width=40: expected a multiple of 16"),
         ("train", ["genome=lfm2", "colour=1"], "error: colour: unknown key"),
     ],
@@ -117,7 +168,9 @@ def test_mistakes_end_with_one_line_and_exit_code_2(
 
 @pytest.mark.slow
 def test_divergence_ends_with_one_line_and_keeps_the_folder(tmp_path: Path) -> None:
-    result = run("train", *SMALL, "steps=9", "training.learning_rate=1e30", "run_dir=run", cwd=tmp_path)
+    result = run(
+        "train", *SMALL, "steps=9", "training.learning_rate=1e30", "run_dir=run", cwd=tmp_path
+    )
     assert result.returncode == 1 and "error: training diverged: " in result.stderr
     assert len(result.stderr.splitlines()) == 1 and (tmp_path / "run" / "log.csv").exists()
 
@@ -133,7 +186,11 @@ def steps_done(folder: Path) -> int:
 def start_and_signal(folder: Path, steps: int, number: int) -> subprocess.CompletedProcess[str]:
     """Start the training, send the signal once `steps` steps are logged, wait for the end."""
     process = subprocess.Popen(
-        command("train", *LONG), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("train", *LONG),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while process.poll() is None and steps_done(folder) < steps and time.monotonic() < deadline:
@@ -154,15 +211,22 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path: Path
     for steps in moments:
         assert start_and_signal(killed, steps, signal.SIGKILL).returncode == -signal.SIGKILL
     interrupted = start_and_signal(killed, steps_done(killed) + 1, signal.SIGINT)
-    assert interrupted.returncode == 130 and "interrupted after step" in interrupted.stdout, interrupted.stderr
+    assert interrupted.returncode == 130 and "interrupted after step" in interrupted.stdout, (
+        interrupted.stderr
+    )
     result = run("train", *LONG, cwd=killed)
     assert result.returncode == 0 and "going on after step" in result.stdout
     for name in ("model.safetensors", "evaluation.json", "genome.yaml"):
         assert (whole / "run" / name).read_bytes() == (killed / "run" / name).read_bytes(), name
-    states = [load_file(folder / "run" / "training_state.safetensors") for folder in (whole, killed)]
+    states = [
+        load_file(folder / "run" / "training_state.safetensors") for folder in (whole, killed)
+    ]
     assert states[0].keys() == states[1].keys() and all(
         torch.equal(states[0][key], states[1][key]) for key in states[0]
     )
-    logs = [pd.read_csv(folder / "run" / "log.csv").drop(columns="seconds") for folder in (whole, killed)]
+    logs = [
+        pd.read_csv(folder / "run" / "log.csv").drop(columns="seconds")
+        for folder in (whole, killed)
+    ]
     pd.testing.assert_frame_equal(*logs)
     assert list(logs[0]["step"]) == list(range(1, 61))

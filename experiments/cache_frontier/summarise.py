@@ -1,7 +1,8 @@
 """What the default search finds: table and figure over several finished runs.
 
-    for s in 0 1 2; do python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/front/$s; done
-    python experiments/cache_frontier/summarise.py runs/front/0 runs/front/1 runs/front/2
+    for s in 0 1 2; do python -m star.evolve +experiment=cache_frontier seed=$s
+    run_dir=runs/front/$s; done python experiments/cache_frontier/summarise.py runs/front/0
+    runs/front/1 runs/front/2
 
 Writes summary.csv, pareto_<seed>.csv and front.png beside this file.
 """
@@ -59,13 +60,19 @@ def draw(population: pd.DataFrame, pareto: pd.DataFrame, path: Path) -> None:
     measured = population[population["status"] == "ok"]
     evolved = measured[measured["origin"] != "baseline"]
     points = axes.scatter(
-        evolved["cache_bytes"] / 1e3, evolved["validation_loss"], c=evolved["generation"], s=18, cmap="viridis"
+        evolved["cache_bytes"] / 1e3,
+        evolved["validation_loss"],
+        c=evolved["generation"],
+        s=18,
+        cmap="viridis",
     )
     cache, loss = pareto["cache_bytes"] / 1e3, pareto["validation_loss"]
     axes.step(cache, loss, where="post", color="black", lw=1)
     axes.scatter(cache, loss, s=60, facecolors="none", edgecolors="black", label="Pareto front")
     for name, row in baseline_rows(population).iterrows():
-        axes.scatter(row["cache_bytes"] / 1e3, row["validation_loss"], marker="s", color="crimson", s=28)
+        axes.scatter(
+            row["cache_bytes"] / 1e3, row["validation_loss"], marker="s", color="crimson", s=28
+        )
         axes.annotate(
             str(name),
             (row["cache_bytes"] / 1e3, row["validation_loss"]),

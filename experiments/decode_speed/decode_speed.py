@@ -1,7 +1,9 @@
-"""Tokens per second of our decoder and of Hugging Face transformers for the same layouts, side by side in one run.
+"""Tokens per second of our decoder and of Hugging Face transformers for the same layouts, side by
+side in one run.
 
-python experiments/decode_speed/decode_speed.py            # both layouts and the memory of a recurrent genome
-Writes results.csv beside itself. Needs transformers (pip install 'star-synthesis[dev]').
+python experiments/decode_speed/decode_speed.py            # both layouts and the memory of a
+recurrent genome Writes results.csv beside itself. Needs transformers (pip install
+'star-synthesis[dev]').
 """
 
 import os
@@ -29,7 +31,9 @@ GREEDY = Sampling(temperature=0.0)
 
 def our_model(design: str, width: int = WIDTH, depth: int = DEPTH) -> LanguageModel:
     torch.manual_seed(0)
-    return decode(load_genome(design, depth)[0], ModelConfig(width=width, vocabulary=VOCABULARY)).eval()
+    return decode(
+        load_genome(design, depth)[0], ModelConfig(width=width, vocabulary=VOCABULARY)
+    ).eval()
 
 
 def peers() -> dict[str, torch.nn.Module]:
@@ -47,7 +51,11 @@ def peers() -> dict[str, torch.nn.Module]:
     classes = load_genome("lfm2", DEPTH)[0].classes()[::2]
     layers = ["conv" if liv_class.name == "GConv-1" else "full_attention" for liv_class in classes]
     lfm2 = Lfm2Config(
-        **shared, num_key_value_heads=heads // 4, layer_types=layers, block_auto_adjust_ff_dim=False, conv_L_cache=3
+        **shared,
+        num_key_value_heads=heads // 4,
+        layer_types=layers,
+        block_auto_adjust_ff_dim=False,
+        conv_L_cache=3,
     )
     return {
         "transformer_pp": LlamaForCausalLM(LlamaConfig(**shared, num_key_value_heads=heads)).eval(),
@@ -65,7 +73,8 @@ def ours_once(model: LanguageModel, prompt: torch.Tensor) -> None:
 def theirs_once(model: torch.nn.Module, prompt: torch.Tensor) -> None:
     """`generate` as a user calls it, greedy, cache on."""
     model.generate(  # type: ignore[operator]
-        prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=True, max_new_tokens=TOKENS,
+        prompt, attention_mask=torch.ones_like(prompt), do_sample=False, use_cache=True,
+        max_new_tokens=TOKENS,
         min_new_tokens=TOKENS, pad_token_id=0, eos_token_id=None,
     )  # fmt: skip
 
@@ -134,15 +143,20 @@ def resident_growth(tokens: int = 2000, warm_up: int = 100) -> str:
         before = resident_bytes() if count == warm_up else before
     predicted = cache_bytes(genome, ModelConfig(width=WIDTH), tokens, 1, "float32")
     return (
-        f"mamba, width {WIDTH}, depth {DEPTH}: {count:,} tokens with a cache of {cache.nbytes:,} bytes "
-        f"({predicted:,} predicted); resident memory grew by {resident_bytes() - before:,} bytes after token {warm_up}"
+        f"mamba, width {WIDTH}, depth {DEPTH}: {count:,} tokens with a cache of {cache.nbytes:,} "
+        f"bytes "
+        f"({predicted:,} predicted); resident memory grew by {resident_bytes() - before:,} bytes "
+        f"after token {warm_up}"
     )
 
 
 def main() -> None:
     logging.set_verbosity_error()
     threads = torch.get_num_threads()
-    print(f"torch {torch.__version__}, {threads} threads, float32, batch 1, prompt {PROMPT}, {TOKENS} tokens")
+    print(
+        f"torch {torch.__version__}, {threads} threads, float32, batch 1, prompt {PROMPT}, "
+        f"{TOKENS} tokens"
+    )
     table = compare()
     table.to_csv(HERE / "results.csv", index=False)
     print(table.to_string(index=False))

@@ -1,10 +1,11 @@
-"""Everything that wants a GPU, in one go of under nine minutes: certificates, the GPU tests, benchmarks.
+"""Everything that wants a GPU, in one go of under nine minutes: certificates, the GPU tests,
+benchmarks.
 
     python experiments/kernels/gpu_suite.py [--output FOLDER] [--operation NAME ...] [--dry-run]
 
-Each operation runs in processes of its own, so that one that hangs or breaks the GPU's context costs no other.
-Results are written after every step; what ran out of time is named in them. --dry-run tries the whole on the CPU, with
-Triton's interpreter and tiny sizes.
+Each operation runs in processes of its own, so that one that hangs or breaks the GPU's context
+costs no other. Results are written after every step; what ran out of time is named in them.
+--dry-run tries the whole on the CPU, with Triton's interpreter and tiny sizes.
 """
 
 import argparse
@@ -24,7 +25,12 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MINUTES = 8.5  # the machine's limit is ten for a command
-ENDS = {"certify": 0.36, "tests": 0.47, "bench": 0.78, "lengths": 0.97}  # shares of the time, at most
+ENDS = {
+    "certify": 0.36,
+    "tests": 0.47,
+    "bench": 0.78,
+    "lengths": 0.97,
+}  # shares of the time, at most
 JOBS = 6  # certifying is mostly compiling, on the CPU
 
 
@@ -54,7 +60,12 @@ class Suite:
         begin = time.monotonic()
         try:
             done = subprocess.run(
-                [sys.executable, *command], env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=left
+                [sys.executable, *command],
+                env=environment,
+                cwd=CHECKOUT,
+                capture_output=True,
+                text=True,
+                timeout=left,
             )
         except subprocess.TimeoutExpired:
             self.results["notes"].append(f"{name}: stopped after {left:.0f} s")
@@ -62,9 +73,13 @@ class Suite:
         taken = time.monotonic() - begin
         if done.returncode:
             tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            self.results["notes"].append(f"{name}: exit code {done.returncode} after {taken:.0f} s\n{tail}")
+            self.results["notes"].append(
+                f"{name}: exit code {done.returncode} after {taken:.0f} s\n{tail}"
+            )
         print(
-            f"{time.monotonic() - self.started:5.0f} s  {name}: {taken:.0f} s, exit code {done.returncode}", flush=True
+            f"{time.monotonic() - self.started:5.0f} s  {name}: {taken:.0f} s, exit code "
+            f"{done.returncode}",
+            flush=True,
         )
         return done.stdout
 
@@ -72,7 +87,9 @@ class Suite:
         """Write what there is."""
         self.results["seconds"] = round(time.monotonic() - self.started)
         stem = self.options.output / f"results_{slug(self.results['device'])}"
-        stem.with_suffix(".json").write_text(json.dumps(self.results, indent=1) + "\n", encoding="utf-8")
+        stem.with_suffix(".json").write_text(
+            json.dumps(self.results, indent=1) + "\n", encoding="utf-8"
+        )
         stem.with_suffix(".md").write_text(markdown(self.results), encoding="utf-8")
 
 
@@ -89,7 +106,10 @@ def certify(suite: Suite) -> None:
 
     def one(operation: str) -> None:
         path = suite.scratch / f"{operation}.json"
-        suite.run("certify", ["-m", "star.kernels.certify", "--operation", operation, "--output", str(path)])
+        suite.run(
+            "certify",
+            ["-m", "star.kernels.certify", "--operation", operation, "--output", str(path)],
+        )
         if path.exists():
             certificates.write(target, valid_for, certificates.read(path, valid_for))
 
@@ -101,7 +121,11 @@ def certify(suite: Suite) -> None:
 
 def tests(suite: Suite) -> None:
     folder = CHECKOUT / "tests" / "kernels"
-    files = [str(path) for path in sorted(folder.glob("test_*.py")) if "pytest.mark.gpu" in path.read_text()]
+    files = [
+        str(path)
+        for path in sorted(folder.glob("test_*.py"))
+        if "pytest.mark.gpu" in path.read_text()
+    ]
     command = ["-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short", *files]
     if suite.options.operation:
         command += ["-k", " or ".join(suite.operations)]
@@ -120,28 +144,69 @@ def bench(suite: Suite, part: str) -> None:
 
 def markdown(results: dict[str, Any]) -> str:
     """The results as a page."""
-    lines = [f"# {results['device']}, torch {results['torch']}, Triton {results['triton']}, {results['date']}", ""]
+    lines = [
+        f"# {results['device']}, torch {results['torch']}, Triton {results['triton']}, "
+        f"{results['date']}",
+        "",
+    ]
     lines += ["## Certificates", ""]
     entries = [
-        [name, dtype, entry["cases"], number(entry["worst_error"]), number(entry["tolerance"]), entry["passed"]]
+        [
+            name,
+            dtype,
+            entry["cases"],
+            number(entry["worst_error"]),
+            number(entry["tolerance"]),
+            entry["passed"],
+        ]
         for name, by_dtype in results["certificates"].items()
         for dtype, entry in by_dtype.items()
     ]
     lines += rows_of(["operation", "dtype", "cases", "worst error", "tolerance", "passed"], entries)
     lines += ["", "## Benchmarks", "", "A ratio above 1 means that ours is faster.", ""]
-    keys = ["ours_ms", "gigabytes_per_second", "teraflops_per_second", "share_of_ceiling", "peak_mib"]
+    keys = [
+        "ours_ms",
+        "gigabytes_per_second",
+        "teraflops_per_second",
+        "share_of_ceiling",
+        "peak_mib",
+    ]
     rows = [
         [
-            *(row["case"], row["implementation"], *(number(row[key]) for key in keys), row["peer"] or ""),
-            *(row.get("peer_reason") or number(row["peer_ms"]), number(row["ratio"]), row.get("reason", "")),
+            *(
+                row["case"],
+                row["implementation"],
+                *(number(row[key]) for key in keys),
+                row["peer"] or "",
+            ),
+            *(
+                row.get("peer_reason") or number(row["peer_ms"]),
+                number(row["ratio"]),
+                row.get("reason", ""),
+            ),
         ]
         for row in results["bench"]
     ]
-    headings = ["case", "by", "ms", "GB/s", "TFLOP/s", "of ceiling", "peak MiB", "peer", "peer ms", "ratio", ""]
+    headings = [
+        "case",
+        "by",
+        "ms",
+        "GB/s",
+        "TFLOP/s",
+        "of ceiling",
+        "peak MiB",
+        "peer",
+        "peer ms",
+        "ratio",
+        "",
+    ]
     lines += rows_of(headings, rows)
     lines += ["", "## Lengths", ""]
     keys = ["forward_ms", "both_ms", "peak_mib"]
-    rows = [[r["case"], *(number(r[key]) for key in keys), r.get("reason", "")] for r in results["lengths"]]
+    rows = [
+        [r["case"], *(number(r[key]) for key in keys), r.get("reason", "")]
+        for r in results["lengths"]
+    ]
     lines += rows_of(["case", "forward ms", "with backward ms", "peak MiB", ""], rows)
     lines += ["", "## Tests", "", "```", *results["tests"], "```", "", "## Notes", ""]
     lines += [f"```\n{note}\n```" for note in results["notes"]] or ["None."]
@@ -149,7 +214,10 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def rows_of(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    return ["| " + " | ".join(str(cell) for cell in row) + " |" for row in [headings, ["---"] * len(headings), *rows]]
+    return [
+        "| " + " | ".join(str(cell) for cell in row) + " |"
+        for row in [headings, ["---"] * len(headings), *rows]
+    ]
 
 
 def number(value: float | None) -> str:
@@ -158,10 +226,18 @@ def number(value: float | None) -> str:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Certify, test and measure the kernels on a GPU.")
-    parser.add_argument("--output", type=Path, help="for everything (default: where the repository keeps each)")
-    parser.add_argument("--operation", action="append", metavar="NAME", help="only this one; may be repeated")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"for all (default: {MINUTES})")
-    parser.add_argument("--dry-run", action="store_true", help="on the CPU, in Triton's interpreter")
+    parser.add_argument(
+        "--output", type=Path, help="for everything (default: where the repository keeps each)"
+    )
+    parser.add_argument(
+        "--operation", action="append", metavar="NAME", help="only this one; may be repeated"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help=f"for all (default: {MINUTES})"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="on the CPU, in Triton's interpreter"
+    )
     options = parser.parse_args(argv)
     if options.dry_run and options.output is None:
         parser.error("--dry-run needs --output, to leave the repository's results alone")
@@ -173,7 +249,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     options = arguments(argv)
     if options.dry_run:
-        os.environ["TRITON_INTERPRET"] = "1"  # before Triton is imported, here and in the processes started
+        os.environ["TRITON_INTERPRET"] = (
+            "1"  # before Triton is imported, here and in the processes started
+        )
     sys.path.insert(0, str(CHECKOUT))
     from star.kernels import certificates
     from star.kernels.comparison import this_device
@@ -185,10 +263,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     unknown = set(options.operation or ()) - set(OPERATIONS)
     if unknown:
-        print(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(OPERATIONS)}", file=sys.stderr)
+        print(
+            f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(OPERATIONS)}",
+            file=sys.stderr,
+        )
         return 2
     options.output.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {**certificates.environment(device), "date": datetime.date.today().isoformat()}
+    results: dict[str, Any] = {
+        **certificates.environment(device),
+        "date": datetime.date.today().isoformat(),
+    }
     results |= {"certificates": {}, "tests": [], "bench": [], "lengths": [], "notes": []}
     with tempfile.TemporaryDirectory() as scratch:
         suite = Suite(options, Path(scratch), results, options.operation or list(OPERATIONS))

@@ -2,8 +2,9 @@
 
     python experiments/proxy_signal/proxy_signal.py
 
-Each (design, seed) is trained once under `scale=cpu`; with its constant learning rate a shorter budget is a prefix of
-a longer one, so the held-out loss is measured on the way. Writes losses.csv and summary.csv beside this file.
+Each (design, seed) is trained once under `scale=cpu`; with its constant learning rate a shorter
+budget is a prefix of a longer one, so the held-out loss is measured on the way. Writes losses.csv
+and summary.csv beside this file.
 """
 
 import os
@@ -56,7 +57,9 @@ def losses(job: tuple[str, int, EvolveConfig]) -> list[dict[str, object]]:
         while trainer.step < steps:
             trainer.advance()
         quality = validate(model, corpus, training)
-        rows.append({"design": design, "seed": seed, "steps": steps, "loss": quality.validation_loss})
+        rows.append(
+            {"design": design, "seed": seed, "steps": steps, "loss": quality.validation_loss}
+        )
     return rows
 
 
@@ -66,9 +69,12 @@ def spearman(a: pd.Series, b: pd.Series) -> float:
 
 
 def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Per budget: Spearman between pairs of seeds, and of each seed against the others' mean at the longest."""
+    """Per budget: Spearman between pairs of seeds, and of each seed against the others' mean at the
+    longest."""
     rows = []
-    longest = table[table["steps"] == max(BUDGETS)].pivot(index="design", columns="seed", values="loss")
+    longest = table[table["steps"] == max(BUDGETS)].pivot(
+        index="design", columns="seed", values="loss"
+    )
     for steps, part in table.groupby("steps"):
         by_seed = part.pivot(index="design", columns="seed", values="loss")
         pairs = [spearman(by_seed[a], by_seed[b]) for a, b in combinations(SEEDS, 2)]

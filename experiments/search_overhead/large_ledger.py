@@ -1,4 +1,5 @@
-"""A ledger of 100,000 rows: opening it, look-ups, and a real search that resumes with it; replay of a long search."""
+"""A ledger of 100,000 rows: opening it, look-ups, and a real search that resumes with it; replay of
+a long search."""
 
 import statistics
 import tempfile
@@ -40,7 +41,8 @@ def made_up(genome: Genome) -> Evaluation:
 
 
 def fill(path: Path, rows: int) -> list[str]:
-    """A ledger of random genomes with all that a search notes; their ids. The metrics are those of the first."""
+    """A ledger of random genomes with all that a search notes; their ids. The metrics are those of
+    the first."""
     genes = population.sample(rows + rows // 10, DEPTH, np.random.default_rng(0), ALPHABETS["star"])
     changed = [{"liv": liv, "gene": "strategy", "old": 1, "new": 2} for liv in range(6)]
     variation = {"cuts": [3, 17], "mutated": changed, "repaired": changed[:1]}
@@ -70,20 +72,30 @@ def look_ups(path: Path, ids: Sequence[str]) -> Iterator[Result]:
     yield Result(study, "size", path.stat().st_size / 1e6, "MB")
     start = time.perf_counter()
     ledger = Ledger(path)
-    yield Result(study, "opening it, its check for damage included", time.perf_counter() - start, "s")
+    yield Result(
+        study, "opening it, its check for damage included", time.perf_counter() - start, "s"
+    )
     start = time.perf_counter()
     assert len(ledger) == len(ids)
     yield Result(study, "counting its rows", time.perf_counter() - start, "s")
     (recipe,) = ledger.recipes()
     random = np.random.default_rng(1)
-    for what, asked in (("found", random.choice(ids, LOOK_UPS)), ("not found", ["f" * 12] * LOOK_UPS)):
+    for what, asked in (
+        ("found", random.choice(ids, LOOK_UPS)),
+        ("not found", ["f" * 12] * LOOK_UPS),
+    ):
         seconds = []
         for genome_id in asked:
             start = time.perf_counter()
             ledger.get(str(genome_id), recipe, 0, "this run")
             seconds.append(time.perf_counter() - start)
         yield Result(study, f"look-up, {what}: median", 1e3 * statistics.median(seconds), "ms")
-        yield Result(study, f"look-up, {what}: 99th percentile", 1e3 * float(np.quantile(seconds, 0.99)), "ms")
+        yield Result(
+            study,
+            f"look-up, {what}: 99th percentile",
+            1e3 * float(np.quantile(seconds, 0.99)),
+            "ms",
+        )
     ledger.close()
 
 
@@ -99,11 +111,15 @@ def resume(path: Path, rows: int) -> Iterator[Result]:
 
 
 def search_made_up(folder: Path, population_size: int, generations: int) -> tuple[float, float]:
-    """A search by the parts of star.evolve, without workers; seconds of wall and of processor time."""
+    """A search by the parts of star.evolve, without workers; seconds of wall and of processor
+    time."""
     start, processor = time.perf_counter(), time.process_time()
     config = SearchConfig(algorithm=NSGA2, population=population_size, generations=generations)
     algorithm, duplicates, _ = build_algorithm(config, GenomeProblem(DEPTH, 2), [], 0)
-    archive, views = Archive(select_objectives(["validation_loss", "cache_bytes"])), RunFolder(folder)
+    archive, views = (
+        Archive(select_objectives(["validation_loss", "cache_bytes"])),
+        RunFolder(folder),
+    )
     memory: SearchMemory = open_memory("run", folder, RECIPE, "0" * 64)
     memory.ledger._connection.execute("PRAGMA synchronous = OFF")
     stopping = Stopping(StopConfig())

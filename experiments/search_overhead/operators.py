@@ -1,4 +1,5 @@
-"""Genomes per second of a search's own work: sampling, crossover, mutation, repair, canonical form."""
+"""Genomes per second of a search's own work: sampling, crossover, mutation, repair, canonical
+form."""
 
 import statistics
 import time
@@ -9,7 +10,13 @@ from results import Result
 
 from star.genomes import ALPHABETS, GENES_PER_LIV, population
 from star.search.problem import GenomeProblem
-from star.search.variation import CanonicalDuplicates, GeneMutation, GenomeRepair, GenomeSampling, LivCrossover
+from star.search.variation import (
+    CanonicalDuplicates,
+    GeneMutation,
+    GenomeRepair,
+    GenomeSampling,
+    LivCrossover,
+)
 
 DEPTH, COUNT, REPEATS = 24, 2000, 9
 Matrix = np.ndarray
@@ -27,7 +34,8 @@ def genomes_per_second(work: Callable[[], object]) -> float:
 
 
 class Study:
-    """The steps on one alphabet: each works on what the step before it made, the whole is all of them in turn."""
+    """The steps on one alphabet: each works on what the step before it made, the whole is all of
+    them in turn."""
 
     def __init__(self, alphabet: str) -> None:
         self.space = GenomeProblem(DEPTH, 2, ALPHABETS[alphabet])
@@ -42,7 +50,9 @@ class Study:
         return population.sample(COUNT, DEPTH, self.rng, self.space.alphabet).reshape(COUNT, -1)
 
     def cross(self, rows: Matrix) -> Matrix:
-        return self.crossover._do(self.space, rows.reshape(2, COUNT // 2, -1), random_state=self.rng).reshape(COUNT, -1)
+        return self.crossover._do(
+            self.space, rows.reshape(2, COUNT // 2, -1), random_state=self.rng
+        ).reshape(COUNT, -1)
 
     def mutate(self, rows: Matrix, constrained: bool = False) -> Matrix:
         return GeneMutation(constrained=constrained)._do(self.space, rows, random_state=self.rng)
@@ -83,4 +93,6 @@ def measure() -> Iterator[Result]:
     """Genomes per second of processor time of every step, for every alphabet."""
     for name in sorted(ALPHABETS, reverse=True):
         for step, work in Study(name).steps().items():
-            yield Result(f"operators, depth {DEPTH}, {name}", step, genomes_per_second(work), "genomes/s")
+            yield Result(
+                f"operators, depth {DEPTH}, {name}", step, genomes_per_second(work), "genomes/s"
+            )

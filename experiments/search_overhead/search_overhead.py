@@ -1,7 +1,7 @@
 """What a search costs beside its trainings, in a quarter of an hour.
 
-OMP_NUM_THREADS=1 python experiments/search_overhead/search_overhead.py [--only search] [--generations 2]
-Prints Markdown tables and writes results.csv beside this file.
+OMP_NUM_THREADS=1 python experiments/search_overhead/search_overhead.py [--only search]
+[--generations 2] Prints Markdown tables and writes results.csv beside this file.
 """
 
 import argparse
@@ -24,11 +24,15 @@ STUDIES: dict[str, Study] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What a search costs beside its trainings.")
-    parser.add_argument("--only", nargs="+", choices=STUDIES, default=list(STUDIES), help="studies to run")
+    parser.add_argument(
+        "--only", nargs="+", choices=STUDIES, default=list(STUDIES), help="studies to run"
+    )
     parser.add_argument("--experiment", default="cache_frontier", help="that is searched")
     parser.add_argument("--generations", type=int, help="of the search; all of them when not given")
     parser.add_argument("--rows", type=int, default=100_000, help="of the large ledger")
-    parser.add_argument("--evaluations", type=int, default=10_000, help="of the search that is replayed")
+    parser.add_argument(
+        "--evaluations", type=int, default=10_000, help="of the search that is replayed"
+    )
     options = parser.parse_args()
     for name in options.only:
         keep(RESULTS, show(STUDIES[name](options)))

@@ -1,9 +1,11 @@
-"""`python timed_search.py <result.json> <arguments of star.evolve>`: a search that notes where its time goes.
+"""`python timed_search.py <result.json> <arguments of star.evolve>`: a search that notes where its
+time goes.
 
-Seconds by the wall clock. `imports`: before `main`. `wall`: of `main`. `waiting`: within it, for workers. `starting`,
-`ending`: of worker processes. `plan`: checking the settings, rehearsing the algorithm, opening the text. `processor`:
-processor time of this process in `main`. `first_training`: from the beginning of `main` until the first candidate was
-handed to a worker, None when none was. `tasks`: seconds of each candidate in a worker, by worker, start-up included.
+Seconds by the wall clock. `imports`: before `main`. `wall`: of `main`. `waiting`: within it, for
+workers. `starting`, `ending`: of worker processes. `plan`: checking the settings, rehearsing the
+algorithm, opening the text. `processor`: processor time of this process in `main`.
+`first_training`: from the beginning of `main` until the first candidate was handed to a worker,
+None when none was. `tasks`: seconds of each candidate in a worker, by worker, start-up included.
 """
 
 import json
@@ -75,7 +77,9 @@ def main() -> None:
             evolve.main(config)
         clock.seconds["processor"] = time.process_time() - processor
         tasks = list(clock.tasks.values())
-        output.write_text(json.dumps({**clock.seconds, "first_training": clock.first_training, "tasks": tasks}))
+        output.write_text(
+            json.dumps({**clock.seconds, "first_training": clock.first_training, "tasks": tasks})
+        )
 
     run_command("evolve", timed_main)
 

@@ -30,7 +30,8 @@ def run(folder: Path, *arguments: str) -> dict[str, Any]:
 
 
 def decode_seconds(folder: Path) -> float:
-    """To build every model of a run again, and to compute its costs; one after the other on one core."""
+    """To build every model of a run again, and to compute its costs; one after the other on one
+    core."""
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     model, cache = SearchModelConfig(**settings["model"]), CacheSetting(**settings["cache"])
     genomes = [Genome.from_text(text) for text in pd.read_csv(folder / "population.csv")["genome"]]
@@ -43,7 +44,8 @@ def decode_seconds(folder: Path) -> float:
 
 
 def measure(experiment: str, generations: int | None) -> Iterator[Result]:
-    """Run an experiment, or its first generations. Shares are of the wall time of the whole command, imports too."""
+    """Run an experiment, or its first generations. Shares are of the wall time of the whole
+    command, imports too."""
     study = experiment if generations is None else f"{experiment}, {generations} generations"
     limit = [] if generations is None else [f"search.generations={generations}"]
     with tempfile.TemporaryDirectory() as scratch:
@@ -58,12 +60,30 @@ def measure(experiment: str, generations: int | None) -> Iterator[Result]:
     yield Result(study, "wall time", wall, "s")
     yield Result(study, "candidates", sum(map(len, times["tasks"])), "")
     yield Result(study, "workers", workers, "")
-    yield Result(study, "search and bookkeeping, while the main process was not waiting", outside, "s")
+    yield Result(
+        study, "search and bookkeeping, while the main process was not waiting", outside, "s"
+    )
     yield Result(study, "decoding and costs, of all candidates on one core", decoding, "s")
-    yield Result(study, "search, bookkeeping, decoding: share", 100 * (outside + decoding / workers) / wall, "%")
-    yield Result(study, "processor time of the main process: share of a core", 100 * times["processor"] / wall, "%")
+    yield Result(
+        study,
+        "search, bookkeeping, decoding: share",
+        100 * (outside + decoding / workers) / wall,
+        "%",
+    )
+    yield Result(
+        study,
+        "processor time of the main process: share of a core",
+        100 * times["processor"] / wall,
+        "%",
+    )
     yield Result(study, "start-up: imports", times["imports"], "s")
     yield Result(study, "start-up: settings, rehearsal of the algorithm, text", times["plan"], "s")
-    yield Result(study, "start-up of the first worker, with its first training", times["tasks"][0][0], "s")
-    yield Result(study, "training: share of the workers' time", 100 * trained / (workers * searching), "%")
-    yield Result(study, "workers idle: share of their time", 100 * (1 - tasks / (workers * searching)), "%")
+    yield Result(
+        study, "start-up of the first worker, with its first training", times["tasks"][0][0], "s"
+    )
+    yield Result(
+        study, "training: share of the workers' time", 100 * trained / (workers * searching), "%"
+    )
+    yield Result(
+        study, "workers idle: share of their time", 100 * (1 - tasks / (workers * searching)), "%"
+    )

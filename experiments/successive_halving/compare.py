@@ -1,11 +1,13 @@
-"""What successive halving saves: hypervolume and training tokens of searches with and without it, pair by pair.
+"""What successive halving saves: hypervolume and training tokens of searches with and without it,
+pair by pair.
 
     for s in 0 1 2 3 4; do
-      python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/plain/$s
-      python -m star.evolve +experiment=cache_frontier seed=$s 'search.halving.rungs=[10,20,40]' search.generations=8 \\
+      python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/plain/$s python -m
+      star.evolve +experiment=cache_frontier seed=$s 'search.halving.rungs=[10,20,40]'
+      search.generations=8 \\
         run_dir=runs/halving/$s
-    done
-    python experiments/successive_halving/compare.py runs/plain/0 runs/halving/0 runs/plain/1 runs/halving/1 ...
+    done python experiments/successive_halving/compare.py runs/plain/0 runs/halving/0 runs/plain/1
+    runs/halving/1 ...
 
 Writes results.csv, by_generation.csv and halving.png beside this file.
 """
@@ -26,12 +28,15 @@ PLAIN, HALVING = "plain", "halving"
 
 
 def by_generation(folder: Path, name: str) -> pd.DataFrame:
-    """Hypervolume of what was trained to the end, and training tokens of all, after each generation of a run."""
+    """Hypervolume of what was trained to the end, and training tokens of all, after each generation
+    of a run."""
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     objectives = settings["search"]["objectives"]
     table = pd.read_csv(folder / "population.csv", dtype={"genome_id": str})
     measured = table[table["status"] == "ok"]
-    reference = reference_point(measured[measured["origin"] == "baseline"][objectives].to_numpy(float))
+    reference = reference_point(
+        measured[measured["origin"] == "baseline"][objectives].to_numpy(float)
+    )
     rows = []
     for generation in sorted(table["generation"].unique()):
         until = measured[measured["generation"] <= generation]
@@ -42,7 +47,9 @@ def by_generation(folder: Path, name: str) -> pd.DataFrame:
                 "generation": generation,
                 "candidates": int((table["generation"] <= generation).sum()),
                 "trained_to_the_end": len(until),
-                "train_tokens": int(table.loc[table["generation"] <= generation, "train_tokens"].sum()),
+                "train_tokens": int(
+                    table.loc[table["generation"] <= generation, "train_tokens"].sum()
+                ),
                 "hypervolume": hypervolume(until[objectives].to_numpy(float), reference),
             }
         )
@@ -64,17 +71,30 @@ def compare(plain: pd.DataFrame, halving: pd.DataFrame) -> dict[str, float]:
 
 
 def rank_agreement(plain: Path, halving: Path) -> pd.DataFrame:
-    """Spearman correlation of the loss at each rung with that at the end, over genomes that both searches trained."""
+    """Spearman correlation of the loss at each rung with that at the end, over genomes that both
+    searches trained."""
     table = pd.read_csv(plain / "population.csv", dtype={"genome_id": str}).set_index("genome_id")
     final = table.loc[table["origin"] != "baseline", "validation_loss"].dropna()
     rows = []
     with Ledger(halving / "ledger.sqlite") as ledger:
         for identity, content in ledger.recipes().items():
-            reached = {r.genome_id: r.evaluation.metrics.get("validation_loss") for r in ledger.records(identity)}
+            reached = {
+                r.genome_id: r.evaluation.metrics.get("validation_loss")
+                for r in ledger.records(identity)
+            }
             both = pd.DataFrame({"rung": pd.Series(reached, dtype=float), "final": final}).dropna()
             steps = content.get("rung", content["training"]["steps"])
-            correlation = spearmanr(both["rung"], both["final"])[0] if len(both) > 1 else float("nan")
-            rows.append({"seed": table["seed"].iloc[0], "steps": steps, "both": len(both), "spearman": correlation})
+            correlation = (
+                spearmanr(both["rung"], both["final"])[0] if len(both) > 1 else float("nan")
+            )
+            rows.append(
+                {
+                    "seed": table["seed"].iloc[0],
+                    "steps": steps,
+                    "both": len(both),
+                    "spearman": correlation,
+                }
+            )
     return pd.DataFrame(rows).sort_values("steps")
 
 
@@ -82,9 +102,13 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
     """Hypervolume against training tokens, a line a search and seed."""
     figure, axes = plt.subplots(figsize=(8.6, 4.2), layout="constrained")
     for name, color in ((PLAIN, "tab:gray"), (HALVING, "tab:blue")):
-        for marker, (seed, curve) in zip("os^vD", curves[curves["search"] == name].groupby("seed"), strict=False):
+        for marker, (seed, curve) in zip(
+            "os^vD", curves[curves["search"] == name].groupby("seed"), strict=False
+        ):
             tokens, label = curve["train_tokens"] / 1e6, f"{name}, seed {seed}"
-            axes.plot(tokens, curve["hypervolume"], f"{marker}-", ms=4, lw=1, color=color, label=label)
+            axes.plot(
+                tokens, curve["hypervolume"], f"{marker}-", ms=4, lw=1, color=color, label=label
+            )
     axes.set_xlabel("training tokens, millions")
     axes.set_ylabel("hypervolume")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
@@ -105,8 +129,15 @@ def main(folders: list[str]) -> None:
     draw(curves, HERE / "halving.png")
     print(results.round(4).to_string(index=False))
     pairs_of_folders = zip(map(Path, folders[::2]), map(Path, folders[1::2]), strict=True)
-    print(pd.concat([rank_agreement(*pair) for pair in pairs_of_folders]).round(2).to_string(index=False))
-    print(f"mean: {results['fewer_tokens'].mean():.2f}x fewer tokens, {results['hypervolume_ratio'].mean():.4f} of it")
+    print(
+        pd.concat([rank_agreement(*pair) for pair in pairs_of_folders])
+        .round(2)
+        .to_string(index=False)
+    )
+    print(
+        f"mean: {results['fewer_tokens'].mean():.2f}x fewer tokens, "
+        f"{results['hypervolume_ratio'].mean():.4f} of it"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Trains every architecture of a small space once for each seed, and keeps its held-out loss at several rungs.
+"""Trains every architecture of a small space once for each seed, and keeps its held-out loss at
+several rungs.
 
     nice -n 5 python experiments/tabular/build.py
 
-Space and recipe are those of conf/experiment/tabular.yaml. Writes table.csv.gz and recipe.yaml beside this file. A
-build that was stopped goes on where it was: what is finished lies in runs/tabular.
+Space and recipe are those of conf/experiment/tabular.yaml. Writes table.csv.gz and recipe.yaml
+beside this file. A build that was stopped goes on where it was: what is finished lies in
+runs/tabular.
 """
 
 import csv
@@ -58,9 +60,11 @@ def load_config() -> EvolveConfig:
 
 
 def every_genome(letters: Alphabet, depth: int) -> list[Genome]:
-    """All architectures, in canonical form: every class with every sharing, a group number for each possible group.
+    """All architectures, in canonical form: every class with every sharing, a group number for each
+    possible group.
 
-    A group needs two members to be one, so that half as many group numbers as LIVs reach every architecture.
+    A group needs two members to be one, so that half as many group numbers as LIVs reach every
+    architecture.
     """
     numbers = range(1, max(1, depth // 2) + 1)
     weights = [(1, NOT_SHARED), *((number, 2) for number in numbers)]
@@ -82,7 +86,8 @@ def start_worker() -> None:
 
 
 def losses(job: tuple[str, int, EvolveConfig]) -> list[object]:
-    """One row of the table: a genome's loss (nats per token) at every rung of its training with one seed."""
+    """One row of the table: a genome's loss (nats per token) at every rung of its training with one
+    seed."""
     text, seed, config = job
     assert _corpus is not None
     torch.manual_seed(seed)
@@ -118,7 +123,9 @@ def finished_rows(recipe: dict[str, Any]) -> list[list[str]]:
         atomic.write_text(WORK / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
     different = list(differences(yaml.safe_load((WORK / RECIPE).read_text()), recipe, set()))
     if different:
-        raise UserError(f"{WORK}: holds a build of another recipe ({'; '.join(different)}); move it away")
+        raise UserError(
+            f"{WORK}: holds a build of another recipe ({'; '.join(different)}); move it away"
+        )
     if not (WORK / PARTIAL).exists():
         return []
     text = (WORK / PARTIAL).read_text()
@@ -127,7 +134,9 @@ def finished_rows(recipe: dict[str, Any]) -> list[list[str]]:
     return list(csv.reader(text.splitlines()))
 
 
-def train_missing(config: EvolveConfig, texts: list[str], finished: list[list[str]]) -> Iterator[list[Any]]:
+def train_missing(
+    config: EvolveConfig, texts: list[str], finished: list[list[str]]
+) -> Iterator[list[Any]]:
     """Train what is not finished, on all cores; rows are on disk as soon as they are there."""
     known = {(text, int(seed)) for text, seed, *_ in finished}
     jobs = [(text, seed, config) for seed in SEEDS for text in texts if (text, seed) not in known]
@@ -145,7 +154,11 @@ def train_missing(config: EvolveConfig, texts: list[str], finished: list[list[st
 
 def write_table(rows: list[list[Any]]) -> pd.DataFrame:
     """Write the table, the same bytes for the same rows; returns it."""
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[1:], float)).astype({"seed": int})
+    table = (
+        pd.DataFrame(rows, columns=list(COLUMNS))
+        .astype(dict.fromkeys(COLUMNS[1:], float))
+        .astype({"seed": int})
+    )
     table = table.sort_values(["seed", "genome"]).reset_index(drop=True)
     content = io.BytesIO()
     with gzip.GzipFile(fileobj=content, mode="wb", mtime=0, filename="") as stream:
@@ -157,14 +170,23 @@ def write_table(rows: list[list[Any]]) -> pd.DataFrame:
 def print_reproducibility(table: pd.DataFrame) -> None:
     """How well the seeds agree on the ranks at each rung, and each rung with the last one."""
     first, second = (table[table["seed"] == seed].set_index("genome") for seed in SEEDS)
-    print("| steps | Spearman between seeds | against the other seed at the end | best | median | worst |")
+    print(
+        "| steps | Spearman between seeds | against the other seed at the end | best | median | "
+        "worst |"
+    )
     print("|---|---|---|---|---|---|")
     last = COLUMNS[-1]
     for steps, column in zip(RUNGS, COLUMNS[2:], strict=True):
         between = spearmanr(first[column], second.loc[first.index, column])[0]
-        to_end = [float(spearmanr(a[column], b.loc[a.index, last])[0]) for a, b in ((first, second), (second, first))]  # type: ignore[arg-type]
+        to_end = [
+            float(spearmanr(a[column], b.loc[a.index, last])[0])
+            for a, b in ((first, second), (second, first))
+        ]  # type: ignore[arg-type]
         low, middle, high = table[column].quantile([0, 0.5, 1])
-        print(f"| {steps} | {between:.3f} | {np.mean(to_end):.3f} | {low:.3f} | {middle:.3f} | {high:.3f} |")
+        print(
+            f"| {steps} | {between:.3f} | {np.mean(to_end):.3f} | {low:.3f} | {middle:.3f} | "
+            f"{high:.3f} |"
+        )
 
 
 def main() -> None:
@@ -172,12 +194,17 @@ def main() -> None:
     config = load_config()
     fingerprint = load_corpus(config.data).fingerprint
     recipe = describe_recipe(config, fingerprint)
-    texts = [genome.to_text() for genome in every_genome(search_alphabet(config.search), config.depth)]
+    texts = [
+        genome.to_text() for genome in every_genome(search_alphabet(config.search), config.depth)
+    ]
     print(f"{len(texts)} architectures, {len(SEEDS)} seeds")
     rows: list[list[Any]] = list(finished_rows(recipe))
     rows += train_missing(config, texts, rows)
     table = write_table(rows)
-    atomic.write_text(HERE / RECIPE, yaml.safe_dump({**recipe, "environment": describe_environment()}, sort_keys=False))
+    atomic.write_text(
+        HERE / RECIPE,
+        yaml.safe_dump({**recipe, "environment": describe_environment()}, sort_keys=False),
+    )
     print_reproducibility(table)
 
 

@@ -1,10 +1,11 @@
-"""Compares search algorithms on the tabular benchmark, 30 seeds each, against the true Pareto front.
+"""Compares search algorithms on the tabular benchmark, 30 seeds each, against the true Pareto
+front.
 
     python experiments/tabular/compare.py
 
-Searches see the losses of the table's seed `seed % 2`, as a real search sees one training; what they evaluated is then
-measured by the mean of both seeds. Writes curves.csv, summary.csv and comparison.png beside this file and prints the
-tables of the README.
+Searches see the losses of the table's seed `seed % 2`, as a real search sees one training; what
+they evaluated is then measured by the mean of both seeds. Writes curves.csv, summary.csv and
+comparison.png beside this file and prints the tables of the README.
 """
 
 import os
@@ -37,22 +38,31 @@ HERE = Path(__file__).parent
 OBJECTIVES = ("validation_loss", "parameters", "cache_bytes")
 SEEDS = range(300, 330)  # others than those with which settings were chosen
 GENERATIONS, POPULATION = 25, 16
-GRID = np.arange(POPULATION, GENERATIONS * POPULATION + 1, POPULATION)  # evaluations at which searches are compared
-REFERENCE = 1.1  # of the hypervolume, with 0 the best and 1 the worst of the table in each objective
+GRID = np.arange(
+    POPULATION, GENERATIONS * POPULATION + 1, POPULATION
+)  # evaluations at which searches are compared
+REFERENCE = (
+    1.1  # of the hypervolume, with 0 the best and 1 the worst of the table in each objective
+)
 RANDOM, PLAIN = "random", "nsga2"
 RESAMPLES = 2000
 
 
 @lru_cache(maxsize=1)
 def truth() -> dict[str, Values]:
-    """Objectives of every architecture, scaled to 0..1, by genome id: the loss is the mean of the table's seeds."""
+    """Objectives of every architecture, scaled to 0..1, by genome id: the loss is the mean of the
+    table's seeds."""
     table, config = Table.read(COMMITTED), load_config(())
     genomes = [Genome.from_text(text) for text in table.rows["genome"].unique()]
     rows = []
     for genome in genomes:
         metrics = dict(static_metrics(genome, config.model, config.cache))
-        seeds = [table.losses[genome.id, seed][config.training.steps] for seed in table.recipe["seeds"]]
-        rows.append([{**metrics, "validation_loss": float(np.mean(seeds))}[name] for name in OBJECTIVES])
+        seeds = [
+            table.losses[genome.id, seed][config.training.steps] for seed in table.recipe["seeds"]
+        ]
+        rows.append(
+            [{**metrics, "validation_loss": float(np.mean(seeds))}[name] for name in OBJECTIVES]
+        )
     values = np.array(rows)
     scaled = (values - values.min(axis=0)) / np.ptp(values, axis=0)
     return dict(zip((genome.id for genome in genomes), scaled, strict=True))
@@ -70,7 +80,8 @@ def true_hypervolume() -> float:
 
 
 def search_curve(job: tuple[str, int]) -> pd.DataFrame:
-    """One search: share of the true front's hypervolume and training tokens, after the evaluations of `GRID`."""
+    """One search: share of the true front's hypervolume and training tokens, after the evaluations
+    of `GRID`."""
     name, seed = job
     rows = []
     found: list[Values] = []
@@ -81,7 +92,9 @@ def search_curve(job: tuple[str, int]) -> pd.DataFrame:
         found += [truth()[evaluated.genome_id] for evaluated in generation if evaluated.genome_id]
         share = hypervolume(np.array(found)) / true_hypervolume()
         rows.append({"evaluations": evaluations, "tokens": tokens, "share": share})
-    curve = pd.DataFrame(rows)  # generations may be smaller than the population, when an algorithm finds no more
+    curve = pd.DataFrame(
+        rows
+    )  # generations may be smaller than the population, when an algorithm finds no more
     last = np.searchsorted(curve["evaluations"], GRID, side="right") - 1
     on_grid = curve.iloc[np.maximum(last, 0)].reset_index(drop=True).assign(evaluations=GRID)
     on_grid.loc[last < 0, ["tokens", "share"]] = 0
@@ -96,13 +109,19 @@ def run_all(names: Sequence[str]) -> pd.DataFrame:
         return pd.concat(track(curves, "searches", total=len(jobs)), ignore_index=True)
 
 
-def interval(values: npt.ArrayLike, statistic: Callable[..., Any] = np.mean) -> tuple[float, float, float]:
+def interval(
+    values: npt.ArrayLike, statistic: Callable[..., Any] = np.mean
+) -> tuple[float, float, float]:
     """A statistic with its 95% bootstrap interval."""
     sample = np.asarray(values, dtype=float)
     if np.ptp(sample) == 0:
         return sample[0], sample[0], sample[0]
     result = bootstrap(
-        (sample,), statistic, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        (sample,),
+        statistic,
+        n_resamples=RESAMPLES,
+        method="percentile",
+        rng=np.random.default_rng(0),
     ).confidence_interval
     return float(statistic(sample)), float(result.low), float(result.high)
 
@@ -123,7 +142,8 @@ def summarise(curves: pd.DataFrame) -> pd.DataFrame:
         own = curves[curves["method"] == name]
         final, low, high = interval(last.loc[last["method"] == name, "share"])
         reached = np.array([first_reached(curve, target) for _, curve in own.groupby("seed")])
-        # Searches that never reach it count as more than the budget, which the median does not mind.
+        # Searches that never reach it count as more than the budget, which the median does not
+        # mind.
         median, median_low, median_high = interval(np.minimum(reached, budget + 1), np.median)
         mean_curve = own.groupby("evaluations", as_index=False)["share"].mean()
         rows.append({
@@ -142,22 +162,30 @@ def print_summary(summary: pd.DataFrame) -> None:
     def count(value: float) -> str:
         return f"{value:.0f}" if value <= GRID[-1] else f">{GRID[-1]}"
 
-    print("| algorithm | share of the true front's hypervolume | evaluations to random's | searches that reach it |")
+    print(
+        "| algorithm | share of the true front's hypervolume | evaluations to random's | searches "
+        "that reach it |"
+    )
     print("|---|---|---|---|")
     for row in summary.to_dict("records"):
         print(
             f"| {METHODS[row['method']].label} "
             f"| {row['final']:.4f} ({row['final_low']:.4f} to {row['final_high']:.4f}) "
-            f"| {count(row['evaluations'])} ({count(row['evaluations_low'])} to {count(row['evaluations_high'])}) "
+            f"| {count(row['evaluations'])} ({count(row['evaluations_low'])} to "
+            f"{count(row['evaluations_high'])}) "
             f"| {row['reached_by']} |"
         )
 
 
 def print_halving(curves: pd.DataFrame) -> None:
-    """Successive halving beside training everything to the end, over the same number of generations."""
+    """Successive halving beside training everything to the end, over the same number of
+    generations."""
     last = curves.groupby(["method", "seed"]).tail(1).set_index("seed")
     plain = last[last["method"] == PLAIN]
-    print("\n| successive halving | training tokens | fewer | share of the true front's hypervolume | against plain |")
+    print(
+        "\n| successive halving | training tokens | fewer | share of the true front's hypervolume "
+        "| against plain |"
+    )
     print("|---|---|---|---|---|")
     for name in (PLAIN, *HALVING):
         own = last[last["method"] == name]
@@ -166,7 +194,8 @@ def print_halving(curves: pd.DataFrame) -> None:
         label = HALVING[name].label if name in HALVING else "none"
         tokens = own["tokens"].mean()
         print(
-            f"| {label} | {tokens / 1e6:.2f}M | {plain['tokens'].mean() / tokens:.2f}x | {share:.4f} ({low:.4f} to "
+            f"| {label} | {tokens / 1e6:.2f}M | {plain['tokens'].mean() / tokens:.2f}x | "
+            f"{share:.4f} ({low:.4f} to "
             f"{high:.4f}) | {loss:+.2f}% ({bounds[0]:+.2f} to {bounds[1]:+.2f}) |"
         )
 
@@ -193,7 +222,10 @@ def plot(curves: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     """Run every search, write and print the results."""
     values = np.stack(list(truth().values()))
-    print(f"{len(values)} architectures, {(pareto_ranks(values) == 0).sum()} of them on the true front")
+    print(
+        f"{len(values)} architectures, {(pareto_ranks(values) == 0).sum()} of them on the true "
+        f"front"
+    )
     everything = run_all([*METHODS, *HALVING])
     curves = everything[everything["method"].isin(METHODS)]
     wide = everything.pivot(index=["method", "evaluations"], columns="seed", values="share")

@@ -1,4 +1,5 @@
-"""The searches that are compared: this engine's, by its own configuration and loop, and pymoo's integer operators."""
+"""The searches that are compared: this engine's, by its own configuration and loop, and pymoo's
+integer operators."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,8 @@ from star.search.variation import CanonicalDuplicates, GenomeRepair
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation of a search. genome_id: empty where it has no full result. tokens: what its training takes."""
+    """One evaluation of a search. genome_id: empty where it has no full result. tokens: what its
+    training takes."""
 
     genome_id: str
     tokens: int
@@ -39,8 +41,9 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Method:
-    """A search. overrides: of the configuration. stock: pymoo's NSGA-II of that population size on a relabelled
-    problem, instead of the configuration's algorithm; repaired: whether it has this engine's repair and duplicates."""
+    """A search. overrides: of the configuration. stock: pymoo's NSGA-II of that population size on
+    a relabelled problem, instead of the configuration's algorithm; repaired: whether it has this
+    engine's repair and duplicates."""
 
     label: str
     overrides: tuple[str, ...] = ()
@@ -61,7 +64,9 @@ def stock_nsga2(population: int, crossover: object, **extra: object) -> Algorith
 
 def sbx_pm(population: int, **extra: object) -> Algorithm:
     """As pymoo's documentation does for integers."""
-    return stock_nsga2(population, SBX(prob=1.0, eta=3, vtype=float, repair=RoundingRepair()), **extra)
+    return stock_nsga2(
+        population, SBX(prob=1.0, eta=3, vtype=float, repair=RoundingRepair()), **extra
+    )
 
 
 def two_point_pm(population: int, **extra: object) -> Algorithm:
@@ -75,15 +80,20 @@ METHODS = {
     "ga": Method("genetic algorithm, Chebyshev", ("search=ga",)),
     "firefly": Method("firefly, Chebyshev", ("search=firefly",)),
     "nsga2": Method("NSGA-II, the default"),
-    "nsga2_unconstrained": Method("the same, free gene mutation and repair", ("search.constrained_mutation=false",)),
+    "nsga2_unconstrained": Method(
+        "the same, free gene mutation and repair", ("search.constrained_mutation=false",)
+    ),
     "nsga2_genes": Method("NSGA-II, gene mutation alone, constrained", (GENES,)),
     "nsga2_genes_unconstrained": Method(
-        "NSGA-II, gene mutation alone, free, and repair", (GENES, "search.constrained_mutation=false")
+        "NSGA-II, gene mutation alone, free, and repair",
+        (GENES, "search.constrained_mutation=false"),
     ),
     "sbx_pm": Method("NSGA-II, pymoo's SBX and PM", stock=sbx_pm),
     "two_point_pm": Method("NSGA-II, pymoo's two-point and PM", stock=two_point_pm),
     "sbx_pm_repaired": Method("NSGA-II, SBX and PM, our repair", stock=sbx_pm, repaired=True),
-    "two_point_pm_repaired": Method("NSGA-II, two-point and PM, our repair", stock=two_point_pm, repaired=True),
+    "two_point_pm_repaired": Method(
+        "NSGA-II, two-point and PM, our repair", stock=two_point_pm, repaired=True
+    ),
 }
 
 HALVING = {
@@ -97,17 +107,24 @@ def load_config(overrides: Sequence[str]) -> EvolveConfig:
     groups = [override for override in overrides if override.startswith("search=")]
     others = [override for override in overrides if override not in groups]
     with initialize_config_module("star.conf", version_base="1.3"):
-        config = OmegaConf.to_object(compose("evolve", ["scale=cpu", *groups, "+experiment=tabular", *others]))
+        config = OmegaConf.to_object(
+            compose("evolve", ["scale=cpu", *groups, "+experiment=tabular", *others])
+        )
     assert isinstance(config, EvolveConfig)
     return config
 
 
 def relabelled(alphabet: Alphabet) -> Alphabet:
-    """The same classes with ids from 1 without gaps, so that operators which know ranges only find no holes."""
-    return Alphabet(alphabet.name, tuple(replace(c, id=n) for n, c in enumerate(alphabet.classes, start=1)))
+    """The same classes with ids from 1 without gaps, so that operators which know ranges only find
+    no holes."""
+    return Alphabet(
+        alphabet.name, tuple(replace(c, id=n) for n, c in enumerate(alphabet.classes, start=1))
+    )
 
 
-def run_search(method: Method, objectives: Sequence[str], generations: int, seed: int) -> Iterator[list[Evaluated]]:
+def run_search(
+    method: Method, objectives: Sequence[str], generations: int, seed: int
+) -> Iterator[list[Evaluated]]:
     """One search; yields what each generation evaluated."""
     config = load_config((*method.overrides, f"search.objectives=[{','.join(objectives)}]"))
     config.search.generations, config.seed = generations, seed
@@ -120,7 +137,9 @@ def run_search(method: Method, objectives: Sequence[str], generations: int, seed
         return
     problem = GenomeProblem(config.depth, len(objectives), relabelled(alphabet))
     duplicates = CanonicalDuplicates(problem.alphabet)
-    extra = {"repair": GenomeRepair(), "eliminate_duplicates": duplicates} if method.repaired else {}
+    extra = (
+        {"repair": GenomeRepair(), "eliminate_duplicates": duplicates} if method.repaired else {}
+    )
     algorithm = method.stock(config.search.population, **extra)
     algorithm.setup(problem, seed=seed, termination=("n_gen", generations + 1))
     if method.repaired:
@@ -130,7 +149,10 @@ def run_search(method: Method, objectives: Sequence[str], generations: int, seed
 
 
 def _by_engine(
-    algorithm: Algorithm, duplicates: CanonicalDuplicates, config: EvolveConfig, evaluator: TabularEvaluator
+    algorithm: Algorithm,
+    duplicates: CanonicalDuplicates,
+    config: EvolveConfig,
+    evaluator: TabularEvaluator,
 ) -> Iterator[list[Evaluated]]:
     """By the loop that every search runs in."""
     archive = Archive(select_objectives(config.search.objectives))
@@ -151,19 +173,24 @@ def _by_engine(
 def _as_proposed(
     algorithm: Algorithm, problem: GenomeProblem, config: EvolveConfig, evaluator: TabularEvaluator
 ) -> Iterator[list[Evaluated]]:
-    """Without canonical form and repair: every proposal is an evaluation, also of an architecture that is known, and
-    one that is no valid genome is infeasible."""
+    """Without canonical form and repair: every proposal is an evaluation, also of an architecture
+    that is known, and one that is no valid genome is infeasible."""
     names = config.search.objectives
     for _ in range(config.search.generations):
         population = algorithm.ask()
         assert population is not None
         genomes = [Genome.from_array(individual.X, problem.alphabet) for individual in population]
         results = [evaluation for _, evaluation in evaluator.evaluate(genomes)]
-        values = np.array([[result.metrics.get(name, np.inf) for name in names] for result in results])
+        values = np.array(
+            [[result.metrics.get(name, np.inf) for name in names] for result in results]
+        )
         violations = np.array([[0.0 if result.feasible else 1.0] for result in results])
         Evaluator().eval(StaticProblem(problem, F=values, G=violations), population)
         algorithm.tell(infills=population)
         yield [
-            Evaluated(genome.id if result.feasible else "", config.training.tokens if result.feasible else 0)
+            Evaluated(
+                genome.id if result.feasible else "",
+                config.training.tokens if result.feasible else 0,
+            )
             for genome, result in zip(genomes, results, strict=True)
         ]

@@ -1,7 +1,7 @@
 """How many proposals are valid genomes before any repair, in spaces of several depths.
 
-Parents are random genomes that were varied for a while without selection: those that are just sampled share little,
-so that hardly anything can go wrong with them.
+Parents are random genomes that were varied for a while without selection: those that are just
+sampled share little, so that hardly anything can go wrong with them.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,9 @@ def engine(constrained: bool) -> Vary:
 def stock(problem: GenomeProblem, parents: Matrix, rng: np.random.Generator) -> Matrix:
     """pymoo's simulated binary crossover and polynomial mutation, rounded."""
     rounding = RoundingRepair()
-    crossed = SBX(eta=3)._do(problem, parents.astype(float), random_state=rng).reshape(OFFSPRING, -1)
+    crossed = (
+        SBX(eta=3)._do(problem, parents.astype(float), random_state=rng).reshape(OFFSPRING, -1)
+    )
     mutated = PM(eta=3)._do(problem, rounding._do(problem, crossed).astype(float), random_state=rng)
     return rounding._do(problem, mutated)
 
@@ -67,7 +69,9 @@ def sampled_share(problem: GenomeProblem) -> float:
     """Valid share of integers drawn from the genes' ranges."""
     rng = np.random.default_rng(0)
     rows = IntegerRandomSampling()._do(problem, OFFSPRING, random_state=rng)
-    return float(population.valid(rows.reshape(OFFSPRING, -1, GENES_PER_LIV), problem.alphabet).mean())
+    return float(
+        population.valid(rows.reshape(OFFSPRING, -1, GENES_PER_LIV), problem.alphabet).mean()
+    )
 
 
 def print_valid_shares() -> None:
@@ -79,11 +83,21 @@ def print_valid_shares() -> None:
         "star, depth 8": (star, 8),
         "star, depth 24": (star, 24),
     }
-    problems = [GenomeProblem(depth, 1, relabelled(alphabet)) for alphabet, depth in spaces.values()]
+    problems = [
+        GenomeProblem(depth, 1, relabelled(alphabet)) for alphabet, depth in spaces.values()
+    ]
     print("\n| valid before repair | " + " | ".join(spaces) + " |\n|---|" + "---|" * len(spaces))
     for name, vary in VARIATIONS.items():
-        print(f"| {name} | " + " | ".join(f"{100 * offspring_share(vary, p):.1f}%" for p in problems) + " |")
-    print("| integers drawn at random | " + " | ".join(f"{100 * sampled_share(p):.2f}%" for p in problems) + " |")
+        print(
+            f"| {name} | "
+            + " | ".join(f"{100 * offspring_share(vary, p):.1f}%" for p in problems)
+            + " |"
+        )
+    print(
+        "| integers drawn at random | "
+        + " | ".join(f"{100 * sampled_share(p):.2f}%" for p in problems)
+        + " |"
+    )
 
 
 if __name__ == "__main__":

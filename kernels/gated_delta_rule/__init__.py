@@ -1,4 +1,5 @@
-"""The gated delta rule (arXiv 2412.06464): linear attention whose state forgets and corrects itself."""
+"""The gated delta rule (arXiv 2412.06464): linear attention whose state forgets and corrects
+itself."""
 
 from typing import Any, Literal, overload
 
@@ -46,20 +47,23 @@ def gated_delta_rule(
     state: torch.Tensor | None = None,
     return_state: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    """A matrix-valued state per head that decays, and learns v from k by one step of gradient descent per position.
+    """A matrix-valued state per head that decays, and learns v from k by one step of gradient
+    descent per position.
 
         S_t = a_t (S_{t-1} - beta_t k_t (k_t^T S_{t-1})) + beta_t k_t v_t^T,   a_t = exp(decay_t),
         y_t = q_t^T S_t / sqrt(key width)
 
-    q, k: (batch, heads, length, key width). v: (batch, heads, length, value width). decay: (batch, heads, length), at
-    most 0; below -40 it counts as -40. beta: (batch, heads, length), in 0..1. state: (batch, heads, key width, value
-    width) before the first position, zeros if None. The caller scales each k to L2 norm 1 (and usually q too); longer
-    keys can make the state grow without bound. Length is at least 1. Any mixture of floating dtypes.
+    q, k: (batch, heads, length, key width). v: (batch, heads, length, value width). decay: (batch,
+    heads, length), at most 0; below -40 it counts as -40. beta: (batch, heads, length), in 0..1.
+    state: (batch, heads, key width, value width) before the first position, zeros if None. The
+    caller scales each k to L2 norm 1 (and usually q too); longer keys can make the state grow
+    without bound. Length is at least 1. Any mixture of floating dtypes.
 
-    Returns y as v in shape and dtype and, if `return_state`, the state after the last position in float32 (float64 for
-    float64 v), in which everything is accumulated. Agrees with `torch_recurrent_gated_delta_rule` of Hugging Face's
-    Qwen3-Next up to its layout (batch, length, heads, width). Backward keeps one state per chunk of 16 to 64 positions
-    and computes the rest again. Raises ValueError for shapes, devices or dtypes that do not fit.
+    Returns y as v in shape and dtype and, if `return_state`, the state after the last position in
+    float32 (float64 for float64 v), in which everything is accumulated. Agrees with
+    `torch_recurrent_gated_delta_rule` of Hugging Face's Qwen3-Next up to its layout (batch, length,
+    heads, width). Backward keeps one state per chunk of 16 to 64 positions and computes the rest
+    again. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
     check(q, k, v, decay, beta, state)
     if choose(NAME, v) == REFERENCE:
@@ -71,15 +75,23 @@ def gated_delta_rule(
 
 
 def step_gated_delta_rule(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, decay: torch.Tensor, beta: torch.Tensor, state: torch.Tensor
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    decay: torch.Tensor,
+    beta: torch.Tensor,
+    state: torch.Tensor,
 ) -> torch.Tensor:
-    """`gated_delta_rule` at one position, for generation: updates `state` in place, in time that length does not touch.
+    """`gated_delta_rule` at one position, for generation: updates `state` in place, in time that
+    length does not touch.
 
-    q, k: (batch, heads, key width). v: (batch, heads, value width). decay, beta: (batch, heads). state: (batch, heads,
-    key width, value width), best in float32. Returns y as v in shape and dtype. Not for training: nothing is kept.
-    Raises ValueError as `gated_delta_rule` does.
+    q, k: (batch, heads, key width). v: (batch, heads, value width). decay, beta: (batch, heads).
+    state: (batch, heads, key width, value width), best in float32. Returns y as v in shape and
+    dtype. Not for training: nothing is kept. Raises ValueError as `gated_delta_rule` does.
     """
-    check(q.unsqueeze(2), k.unsqueeze(2), v.unsqueeze(2), decay.unsqueeze(2), beta.unsqueeze(2), state)
+    check(
+        q.unsqueeze(2), k.unsqueeze(2), v.unsqueeze(2), decay.unsqueeze(2), beta.unsqueeze(2), state
+    )
     dtype = wide(state.dtype)
     query, row = q.to(dtype)[..., None, :] * q.shape[-1] ** -0.5, k.to(dtype)[..., None, :]
     memory = state.to(dtype).mul_(decay.to(dtype).exp()[..., None, None])
@@ -102,11 +114,17 @@ def check(
     """Raises ValueError for arguments that `gated_delta_rule` does not take."""
     for name, x in (("q", q), ("v", v)):
         if x.dim() != 4 or 0 in x.shape:
-            expected = f"(batch, heads, length, {'key' if name == 'q' else 'value'} width), none of them 0"
+            expected = (
+                f"(batch, heads, length, {'key' if name == 'q' else 'value'} width), none of them 0"
+            )
             raise ValueError(f"{NAME}: {name} has shape {tuple(x.shape)}, expected {expected}")
     batch, heads, length, value = v.shape
     key = q.shape[-1]
-    shapes = {"q": (q, (batch, heads, length, key)), "k": (k, (batch, heads, length, key)), "v": (v, v.shape)}
+    shapes = {
+        "q": (q, (batch, heads, length, key)),
+        "k": (k, (batch, heads, length, key)),
+        "v": (v, v.shape),
+    }
     gates = {"decay": (decay, v.shape[:3]), "beta": (beta, v.shape[:3])}
     check_inputs(NAME, {**shapes, **gates, "state": (state, (batch, heads, key, value))})
 

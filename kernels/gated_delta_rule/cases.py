@@ -10,7 +10,9 @@ from .reference import gated_delta_rule_reference
 Outputs = tuple[torch.Tensor, ...]
 
 
-def _inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+def _inputs(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
     batch, heads, length, key, value, with_state = (
         sizes[name] for name in ("batch", "heads", "length", "key", "value", "state")
     )
@@ -19,14 +21,24 @@ def _inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: t
         return normal(shape, torch.float32, device, generator)
 
     q, k = (F.normalize(draw(batch, heads, length, key), dim=-1) for _ in range(2))
-    decay, beta = -F.softplus(draw(batch, heads, length) - 2), torch.sigmoid(draw(batch, heads, length))
-    inputs: Inputs = {"q": q, "k": k, "v": draw(batch, heads, length, value), "decay": decay, "beta": beta}
+    decay, beta = (
+        -F.softplus(draw(batch, heads, length) - 2),
+        torch.sigmoid(draw(batch, heads, length)),
+    )
+    inputs: Inputs = {
+        "q": q,
+        "k": k,
+        "v": draw(batch, heads, length, value),
+        "decay": decay,
+        "beta": beta,
+    }
     inputs["state"] = draw(batch, heads, key, value) if with_state else None
     return {name: x if x is None else x.to(dtype) for name, x in inputs.items()}
 
 
 def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
-    """Each input and y moved once, and again with their gradients; the recurrence's three products per position."""
+    """Each input and y moved once, and again with their gradients; the recurrence's three products
+    per position."""
     positions = sizes["batch"] * sizes["heads"] * sizes["length"]
     key, value = sizes["key"], sizes["value"]
     inputs = positions * (2 * key + value + 2) * dtype.itemsize
@@ -58,7 +70,9 @@ def _transformers(
     from transformers.models.qwen3_next import modeling_qwen3_next as model
 
     # Its plain form, also where the one of `fla` would stand in for it.
-    chunk = getattr(model.torch_chunk_gated_delta_rule, "__wrapped__", model.torch_chunk_gated_delta_rule)
+    chunk = getattr(
+        model.torch_chunk_gated_delta_rule, "__wrapped__", model.torch_chunk_gated_delta_rule
+    )
     rows = (x.transpose(1, 2) for x in (q, k, v, decay, beta))
     y, last = chunk(*rows, initial_state=state, output_final_state=True)
     return y.transpose(1, 2), last
@@ -80,7 +94,14 @@ def _fla(
 
 
 def _sizes(batch: int, heads: int, length: int, key: int, value: int, state: int = 0) -> Sizes:
-    return {"batch": batch, "heads": heads, "length": length, "key": key, "value": value, "state": state}
+    return {
+        "batch": batch,
+        "heads": heads,
+        "length": length,
+        "key": key,
+        "value": value,
+        "state": state,
+    }
 
 
 _QUICK = [_sizes(1, 1, 1, 16, 16, 1), _sizes(2, 3, 257, 48, 80, 1)]

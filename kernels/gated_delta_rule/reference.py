@@ -17,7 +17,9 @@ def gated_delta_rule_reference(
     dtype, out = wide(v.dtype), v.dtype
     q, k, v, decay, beta = (x.to(dtype) for x in (q, k, v, decay, beta))
     q = q * q.shape[-1] ** -0.5
-    memory = v.new_zeros(*q.shape[:2], q.shape[-1], v.shape[-1]) if state is None else state.to(dtype)
+    memory = (
+        v.new_zeros(*q.shape[:2], q.shape[-1], v.shape[-1]) if state is None else state.to(dtype)
+    )
     ys = []
     for t in range(v.shape[2]):
         memory = memory * decay[:, :, t].exp()[..., None, None]

@@ -1,16 +1,28 @@
 # pyright: reportArgumentType=false, reportCallIssue=false
-"""Backward of the gated delta rule in Triton: corrections again, the scan backward, all gradients of each chunk."""
+"""Backward of the gated delta rule in Triton: corrections again, the scan backward, all gradients
+of each chunk."""
 
 import torch
 import triton
 import triton.language as tl
 
-from .triton_kernel import blocks, dot, load_gates, load_rows, pair_decays, prepare, rounded, start_dtype, store_rows
+from .triton_kernel import (
+    blocks,
+    dot,
+    load_gates,
+    load_rows,
+    pair_decays,
+    prepare,
+    rounded,
+    start_dtype,
+    store_rows,
+)
 
 
 @triton.jit
 def _corrections_kernel(
-    q_pointer, k_pointer, grad_pointer, w_pointer, u_pointer, decay_pointer, beta_pointer, start_pointer,
+    q_pointer, k_pointer, grad_pointer, w_pointer, u_pointer, decay_pointer, beta_pointer,
+    start_pointer,
     grad_x_pointer, scale, chunks, length, key, value,
     size: tl.constexpr, key_block: tl.constexpr, value_block: tl.constexpr,
 ):  # fmt: skip
@@ -22,7 +34,9 @@ def _corrections_kernel(
     q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key)
     k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key)
     w = load_rows(w_pointer + sequence * length * key, rows, keys, length, key)
-    sums, _, _ = load_gates(decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length)
+    sums, _, _ = load_gates(
+        decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
+    )
     scores = rounded(dot(q, tl.trans(k)) * pair_decays(sums, size) * scale, kind)
     start_pointer += (sequence * chunks + tl.program_id(0)) * key * value
     offset = sequence * length * value
@@ -39,11 +53,14 @@ def _corrections_kernel(
 
 @triton.jit
 def _states_kernel(
-    q_pointer, k_pointer, grad_pointer, w_pointer, grad_x_pointer, decay_pointer, beta_pointer, grad_state_pointer,
-    grad_end_pointer, grad_first_pointer, scale, chunks, length, key, value, has_state: tl.constexpr,
+    q_pointer, k_pointer, grad_pointer, w_pointer, grad_x_pointer, decay_pointer, beta_pointer,
+    grad_state_pointer,
+    grad_end_pointer, grad_first_pointer, scale, chunks, length, key, value,
+    has_state: tl.constexpr,
     size: tl.constexpr, key_block: tl.constexpr, value_block: tl.constexpr,
 ):  # fmt: skip
-    """Scans the chunks from the last; completes grad_x by what the chunk's end state passes back."""
+    """Scans the chunks from the last; completes grad_x by what the chunk's end state passes
+    back."""
     sequence = tl.program_id(1).to(tl.int64)
     kind = k_pointer.dtype.element_ty
     keys = tl.arange(0, key_block)
@@ -55,13 +72,17 @@ def _states_kernel(
     grad_x_pointer += sequence * length * value
     state = tl.zeros((key_block, value_block), tl.float32)
     if has_state:
-        state += load_rows(grad_state_pointer + sequence * key * value, keys, columns, key, value).to(tl.float32)
+        state += load_rows(
+            grad_state_pointer + sequence * key * value, keys, columns, key, value
+        ).to(tl.float32)
     for number in range(chunks):
         chunk = chunks - 1 - number
         end = grad_end_pointer + (sequence * chunks + chunk) * key * value
         store_rows(end, keys, columns, key, value, state)
         rows = chunk * size + tl.arange(0, size)
-        sums, whole, _ = load_gates(decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length)
+        sums, whole, _ = load_gates(
+            decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
+        )
         k = load_rows(k_pointer, rows, keys, length, key)
         k = rounded(k * tl.exp(whole - sums)[:, None], kind)
         grad_x = load_rows(grad_x_pointer, rows, columns, length, value)
@@ -78,25 +99,34 @@ def _states_kernel(
 
 @triton.jit
 def _pairs_kernel(
-    q_pointer, k_pointer, v_pointer, decay_pointer, beta_pointer, grad_pointer, start_pointer, grad_end_pointer,
-    inverse_pointer, x_pointer, grad_x_pointer, grad_v_pointer, grad_scores_pointer, grad_system_pointer,
+    q_pointer, k_pointer, v_pointer, decay_pointer, beta_pointer, grad_pointer, start_pointer,
+    grad_end_pointer,
+    inverse_pointer, x_pointer, grad_x_pointer, grad_v_pointer, grad_scores_pointer,
+    grad_system_pointer,
     grad_decay_pointer, grad_beta_pointer, scale, chunks, length, key, value,
     size: tl.constexpr, key_block: tl.constexpr, value_block: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of v and of the pairs of positions; grad_x becomes the gradient of the system's right side / beta."""
+    """Gradients of v and of the pairs of positions; grad_x becomes the gradient of the system's
+    right side / beta."""
     sequence = tl.program_id(1).to(tl.int64)
     kind = k_pointer.dtype.element_ty
     index = tl.arange(0, size)
     rows = tl.program_id(0) * size + index
     keys = tl.arange(0, key_block)
-    sums, whole, beta = load_gates(decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length)
-    inverse = tl.trans(load_rows(inverse_pointer + sequence * length * size, rows, index, length, size))
+    sums, whole, beta = load_gates(
+        decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
+    )
+    inverse = tl.trans(
+        load_rows(inverse_pointer + sequence * length * size, rows, index, length, size)
+    )
     states = (sequence * chunks + tl.program_id(0)) * key * value
     offset = sequence * length * value
     grad_scores = tl.zeros((size, size), tl.float32)
     grad_system = tl.zeros((size, size), tl.float32)
     grad_beta = tl.zeros((size,), tl.float32)
-    kept = tl.zeros((key_block,), tl.float32)  # what the end state passes back to the decay of the start state
+    kept = tl.zeros(
+        (key_block,), tl.float32
+    )  # what the end state passes back to the decay of the start state
     for first in range(0, value, value_block):
         columns = first + tl.arange(0, value_block)
         start = load_rows(start_pointer + states, keys, columns, key, value)
@@ -116,14 +146,20 @@ def _pairs_kernel(
     decays = pair_decays(sums, size)
     grad_scores *= decays * scale
     grad_system *= tl.where(index[:, None] > index[None, :], decays, 0.0)
-    store_rows(grad_scores_pointer + sequence * length * size, rows, index, length, size, grad_scores)
-    store_rows(grad_system_pointer + sequence * length * size, rows, index, length, size, grad_system)
+    store_rows(
+        grad_scores_pointer + sequence * length * size, rows, index, length, size, grad_scores
+    )
+    store_rows(
+        grad_system_pointer + sequence * length * size, rows, index, length, size, grad_system
+    )
     q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key)
     k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key)
-    # G_i grows what row i reads and shrinks what column i is read as. The same numbers stand for both, so that what
-    # cancels between positions cancels exactly.
+    # G_i grows what row i reads and shrinks what column i is read as. The same numbers stand for
+    # both, so that what cancels between positions cancels exactly.
     pairs = grad_scores * dot(q, tl.trans(k)) + grad_system * dot(k, tl.trans(k)) * beta[:, None]
-    grad_decay = _sums_from_end(tl.sum(pairs - tl.trans(pairs), 1), size) + tl.sum(kept, 0) * tl.exp(whole)
+    grad_decay = _sums_from_end(tl.sum(pairs - tl.trans(pairs), 1), size) + tl.sum(
+        kept, 0
+    ) * tl.exp(whole)
     tl.store(grad_decay_pointer + sequence * length + rows, grad_decay, mask=rows < length)
     tl.store(grad_beta_pointer + sequence * length + rows, grad_beta, mask=rows < length)
 
@@ -136,17 +172,22 @@ def _sums_from_end(x, size: tl.constexpr):
 
 @triton.jit
 def _keys_kernel(
-    q_pointer, k_pointer, decay_pointer, beta_pointer, grad_pointer, start_pointer, grad_end_pointer, x_pointer,
-    right_pointer, grad_scores_pointer, grad_system_pointer, grad_q_pointer, grad_k_pointer, grad_decay_pointer,
+    q_pointer, k_pointer, decay_pointer, beta_pointer, grad_pointer, start_pointer,
+    grad_end_pointer, x_pointer,
+    right_pointer, grad_scores_pointer, grad_system_pointer, grad_q_pointer, grad_k_pointer,
+    grad_decay_pointer,
     grad_beta_pointer, scale, chunks, length, key, value,
     size: tl.constexpr, key_block: tl.constexpr, value_block: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of q and k in a block of columns, and the parts of those of decay and beta that go through them."""
+    """Gradients of q and k in a block of columns, and the parts of those of decay and beta that go
+    through them."""
     sequence = tl.program_id(1).to(tl.int64)
     index = tl.arange(0, size)
     rows = tl.program_id(0) * size + index
     keys = tl.program_id(2) * key_block + tl.arange(0, key_block)
-    sums, whole, beta = load_gates(decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length)
+    sums, whole, beta = load_gates(
+        decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
+    )
     states = (sequence * chunks + tl.program_id(0)) * key * value
     offset = sequence * length * value
     grad_q = tl.zeros((size, key_block), tl.float32)
@@ -167,16 +208,24 @@ def _keys_kernel(
     ended = tl.sum(grad_column * k, 1)
     grad_sums = tl.sum(grad_q * q, 1) + tl.sum(grad_row * k, 1) * beta - ended
     grad_decay = _sums_from_end(grad_sums, size) + tl.sum(ended, 0)
-    grad_scores = load_rows(grad_scores_pointer + sequence * length * size, rows, index, length, size)
+    grad_scores = load_rows(
+        grad_scores_pointer + sequence * length * size, rows, index, length, size
+    )
     grad_q += dot(grad_scores, k)
     grad_column += dot(tl.trans(grad_scores), q)
     store_rows(grad_q_pointer + sequence * length * key, rows, keys, length, key, grad_q)
-    grad_system = load_rows(grad_system_pointer + sequence * length * size, rows, index, length, size)
+    grad_system = load_rows(
+        grad_system_pointer + sequence * length * size, rows, index, length, size
+    )
     grad_row += dot(grad_system, k)
-    grad_column += dot(tl.trans(rounded(grad_system * beta[:, None], k_pointer.dtype.element_ty)), k)
+    grad_column += dot(
+        tl.trans(rounded(grad_system * beta[:, None], k_pointer.dtype.element_ty)), k
+    )
     grad_column += grad_row * beta[:, None]
     store_rows(grad_k_pointer + sequence * length * key, rows, keys, length, key, grad_column)
-    part = ((tl.program_id(2) + 1) * tl.num_programs(1) + sequence) * length  # part 0 is that of the pairs
+    part = (
+        (tl.program_id(2) + 1) * tl.num_programs(1) + sequence
+    ) * length  # part 0 is that of the pairs
     tl.store(grad_decay_pointer + part + rows, grad_decay, mask=rows < length)
     tl.store(grad_beta_pointer + part + rows, tl.sum(grad_row * k, 1), mask=rows < length)
 
@@ -200,7 +249,11 @@ def gradients(
     chunks = start.shape[0] // sequences
     inverse, w, x = prepare(k, v, decay, beta)
     grad_x, grad_end = torch.empty_like(v), torch.empty_like(start)
-    local, scan, sizes = blocks(q, v, scan=False), blocks(q, v, scan=True), (scale, chunks, length, key, value)
+    local, scan, sizes = (
+        blocks(q, v, scan=False),
+        blocks(q, v, scan=True),
+        (scale, chunks, length, key, value),
+    )
     _corrections_kernel[(chunks, sequences)](  # type: ignore[index]
         q, k, grad, w, x, decay, beta, start, grad_x, *sizes, **local
     )
@@ -208,19 +261,36 @@ def gradients(
     passed = first if grad_state is None else grad_state.contiguous()
     grid = (triton.cdiv(value, scan["value_block"]), sequences)
     _states_kernel[grid](  # type: ignore[index]
-        q, k, grad, w, grad_x, decay, beta, passed, grad_end, first, *sizes, has_state=grad_state is not None, **scan
+        q,
+        k,
+        grad,
+        w,
+        grad_x,
+        decay,
+        beta,
+        passed,
+        grad_end,
+        first,
+        *sizes,
+        has_state=grad_state is not None,
+        **scan,
     )
     grad_q, grad_k, grad_v = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in given)
     grad_scores, grad_system = torch.empty_like(inverse), torch.empty_like(inverse)
-    narrow = {**local, "key_block": min(64, local["key_block"])}  # three accumulators as wide as the keys
+    narrow = {
+        **local,
+        "key_block": min(64, local["key_block"]),
+    }  # three accumulators as wide as the keys
     parts = triton.cdiv(key, narrow["key_block"])
     grad_decay, grad_beta = (first.new_empty(1 + parts, *decay.shape) for _ in range(2))
     _pairs_kernel[(chunks, sequences)](  # type: ignore[index]
-        q, k, v, decay, beta, grad, start, grad_end, inverse, x, grad_x, grad_v, grad_scores, grad_system, grad_decay,
+        q, k, v, decay, beta, grad, start, grad_end, inverse, x, grad_x, grad_v, grad_scores,
+        grad_system, grad_decay,
         grad_beta, *sizes, **local,
     )  # fmt: skip
     _keys_kernel[(chunks, sequences, parts)](  # type: ignore[index]
-        q, k, decay, beta, grad, start, grad_end, x, grad_x, grad_scores, grad_system, grad_q, grad_k, grad_decay,
+        q, k, decay, beta, grad, start, grad_end, x, grad_x, grad_scores, grad_system, grad_q,
+        grad_k, grad_decay,
         grad_beta, *sizes, **narrow,
     )  # fmt: skip
     gates = grad_decay.sum(0).to(decay.dtype), grad_beta.sum(0).to(beta.dtype)

@@ -1,8 +1,10 @@
 # pyright: reportArgumentType=false, reportCallIssue=false
-"""The gated delta rule in Triton: the chunks' systems, the scan over their states, the outputs. Notation of chunked.py.
+"""The gated delta rule in Triton: the chunks' systems, the scan over their states, the outputs.
+Notation of chunked.py.
 
-Matrix products take operands in the inputs' dtype and accumulate in float32; states are carried in float32. Buffers are
-(sequences, length, width), rows beyond the length read as 0, where decay, beta and keys of 0 change nothing.
+Matrix products take operands in the inputs' dtype and accumulate in float32; states are carried in
+float32. Buffers are (sequences, length, width), rows beyond the length read as 0, where decay, beta
+and keys of 0 change nothing.
 """
 
 import os
@@ -11,18 +13,22 @@ import torch
 import triton
 import triton.language as tl
 
-# Triton's interpreter multiplies the bits of bfloat16 matrices as integers, and truncates to bfloat16.
+# Triton's interpreter multiplies the bits of bfloat16 matrices as integers, and truncates to
+# bfloat16.
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 LOWEST_DECAY = tl.constexpr(-40.0)
-DIAGONAL = tl.constexpr(16)  # blocks on the diagonal that are inverted row by row; larger ones by products
+DIAGONAL = tl.constexpr(
+    16
+)  # blocks on the diagonal that are inverted row by row; larger ones by products
 SCAN_BLOCK = 32  # value columns of one program of a scan: few, so that there are enough programs
 LOCAL_BLOCK = 32  # value columns at a time inside a chunk
 
 
 @triton.jit
 def dot(a, b):
-    """Matrix product accumulated in float32. That of float32 is the sum of three in TF32, which loses about two bits of
-    float32 and runs on tensor cores; exact ones of these sizes would not fit into registers."""
+    """Matrix product accumulated in float32. That of float32 is the sum of three in TF32, which
+    loses about two bits of float32 and runs on tensor cores; exact ones of these sizes would not
+    fit into registers."""
     if INTERPRETED:
         a, b = a.to(tl.float32), b.to(tl.float32)
     return tl.dot(a, b, input_precision="tf32x3")
@@ -49,7 +55,11 @@ def load_rows(pointer, rows, columns, length, width):
 def store_rows(pointer, rows, columns, length, width, x):
     """Write a block of (length, width), in the dtype of the pointer."""
     mask = (rows < length)[:, None] & (columns < width)[None, :]
-    tl.store(pointer + rows[:, None] * width + columns[None, :], rounded(x, pointer.dtype.element_ty), mask=mask)
+    tl.store(
+        pointer + rows[:, None] * width + columns[None, :],
+        rounded(x, pointer.dtype.element_ty),
+        mask=mask,
+    )
 
 
 @triton.jit
@@ -70,8 +80,9 @@ def pair_decays(sums, size: tl.constexpr):
 
 @triton.jit
 def _inverse(system, kind: tl.constexpr, size: tl.constexpr):
-    """Of I + A for A strictly lower triangular. Rows of all diagonal blocks at once, then neighbours merged:
-    the inverse of [[P, 0], [R, Q]] is that of its diagonal blocks, T, less T [[0, 0], [R, 0]] T."""
+    """Of I + A for A strictly lower triangular. Rows of all diagonal blocks at once, then
+    neighbours merged: the inverse of [[P, 0], [R, Q]] is that of its diagonal blocks, T, less T
+    [[0, 0], [R, 0]] T."""
     rows, columns = tl.arange(0, size)[:, None], tl.arange(0, size)[None, :]
     same = rows // DIAGONAL == columns // DIAGONAL
     diagonal = tl.where(same, system, 0.0)
@@ -98,7 +109,8 @@ def _merged(inverse, system, kind: tl.constexpr, block: tl.constexpr, size: tl.c
 
 @triton.jit
 def _prepare_kernel(
-    k_pointer, v_pointer, decay_pointer, beta_pointer, inverse_pointer, w_pointer, u_pointer, length, key, value,
+    k_pointer, v_pointer, decay_pointer, beta_pointer, inverse_pointer, w_pointer, u_pointer,
+    length, key, value,
     size: tl.constexpr, key_block: tl.constexpr, value_block: tl.constexpr,
 ):  # fmt: skip
     sequence = tl.program_id(1).to(tl.int64)
@@ -106,11 +118,15 @@ def _prepare_kernel(
     rows = tl.program_id(0) * size + tl.arange(0, size)
     columns = tl.arange(0, key_block)
     k = load_rows(k_pointer + sequence * length * key, rows, columns, length, key)
-    sums, _, beta = load_gates(decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length)
+    sums, _, beta = load_gates(
+        decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
+    )
     pairs = dot(k, tl.trans(k)) * pair_decays(sums, size) * beta[:, None]
     strict = tl.arange(0, size)[:, None] > tl.arange(0, size)[None, :]
     inverse = rounded(_inverse(tl.where(strict, pairs, 0.0), kind, size), kind)
-    store_rows(inverse_pointer + sequence * length * size, rows, tl.arange(0, size), length, size, inverse)
+    store_rows(
+        inverse_pointer + sequence * length * size, rows, tl.arange(0, size), length, size, inverse
+    )
     right = rounded(k * (beta * tl.exp(sums))[:, None], kind)
     w = dot(inverse, right)
     store_rows(w_pointer + sequence * length * key, rows, columns, length, key, w)
@@ -123,8 +139,10 @@ def _prepare_kernel(
 
 @triton.jit
 def _states_kernel(
-    k_pointer, w_pointer, u_pointer, decay_pointer, beta_pointer, state_pointer, start_pointer, last_pointer,
-    chunks, length, key, value, has_state: tl.constexpr, size: tl.constexpr, key_block: tl.constexpr,
+    k_pointer, w_pointer, u_pointer, decay_pointer, beta_pointer, state_pointer, start_pointer,
+    last_pointer,
+    chunks, length, key, value, has_state: tl.constexpr, size: tl.constexpr,
+    key_block: tl.constexpr,
     value_block: tl.constexpr,
 ):  # fmt: skip
     """Scans the chunks; u becomes the corrections, u - w S."""
@@ -137,12 +155,16 @@ def _states_kernel(
     u_pointer += sequence * length * value
     state = tl.zeros((key_block, value_block), tl.float32)
     if has_state:
-        state += load_rows(state_pointer + sequence * key * value, keys, columns, key, value).to(tl.float32)
+        state += load_rows(state_pointer + sequence * key * value, keys, columns, key, value).to(
+            tl.float32
+        )
     for chunk in range(chunks):
         start = start_pointer + (sequence * chunks + chunk) * key * value
         store_rows(start, keys, columns, key, value, state)
         rows = chunk * size + tl.arange(0, size)
-        sums, whole, _ = load_gates(decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length)
+        sums, whole, _ = load_gates(
+            decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
+        )
         w = load_rows(w_pointer, rows, keys, length, key)
         u = load_rows(u_pointer, rows, columns, length, value)
         x = rounded(u - dot(w, rounded(state, kind)), kind)
@@ -165,7 +187,9 @@ def _output_kernel(
     keys = tl.arange(0, key_block)
     q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key)
     k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key)
-    sums, _, _ = load_gates(decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length)
+    sums, _, _ = load_gates(
+        decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
+    )
     scores = rounded(dot(q, tl.trans(k)) * pair_decays(sums, size), kind)
     start_pointer += (sequence * chunks + tl.program_id(0)) * key * value
     for first in range(0, value, value_block):
@@ -178,7 +202,8 @@ def _output_kernel(
 
 
 def supports(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> bool:
-    """Whether a chunk of keys fits into the fast memory, in a dtype that the kernels accumulate exactly enough."""
+    """Whether a chunk of keys fits into the fast memory, in a dtype that the kernels accumulate
+    exactly enough."""
     return q.shape[-1] <= 128 and torch.float64 not in (q.dtype, k.dtype, v.dtype)
 
 
@@ -199,11 +224,20 @@ def blocks(q: torch.Tensor, v: torch.Tensor, scan: bool) -> dict[str, int]:
     # Prefetching float32 blocks would not fit into shared memory at key width 128.
     stages = 1 if v.dtype == torch.float32 else 2
     warps = 8 if key > 32 else 4  # what fits into registers
-    return {"size": chunk_size(q), "key_block": key, "value_block": width, "num_warps": warps, "num_stages": stages}
+    return {
+        "size": chunk_size(q),
+        "key_block": key,
+        "value_block": width,
+        "num_warps": warps,
+        "num_stages": stages,
+    }
 
 
-def prepare(k: torch.Tensor, v: torch.Tensor, decay: torch.Tensor, beta: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Each chunk's inverse (rows x length), W and U, in the dtype of k and v (contiguous as all)."""
+def prepare(
+    k: torch.Tensor, v: torch.Tensor, decay: torch.Tensor, beta: torch.Tensor
+) -> tuple[torch.Tensor, ...]:
+    """Each chunk's inverse (rows x length), W and U, in the dtype of k and v (contiguous as
+    all)."""
     batch, heads, length, value = v.shape
     options = blocks(k, v, scan=False)
     inverse = k.new_empty(batch * heads, length, options["size"])

@@ -1,4 +1,5 @@
-"""The gated long convolution of Hyena (arXiv 2302.10866): a causal one as long as the sequence, between two gates."""
+"""The gated long convolution of Hyena (arXiv 2302.10866): a causal one as long as the sequence,
+between two gates."""
 
 from typing import Any
 
@@ -12,17 +13,26 @@ from .reference import gated_long_conv_reference
 NAME = "gated_long_conv"
 
 
-def gated_long_conv(b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def gated_long_conv(
+    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
+) -> torch.Tensor:
     """`y_t = c_t * sum over lags l <= t of kernel_l * b_(t-l) * v_(t-l)`, each channel by itself.
 
-    b, v, c: (batch, length, channels), length at least 1. kernel: (length, channels), lag 0 first. Any mixture of
-    floating dtypes; computed in float32 or wider (Triton multiplies bfloat16 or float16 products b * v by the kernel
-    rounded to their dtype, and accumulates in float32). Returns y of that shape in the dtype of v. Backward keeps the
-    inputs and the convolution before c. Raises ValueError for shapes, devices or dtypes that do not fit.
+    b, v, c: (batch, length, channels), length at least 1. kernel: (length, channels), lag 0 first.
+    Any mixture of floating dtypes; computed in float32 or wider (Triton multiplies bfloat16 or
+    float16 products b * v by the kernel rounded to their dtype, and accumulates in float32).
+    Returns y of that shape in the dtype of v. Backward keeps the inputs and the convolution before
+    c. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
     if v.dim() != 3 or 0 in v.shape:
-        raise ValueError(f"{NAME}: v has shape {tuple(v.shape)}, expected (batch, length, channels), none of them 0")
-    check_inputs(NAME, {"v": (v, v.shape), "b": (b, v.shape), "c": (c, v.shape), "kernel": (kernel, v.shape[1:])})
+        raise ValueError(
+            f"{NAME}: v has shape {tuple(v.shape)}, expected (batch, length, channels), none of "
+            f"them 0"
+        )
+    check_inputs(
+        NAME,
+        {"v": (v, v.shape), "b": (b, v.shape), "c": (c, v.shape), "kernel": (kernel, v.shape[1:])},
+    )
     if choose(NAME, v) == REFERENCE:
         return gated_long_conv_reference(b, v, c, kernel)
     return _gated_long_conv(b, v, c, kernel)[0]
@@ -47,7 +57,9 @@ def _gated_long_conv(
 
 
 @_gated_long_conv.register_fake
-def _(b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _(
+    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     batch, length, channels = v.shape
     return v.new_empty(v.shape), v.new_empty(batch, channels, length)
 
@@ -73,10 +85,17 @@ def _(
     kernel: torch.Tensor,
     convolved: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    return b.new_empty(b.shape), v.new_empty(v.shape), c.new_empty(c.shape), kernel.new_empty(kernel.shape)
+    return (
+        b.new_empty(b.shape),
+        v.new_empty(v.shape),
+        c.new_empty(c.shape),
+        kernel.new_empty(kernel.shape),
+    )
 
 
-def _setup(ctx: Any, inputs: tuple[torch.Tensor, ...], output: tuple[torch.Tensor, torch.Tensor]) -> None:
+def _setup(
+    ctx: Any, inputs: tuple[torch.Tensor, ...], output: tuple[torch.Tensor, torch.Tensor]
+) -> None:
     ctx.set_materialize_grads(False)
     ctx.save_for_backward(*inputs, output[1])
 

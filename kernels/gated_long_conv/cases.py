@@ -9,28 +9,41 @@ from . import NAME, gated_long_conv
 from .reference import gated_long_conv_reference
 
 
-def _inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+def _inputs(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
     length, width = sizes["length"], sizes["width"]
-    inputs = {name: normal((sizes["batch"], length, width), dtype, device, generator) for name in ("b", "v", "c")}
-    return {**inputs, "kernel": normal((length, width), dtype, device, generator, scale=length**-0.5)}
+    inputs = {
+        name: normal((sizes["batch"], length, width), dtype, device, generator)
+        for name in ("b", "v", "c")
+    }
+    return {
+        **inputs,
+        "kernel": normal((length, width), dtype, device, generator, scale=length**-0.5),
+    }
 
 
 def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
-    """Each tensor moved once, and again with the gradients; operations of what is no FFT are not counted."""
+    """Each tensor moved once, and again with the gradients; operations of what is no FFT are not
+    counted."""
     kernel = sizes["length"] * sizes["width"] * dtype.itemsize
     elements = sizes["batch"] * kernel
     forward = 4 * elements + kernel
     return Cost(forward_bytes=forward, both_bytes=forward + 7 * elements + 2 * kernel)
 
 
-def _fft(b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor]:
+def _fft(
+    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
+) -> tuple[torch.Tensor]:
     length, dtype = v.shape[1], wide(v.dtype)
     spectrum = torch.fft.rfft((b * v).to(dtype), n=2 * length, dim=1)
     response = torch.fft.rfft(kernel.to(dtype), n=2 * length, dim=0)
     return (c * torch.fft.irfft(spectrum * response, n=2 * length, dim=1)[:, :length].to(v.dtype),)
 
 
-def _conv1d(b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor) -> tuple[torch.Tensor]:
+def _conv1d(
+    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
+) -> tuple[torch.Tensor]:
     length, channels = kernel.shape
     gated = F.pad((b * v).transpose(1, 2), (length - 1, 0))
     return (c * F.conv1d(gated, kernel.t().flip(1)[:, None], groups=channels).transpose(1, 2),)

@@ -1,20 +1,23 @@
-"""The gated long convolution through PyTorch's FFT, channels before positions, where the transforms are contiguous.
+"""The gated long convolution through PyTorch's FFT, channels before positions, where the transforms
+are contiguous.
 
-Measured on one CPU thread (batch 8, width 64) against matrix products with the Toeplitz matrix, whole and in blocks,
-and against a sum of shifts: matrices gain 0.02 ms up to length 32, nothing at 64 and lose beyond; so there is one path.
+Measured on one CPU thread (batch 8, width 64) against matrix products with the Toeplitz matrix,
+whole and in blocks, and against a sum of shifts: matrices gain 0.02 ms up to length 32, nothing at
+64 and lose beyond; so there is one path.
 """
 
 import torch
 
 from ..checks import wide
 
-# Smallest transforms for a length are these multiples of a power of two: others, also products of more 3s and 5s, took
-# longer than the next of these, in MKL at 256..512.
+# Smallest transforms for a length are these multiples of a power of two: others, also products of
+# more 3s and 5s, took longer than the next of these, in MKL at 256..512.
 MULTIPLES = (8, 9, 10, 12)
 
 
 def transform_length(length: int) -> int:
-    """Of the circular convolution: at least 2 length - 1, so that nothing wraps around, with small factors."""
+    """Of the circular convolution: at least 2 length - 1, so that nothing wraps around, with small
+    factors."""
     least = 2 * length - 1
     if least <= MULTIPLES[0]:
         return MULTIPLES[0]
@@ -22,7 +25,8 @@ def transform_length(length: int) -> int:
 
 
 def _spectrum(x: torch.Tensor, y: torch.Tensor | None) -> torch.Tensor:
-    """Of x, or of the product x y, along the last dimension but one, which becomes the last; in float32 or wider."""
+    """Of x, or of the product x y, along the last dimension but one, which becomes the last; in
+    float32 or wider."""
     dtype = wide(x.dtype if y is None else torch.promote_types(x.dtype, y.dtype))
     product = x.to(dtype) if y is None else x.to(dtype) * y.to(dtype)
     size = transform_length(x.shape[-2])

@@ -5,7 +5,9 @@ import torch
 from ..checks import wide
 
 
-def gated_long_conv_reference(b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+def gated_long_conv_reference(
+    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
+) -> torch.Tensor:
     """Shapes and dtype as `gated_long_conv`."""
     dtype = wide(v.dtype)
     gated = b.to(dtype) * v.to(dtype)

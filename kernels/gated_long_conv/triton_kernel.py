@@ -1,10 +1,12 @@
 # pyright: reportArgumentType=false, reportCallIssue=false
-"""The gated long convolution in Triton: one Toeplitz product per sequence and channel, on tensor cores.
+"""The gated long convolution in Triton: one Toeplitz product per sequence and channel, on tensor
+cores.
 
-A sequence of n blocks is the matrix U with a block in each column, and Y = sum_m T_m U_m, where U_m is U moved m
-columns to the right and T_m[p, r] = kernel[m * block + p - r]. So each Toeplitz block is gathered once and meets all
-columns, at batch 1 too. The work is length^2 products per sequence and channel, where an FFT makes several passes over
-memory in float32: products win while the length is moderate.
+A sequence of n blocks is the matrix U with a block in each column, and Y = sum_m T_m U_m, where U_m
+is U moved m columns to the right and T_m[p, r] = kernel[m * block + p - r]. So each Toeplitz block
+is gathered once and meets all columns, at batch 1 too. The work is length^2 products per sequence
+and channel, where an FFT makes several passes over memory in float32: products win while the length
+is moderate.
 """
 
 import os
@@ -13,7 +15,8 @@ import torch
 import triton
 import triton.language as tl
 
-# Longest sequences that the kernels take; beyond, the FFT. Set by reasoning, to be measured on the GPU.
+# Longest sequences that the kernels take; beyond, the FFT. Set by reasoning, to be measured on the
+# GPU.
 TRITON_LONGEST = {torch.bfloat16: 2048, torch.float16: 2048, torch.float32: 1024}
 # Triton's interpreter multiplies the bits of bfloat16 matrices as integers.
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
@@ -27,7 +30,11 @@ def _toeplitz_kernel(
 ):  # fmt: skip
     """y = kernel * u, summed over `batches` sequences; each may be read or written from its end."""
     channel, channels = tl.program_id(0), tl.num_programs(0)
-    rows, inner, column = tl.arange(0, block)[:, None], tl.arange(0, block), tl.arange(0, columns)[None, :]
+    rows, inner, column = (
+        tl.arange(0, block)[:, None],
+        tl.arange(0, block),
+        tl.arange(0, columns)[None, :],
+    )
     total = tl.zeros((block, columns), tl.float32)
     for item in range(batches):
         batch = (tl.program_id(1) + item).to(tl.int64)
@@ -36,7 +43,9 @@ def _toeplitz_kernel(
         for number in range(chunks):
             lags = number * block + rows - inner[None, :]
             mask = (lags >= 0) & (lags < length)
-            toeplitz = tl.load(kernel + ((length - 1 - lags) if mirror_kernel else lags), mask=mask, other=0.0)
+            toeplitz = tl.load(
+                kernel + ((length - 1 - lags) if mirror_kernel else lags), mask=mask, other=0.0
+            )
             at = (column - number) * block + inner[:, None]
             mask = (at >= 0) & (at < length)
             moved = tl.load(u + ((length - 1 - at) if mirror_u else at), mask=mask, other=0.0)
@@ -45,14 +54,19 @@ def _toeplitz_kernel(
             total += tl.dot(toeplitz, moved, input_precision="tf32x3")
     at = column * block + rows
     y = y_pointer + (tl.program_id(1).to(tl.int64) * channels + channel) * length
-    tl.store(y + ((length - 1 - at) if mirror_y else at), total.to(y_pointer.dtype.element_ty), mask=at < length)
+    tl.store(
+        y + ((length - 1 - at) if mirror_y else at),
+        total.to(y_pointer.dtype.element_ty),
+        mask=at < length,
+    )
 
 
 def _toeplitz(
     kernel: torch.Tensor, u: torch.Tensor, mirrors: tuple[bool, bool, bool], sum_batch: bool = False
 ) -> torch.Tensor:
-    """kernel: (channels, length), or of each sequence; u: (batch, channels, length). Result in float32, of u's shape
-    or without the batch. `mirrors`: whether kernel, u and result are mirrored in time."""
+    """kernel: (channels, length), or of each sequence; u: (batch, channels, length). Result in
+    float32, of u's shape or without the batch. `mirrors`: whether kernel, u and result are mirrored
+    in time."""
     batch, channels, length = u.shape
     block = 16 if length <= 256 else 32 if length <= 512 else 64
     chunks = triton.cdiv(length, block)
@@ -88,7 +102,9 @@ def forward(
     dtype = _operands(b, v)
     response = kernel.t().to(dtype).contiguous()
     convolved = _toeplitz(response, _gated(b, v, dtype), (False, False, False))
-    return (c * convolved.transpose(1, 2)).to(v.dtype).contiguous(), convolved.to(v.dtype, copy=True)
+    return (c * convolved.transpose(1, 2)).to(v.dtype).contiguous(), convolved.to(
+        v.dtype, copy=True
+    )
 
 
 def backward(

@@ -1,4 +1,5 @@
-"""Short causal depthwise convolutions: gated, as in LFM2 and STAR (arXiv 2411.17800), and plain, as in featurizers."""
+"""Short causal depthwise convolutions: gated, as in LFM2 and STAR (arXiv 2411.17800), and plain, as
+in featurizers."""
 
 from typing import Literal, overload
 
@@ -14,7 +15,11 @@ MAX_TAPS = 8
 
 @overload
 def gated_short_conv(
-    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: torch.Tensor | None = None
+    b: torch.Tensor,
+    v: torch.Tensor,
+    c: torch.Tensor,
+    kernel: torch.Tensor,
+    tail: torch.Tensor | None = None,
 ) -> torch.Tensor: ...
 
 
@@ -38,15 +43,17 @@ def gated_short_conv(
     tail: torch.Tensor | None = None,
     return_tail: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    """`y_t = c_t * sum_j kernel_j (b v)_(t - taps + 1 + j)`: the gated short convolution (arXiv 2411.17800).
+    """`y_t = c_t * sum_j kernel_j (b v)_(t - taps + 1 + j)`: the gated short convolution (arXiv
+    2411.17800).
 
-    b, v, c: (batch, length, channels). kernel: (channels, taps), 1 to 8 taps; the last meets the present position, as
-    in `torch.nn.functional.conv1d` with padding on the left. tail: the products b * v of the taps - 1 positions
-    before, (batch, taps - 1, channels); None stands for zeros. Dtypes float32, bfloat16, float16 or float64, mixed at
-    will; computed in float32 or wider. Differentiable once in every tensor.
+    b, v, c: (batch, length, channels). kernel: (channels, taps), 1 to 8 taps; the last meets the
+    present position, as in `torch.nn.functional.conv1d` with padding on the left. tail: the
+    products b * v of the taps - 1 positions before, (batch, taps - 1, channels); None stands for
+    zeros. Dtypes float32, bfloat16, float16 or float64, mixed at will; computed in float32 or
+    wider. Differentiable once in every tensor.
 
-    Returns y like v, and with `return_tail` the tail of the next position, in the dtype of the one given or else of v.
-    Raises ValueError for shapes, devices or dtypes that do not fit.
+    Returns y like v, and with `return_tail` the tail of the next position, in the dtype of the one
+    given or else of v. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
     _check(GATED_SHORT_CONV_NAME, v, kernel, tail, b=b, c=c)
     if choose(GATED_SHORT_CONV_NAME, v) == REFERENCE:
@@ -91,15 +98,17 @@ def short_conv(
     tail: torch.Tensor | None = None,
     return_tail: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    """`y_t = f(bias + sum_j kernel_j x_(t - taps + 1 + j))`, f the swish or nothing: Mamba's (arXiv 2312.00752).
+    """`y_t = f(bias + sum_j kernel_j x_(t - taps + 1 + j))`, f the swish or nothing: Mamba's (arXiv
+    2312.00752).
 
-    x: (batch, length, channels). kernel: (channels, taps), 1 to 8 taps; the last meets the present position, as in
-    `torch.nn.functional.conv1d` with padding on the left. bias: (channels,). tail: the taps - 1 inputs before, (batch,
-    taps - 1, channels); None stands for zeros. Dtypes float32, bfloat16, float16 or float64, mixed at will; computed
-    in float32 or wider. Differentiable once in every tensor.
+    x: (batch, length, channels). kernel: (channels, taps), 1 to 8 taps; the last meets the present
+    position, as in `torch.nn.functional.conv1d` with padding on the left. bias: (channels,). tail:
+    the taps - 1 inputs before, (batch, taps - 1, channels); None stands for zeros. Dtypes float32,
+    bfloat16, float16 or float64, mixed at will; computed in float32 or wider. Differentiable once
+    in every tensor.
 
-    Returns y like x, and with `return_tail` the tail of the next position, in the dtype of the one given or else of x.
-    Raises ValueError for shapes, devices or dtypes that do not fit.
+    Returns y like x, and with `return_tail` the tail of the next position, in the dtype of the one
+    given or else of x. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
     _check(SHORT_CONV_NAME, x, kernel, tail, bias=bias)
     if choose(SHORT_CONV_NAME, x) == REFERENCE:
@@ -112,10 +121,12 @@ def short_conv(
 def step_gated_short_conv(
     b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: torch.Tensor
 ) -> torch.Tensor:
-    """`gated_short_conv` of one position; replaces tail in place by the next one. Not differentiable.
+    """`gated_short_conv` of one position; replaces tail in place by the next one. Not
+    differentiable.
 
-    b, v, c: (batch, 1, channels). kernel: (channels, taps). tail: (batch, taps - 1, channels), any floating dtype.
-    Returns y like v. Raises ValueError for shapes, devices or dtypes that do not fit.
+    b, v, c: (batch, 1, channels). kernel: (channels, taps). tail: (batch, taps - 1, channels), any
+    floating dtype. Returns y like v. Raises ValueError for shapes, devices or dtypes that do not
+    fit.
     """
     _check("step_gated_short_conv", v, kernel, tail, 1, b=b, c=c)
     dtype = wide(v.dtype)
@@ -123,12 +134,17 @@ def step_gated_short_conv(
 
 
 def step_short_conv(
-    x: torch.Tensor, kernel: torch.Tensor, tail: torch.Tensor, bias: torch.Tensor | None = None, swish: bool = False
+    x: torch.Tensor,
+    kernel: torch.Tensor,
+    tail: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    swish: bool = False,
 ) -> torch.Tensor:
     """`short_conv` of one position; replaces tail in place by the next one. Not differentiable.
 
-    x: (batch, 1, channels). kernel: (channels, taps). tail: (batch, taps - 1, channels), any floating dtype. bias:
-    (channels,). Returns y like x. Raises ValueError for shapes, devices or dtypes that do not fit.
+    x: (batch, 1, channels). kernel: (channels, taps). tail: (batch, taps - 1, channels), any
+    floating dtype. bias: (channels,). Returns y like x. Raises ValueError for shapes, devices or
+    dtypes that do not fit.
     """
     _check("step_short_conv", x, kernel, tail, 1, bias=bias)
     y = _step(x.to(wide(x.dtype)), kernel, tail)
@@ -143,7 +159,9 @@ def _step(x: torch.Tensor, kernel: torch.Tensor, tail: torch.Tensor) -> torch.Te
     return (window * kernel.t()).sum(1, keepdim=True)
 
 
-def _next_tail(x: torch.Tensor, dtype: torch.dtype, kernel: torch.Tensor, tail: torch.Tensor | None) -> torch.Tensor:
+def _next_tail(
+    x: torch.Tensor, dtype: torch.dtype, kernel: torch.Tensor, tail: torch.Tensor | None
+) -> torch.Tensor:
     """The last taps - 1 inputs, of which x (batch, length, channels) holds the latest."""
     batch, length, channels = x.shape
     last = kernel.shape[1] - 1
@@ -162,18 +180,27 @@ def _check(
     length: int | None = None,
     **others: torch.Tensor | None,
 ) -> None:
-    """Raises ValueError for arguments that do not fit together: b and c go with a main input v, bias with x."""
+    """Raises ValueError for arguments that do not fit together: b and c go with a main input v,
+    bias with x."""
     name = "v" if "b" in others else "x"
     if main.dim() != 3:
         raise ValueError(
-            f"{operation}: {name} has shape {tuple(main.shape)}, expected 3 axes (batch, length, channels)"
+            f"{operation}: {name} has shape {tuple(main.shape)}, expected 3 axes (batch, length, "
+            f"channels)"
         )
     if kernel.dim() != 2 or not 1 <= kernel.shape[1] <= MAX_TAPS:
         raise ValueError(
-            f"{operation}: kernel has shape {tuple(kernel.shape)}, expected (channels, taps) with 1 to {MAX_TAPS} taps"
+            f"{operation}: kernel has shape {tuple(kernel.shape)}, expected (channels, taps) with "
+            f"1 to {MAX_TAPS} taps"
         )
     batch, channels, taps = main.shape[0], main.shape[2], kernel.shape[1]
     shape = (batch, main.shape[1] if length is None else length, channels)
     shapes = {"b": shape, "c": shape, "bias": (channels,)}
-    expected = {name: (main, shape), "kernel": (kernel, (channels, taps)), "tail": (tail, (batch, taps - 1, channels))}
-    check_inputs(operation, {**expected, **{key: (tensor, shapes[key]) for key, tensor in others.items()}})
+    expected = {
+        name: (main, shape),
+        "kernel": (kernel, (channels, taps)),
+        "tail": (tail, (batch, taps - 1, channels)),
+    }
+    check_inputs(
+        operation, {**expected, **{key: (tensor, shapes[key]) for key, tensor in others.items()}}
+    )

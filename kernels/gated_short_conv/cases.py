@@ -22,22 +22,40 @@ def _sizes(
     }  # fmt: skip
 
 
-def _shared(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+def _shared(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
     taps, width = sizes["taps"], sizes["width"]
-    tail = normal((sizes["batch"], taps - 1, width), dtype, device, generator) if sizes["tail"] else None
-    return {"kernel": normal((width, taps), dtype, device, generator, scale=taps**-0.5), "tail": tail}
+    tail = (
+        normal((sizes["batch"], taps - 1, width), dtype, device, generator)
+        if sizes["tail"]
+        else None
+    )
+    return {
+        "kernel": normal((width, taps), dtype, device, generator, scale=taps**-0.5),
+        "tail": tail,
+    }
 
 
-def _gated_inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+def _gated_inputs(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
     shape = (sizes["batch"], sizes["length"], sizes["width"])
     values = {name: normal(shape, dtype, device, generator) for name in ("b", "v", "c")}
     return {**values, **_shared(sizes, dtype, device, generator)}
 
 
-def _plain_inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+def _plain_inputs(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
     x = normal((sizes["batch"], sizes["length"], sizes["width"]), dtype, device, generator)
     bias = normal((sizes["width"],), dtype, device, generator) if sizes["bias"] else None
-    return {"x": x, **_shared(sizes, dtype, device, generator), "bias": bias, "swish": bool(sizes["swish"])}
+    return {
+        "x": x,
+        **_shared(sizes, dtype, device, generator),
+        "bias": bias,
+        "swish": bool(sizes["swish"]),
+    }
 
 
 def _counts(sizes: Sizes) -> tuple[int, int, int]:
@@ -63,10 +81,13 @@ def _plain_cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     values, kernel, tail = _counts(sizes)
     taps, bias, swish = sizes["taps"], sizes["bias"], sizes["swish"]
     once = 2 * taps - 1 + bias + 4 * swish
-    again = (2 * taps - 1 + bias + 8) * swish  # the derivative of the swish needs the convolution again
+    again = (
+        2 * taps - 1 + bias + 8
+    ) * swish  # the derivative of the swish needs the convolution again
     return Cost(
         forward_bytes=(2 * values + kernel + tail + bias * sizes["width"]) * dtype.itemsize,
-        both_bytes=(5 * values + 3 * kernel + 3 * tail + (2 + swish) * bias * sizes["width"]) * dtype.itemsize,
+        both_bytes=(5 * values + 3 * kernel + 3 * tail + (2 + swish) * bias * sizes["width"])
+        * dtype.itemsize,
         forward_flops=once * values,
         both_flops=(once + again + 4 * taps - 1 + bias) * values,
     )
@@ -77,7 +98,9 @@ def _without_tail(tail: OptionalTensor) -> None:
         raise RuntimeError("this peer takes no tail")
 
 
-def _conv1d(x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor = None, swish: bool = False) -> torch.Tensor:
+def _conv1d(
+    x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor = None, swish: bool = False
+) -> torch.Tensor:
     padded = F.pad(x.transpose(1, 2), (kernel.shape[1] - 1, 0))
     y = F.conv1d(padded, kernel[:, None], bias, groups=kernel.shape[0]).transpose(1, 2)
     return F.silu(y) if swish else y
@@ -88,10 +111,14 @@ def _causal_conv1d(
 ) -> torch.Tensor:
     from causal_conv1d import causal_conv1d_fn  # pyright: ignore[reportMissingImports]
 
-    return causal_conv1d_fn(x.transpose(1, 2), kernel, bias, activation="silu" if swish else None).transpose(1, 2)
+    return causal_conv1d_fn(
+        x.transpose(1, 2), kernel, bias, activation="silu" if swish else None
+    ).transpose(1, 2)
 
 
-def _fla(x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor = None, swish: bool = False) -> torch.Tensor:
+def _fla(
+    x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor = None, swish: bool = False
+) -> torch.Tensor:
     try:
         from fla.modules.convolution import causal_conv1d  # pyright: ignore[reportMissingImports]
     except ImportError:  # its place since 2026
@@ -106,7 +133,13 @@ Convolution = Callable[..., torch.Tensor]
 def _gated_peer(convolution: Convolution) -> Callable[..., Outputs]:
     """A convolution as a peer of the gated form."""
 
-    def run(b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: OptionalTensor) -> Outputs:
+    def run(
+        b: torch.Tensor,
+        v: torch.Tensor,
+        c: torch.Tensor,
+        kernel: torch.Tensor,
+        tail: OptionalTensor,
+    ) -> Outputs:
         _without_tail(tail)
         return (c * convolution(b * v, kernel),)
 
@@ -116,14 +149,24 @@ def _gated_peer(convolution: Convolution) -> Callable[..., Outputs]:
 def _plain_peer(convolution: Convolution) -> Callable[..., Outputs]:
     """A convolution, swish included, as a peer of the plain form."""
 
-    def run(x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor, swish: bool, tail: OptionalTensor) -> Outputs:
+    def run(
+        x: torch.Tensor,
+        kernel: torch.Tensor,
+        bias: OptionalTensor,
+        swish: bool,
+        tail: OptionalTensor,
+    ) -> Outputs:
         _without_tail(tail)
         return (convolution(x, kernel, bias, swish),)
 
     return run
 
 
-_CONVOLUTIONS = {"F.conv1d": _conv1d, "causal-conv1d": _causal_conv1d, "flash-linear-attention": _fla}
+_CONVOLUTIONS = {
+    "F.conv1d": _conv1d,
+    "causal-conv1d": _causal_conv1d,
+    "flash-linear-attention": _fla,
+}
 
 GATED_SHORT_CONV = Operation(
     name=GATED_SHORT_CONV_NAME,
@@ -137,7 +180,12 @@ GATED_SHORT_CONV = Operation(
         _sizes(1, 40, 130, 5),
         _sizes(2, 37, 30, 3),
     ],
-    quick=[_sizes(1, 1, 64, 3), _sizes(2, 257, 96, 3), _sizes(2, 5, 200, 8, tail=1), _sizes(3, 130, 130, 4, tail=1)],
+    quick=[
+        _sizes(1, 1, 64, 3),
+        _sizes(2, 257, 96, 3),
+        _sizes(2, 5, 200, 8, tail=1),
+        _sizes(3, 130, 130, 4, tail=1),
+    ],
     full=[
         _sizes(1, 1, 64, 3),
         _sizes(2, 257, 96, 3),

@@ -1,8 +1,8 @@
 """The short convolutions as torch.library operators.
 
-Each returns what backward can use again as a second output: the convolution before the gate or the swish, in the dtype
-that is accumulated in. Triton computes it again instead, and returns an empty tensor. Gradients of arguments that are
-None are empty tensors.
+Each returns what backward can use again as a second output: the convolution before the gate or the
+swish, in the dtype that is accumulated in. Triton computes it again instead, and returns an empty
+tensor. Gradients of arguments that are None are empty tensors.
 """
 
 from typing import Any
@@ -31,16 +31,22 @@ def gated_operator(
     if choose(GATED_SHORT_CONV_NAME, v) == TRITON:
         from .triton_kernel import gated_forward
 
-        return gated_forward(b, v, c, kernel, tail), v.new_empty(0, dtype=_accumulated(b, v, c, kernel))
+        return gated_forward(b, v, c, kernel, tail), v.new_empty(
+            0, dtype=_accumulated(b, v, c, kernel)
+        )
     dtype = _accumulated(b, v, c, kernel)
     before = convolve(b.to(dtype) * v, kernel.to(dtype), tail=_to(tail, dtype))
     return torch.mul(before, c, out=v.new_empty(v.shape)), before
 
 
 @gated_operator.register_fake
-def _(b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: OptionalTensor) -> Pair:
+def _(
+    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: OptionalTensor
+) -> Pair:
     kept = choose(GATED_SHORT_CONV_NAME, v) != TRITON
-    return v.new_empty(v.shape), v.new_empty(v.shape if kept else 0, dtype=_accumulated(b, v, c, kernel))
+    return v.new_empty(v.shape), v.new_empty(
+        v.shape if kept else 0, dtype=_accumulated(b, v, c, kernel)
+    )
 
 
 @torch.library.custom_op("star::gated_short_conv_backward", mutates_args=())
@@ -62,7 +68,9 @@ def gated_backward_operator(
         if tail is None:
             return *grads, _empty(v)
         # A tail reaches taps - 1 positions only; PyTorch does them.
-        return *grads, tail_gradient(grad[:, :reach].to(dtype) * c[:, :reach], kernel.to(dtype)).to(tail.dtype)
+        return *grads, tail_gradient(grad[:, :reach].to(dtype) * c[:, :reach], kernel.to(dtype)).to(
+            tail.dtype
+        )
     weight = kernel.to(dtype)
     inner = grad.to(dtype) * c
     grad_x = input_gradient(inner, weight)
@@ -97,14 +105,18 @@ def plain_operator(
     if choose(SHORT_CONV_NAME, x) == TRITON:
         from .triton_kernel import plain_forward
 
-        return plain_forward(x, kernel, bias, swish, tail), x.new_empty(0, dtype=_accumulated(x, kernel))
+        return plain_forward(x, kernel, bias, swish, tail), x.new_empty(
+            0, dtype=_accumulated(x, kernel)
+        )
     dtype = _accumulated(x, kernel)
     y = convolve(x.to(dtype), kernel.to(dtype), _to(bias, dtype), _to(tail, dtype))
     return (F.silu(y).to(x.dtype), y) if swish else (y.to(x.dtype), y.new_empty(0))
 
 
 @plain_operator.register_fake
-def _(x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor, swish: bool, tail: OptionalTensor) -> Pair:
+def _(
+    x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor, swish: bool, tail: OptionalTensor
+) -> Pair:
     kept = swish and choose(SHORT_CONV_NAME, x) != TRITON
     return x.new_empty(x.shape), x.new_empty(x.shape if kept else 0, dtype=_accumulated(x, kernel))
 
@@ -130,7 +142,9 @@ def plain_backward_operator(
             return *grads, _empty(x)
         near = grad[:, :reach].to(dtype)
         if swish:
-            near = torch.ops.aten.silu_backward(near, convolve(x[:, :reach].to(dtype), weight, offset, past))
+            near = torch.ops.aten.silu_backward(
+                near, convolve(x[:, :reach].to(dtype), weight, offset, past)
+            )
         return *grads, tail_gradient(near, weight).to(tail.dtype)
     inner = grad.to(dtype)
     if swish:
@@ -179,7 +193,8 @@ def _plain_backward(ctx: Any, grad: OptionalTensor, _: None) -> tuple[OptionalTe
     x, kernel, bias, tail, before = ctx.saved_tensors
     grads = plain_backward_operator(grad, x, kernel, bias, ctx.swish, tail, before)
     grad_bias, grad_tail = (
-        None if given is None else found for given, found in zip((bias, tail), grads[2:], strict=True)
+        None if given is None else found
+        for given, found in zip((bias, tail), grads[2:], strict=True)
     )
     return grads[0], grads[1], grad_bias, None, grad_tail
 

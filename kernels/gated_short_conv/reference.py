@@ -1,4 +1,5 @@
-"""Short causal depthwise convolutions as their definition: a sum over the taps of the padded sequence."""
+"""Short causal depthwise convolutions as their definition: a sum over the taps of the padded
+sequence."""
 
 import torch
 from torch.nn import functional as F
@@ -13,7 +14,9 @@ def short_conv_reference(
 ) -> torch.Tensor:
     """Shapes and dtype as `short_conv`."""
     taps, length = kernel.shape[1], x.shape[1]
-    padded = F.pad(x, (0, 0, taps - 1, 0)) if tail is None else torch.cat([tail.to(x.dtype), x], dim=1)
+    padded = (
+        F.pad(x, (0, 0, taps - 1, 0)) if tail is None else torch.cat([tail.to(x.dtype), x], dim=1)
+    )
     windows = torch.stack([padded[:, tap : tap + length] for tap in range(taps)], dim=-1)
     y = (windows * kernel).sum(-1)
     y = y if bias is None else y + bias
@@ -21,7 +24,11 @@ def short_conv_reference(
 
 
 def gated_short_conv_reference(
-    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: torch.Tensor | None = None
+    b: torch.Tensor,
+    v: torch.Tensor,
+    c: torch.Tensor,
+    kernel: torch.Tensor,
+    tail: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Shapes and dtype as `gated_short_conv` without its new tail."""
     return (c * short_conv_reference(b * v, kernel, tail=tail)).to(v.dtype)

@@ -1,16 +1,21 @@
 """The PyTorch path: a convolution is one product per tap, added in place to shifted slices.
 
-One pass over memory for each tap and no transposes, which beats a grouped `conv1d` on CPUs many times over. Nothing
-here is differentiable; every gradient is written out. All tensors are in the dtype that is accumulated in.
+One pass over memory for each tap and no transposes, which beats a grouped `conv1d` on CPUs many
+times over. Nothing here is differentiable; every gradient is written out. All tensors are in the
+dtype that is accumulated in.
 """
 
 import torch
 
 
 def convolve(
-    x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None = None, tail: torch.Tensor | None = None
+    x: torch.Tensor,
+    kernel: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    tail: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The convolution of x (batch, length, channels), which follows `tail`, with kernel (channels, taps), plus bias."""
+    """The convolution of x (batch, length, channels), which follows `tail`, with kernel (channels,
+    taps), plus bias."""
     rows, length = kernel.t().contiguous(), x.shape[1]
     last = len(rows) - 1
     y = x * rows[last] if bias is None else torch.addcmul(bias, x, rows[last])
@@ -45,8 +50,12 @@ def kernel_gradient(
         if tail is None:
             products[:, :reached] = 0
         else:
-            torch.mul(grad[:, :reached], tail[:, start : start + reached], out=products[:, :reached])
-        torch.sum(products, (0, 1), out=rows[start])  # of all of it: the sum over a slice is ten times slower
+            torch.mul(
+                grad[:, :reached], tail[:, start : start + reached], out=products[:, :reached]
+            )
+        torch.sum(
+            products, (0, 1), out=rows[start]
+        )  # of all of it: the sum over a slice is ten times slower
     return rows.t()
 
 

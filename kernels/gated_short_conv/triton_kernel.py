@@ -1,19 +1,22 @@
 # pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false
-"""Short convolutions in Triton: one kernel forward and one backward serve the gated and the plain form.
+"""Short convolutions in Triton: one kernel forward and one backward serve the gated and the plain
+form.
 
-A tile is `rows` positions of `columns` channels. Its window, (lags, rows, columns), is loaded once for every tap; all
-but the first of these loads hit the L1 cache, so device memory is read once plus a halo of taps - 1 rows. Backward
-computes what it needs of the convolution again. Each backward program adds up the gradients of kernel and bias over
-its own tiles in float32 and writes them apart; PyTorch adds those, so results do not depend on the order of programs.
+A tile is `rows` positions of `columns` channels. Its window, (lags, rows, columns), is loaded once
+for every tap; all but the first of these loads hit the L1 cache, so device memory is read once plus
+a halo of taps - 1 rows. Backward computes what it needs of the convolution again. Each backward
+program adds up the gradients of kernel and bias over its own tiles in float32 and writes them
+apart; PyTorch adds those, so results do not depend on the order of programs.
 """
 
 import torch
 import triton
 import triton.language as tl
 
-# 4 warps hold a tile of 1,024 elements at 8 a thread: 16 bytes of bfloat16, the widest load. Tiles are halved from 5
-# taps on, whose window is twice as large, and to go back through the swish: ptxas for sm_90 then needs 86 to 168
-# registers up to 4 taps without spills (with a tail 207), 128 for the swish, and at most 216 up to 8 taps.
+# 4 warps hold a tile of 1,024 elements at 8 a thread: 16 bytes of bfloat16, the widest load. Tiles
+# are halved from 5 taps on, whose window is twice as large, and to go back through the swish: ptxas
+# for sm_90 then needs 86 to 168 registers up to 4 taps without spills (with a tail 207), 128 for
+# the swish, and at most 216 up to 8 taps.
 TILE, MAX_COLUMNS, WARPS = 1024, 128, 4
 PROGRAMS = 2048  # backward programs go over several tiles as long as this many remain: about 15 on each SM of an H200
 MAX_TILES = 16
@@ -26,7 +29,8 @@ def _window(
     x_pointer, b_pointer, tail_pointer, batch, start, length, width, row, lag, column,
     taps: tl.constexpr, gated: tl.constexpr, has_tail: tl.constexpr,
 ):  # fmt: skip
-    """Inputs of the convolution `lag` positions before `start + row`; zeros where there are none."""
+    """Inputs of the convolution `lag` positions before `start + row`; zeros where there are
+    none."""
     position = start + row - lag
     inside = (lag < taps) & (column < width)
     mask = inside & (position >= 0) & (position < length)
@@ -42,7 +46,8 @@ def _window(
 
 @triton.jit
 def _place(length, width, tiles, rows: tl.constexpr, columns: tl.constexpr):
-    """Batch entry, first position, and the tile's rows (rows, 1) and channels (1, columns) of this program."""
+    """Batch entry, first position, and the tile's rows (rows, 1) and channels (1, columns) of this
+    program."""
     program, spans = tl.program_id(0).to(tl.int64), tl.cdiv(length, rows * tiles)
     row = tl.arange(0, rows)[:, None]
     column = tl.program_id(1) * columns + tl.arange(0, columns)[None, :]
@@ -51,16 +56,20 @@ def _place(length, width, tiles, rows: tl.constexpr, columns: tl.constexpr):
 
 @triton.jit
 def _forward_kernel(
-    x_pointer, b_pointer, c_pointer, kernel_pointer, bias_pointer, tail_pointer, y_pointer, length, width,
+    x_pointer, b_pointer, c_pointer, kernel_pointer, bias_pointer, tail_pointer, y_pointer, length,
+    width,
     taps: tl.constexpr, lags: tl.constexpr, rows: tl.constexpr, columns: tl.constexpr,
     gated: tl.constexpr, has_bias: tl.constexpr, swish: tl.constexpr, has_tail: tl.constexpr,
 ):  # fmt: skip
     batch, start, row, column = _place(length, width, 1, rows, columns)
     lag = tl.arange(0, lags)[:, None, None]
     tap_mask = (lag < taps) & (column[None] < width)
-    kernel = tl.load(kernel_pointer + column[None] * taps + (taps - 1 - lag), mask=tap_mask, other=0.0).to(tl.float32)
+    kernel = tl.load(
+        kernel_pointer + column[None] * taps + (taps - 1 - lag), mask=tap_mask, other=0.0
+    ).to(tl.float32)
     x = _window(
-        x_pointer, b_pointer, tail_pointer, batch, start, length, width, row[None], lag, column[None],
+        x_pointer, b_pointer, tail_pointer, batch, start, length, width, row[None], lag,
+        column[None],
         taps, gated, has_tail,
     )  # fmt: skip
     y = tl.sum(x * kernel, axis=0)
@@ -78,7 +87,8 @@ def _forward_kernel(
 @triton.jit
 def _backward_kernel(
     grad_pointer, x_pointer, b_pointer, c_pointer, kernel_pointer, bias_pointer, tail_pointer,
-    grad_x_pointer, grad_b_pointer, grad_c_pointer, grad_kernel_pointer, grad_bias_pointer, length, width, tiles,
+    grad_x_pointer, grad_b_pointer, grad_c_pointer, grad_kernel_pointer, grad_bias_pointer, length,
+    width, tiles,
     taps: tl.constexpr, lags: tl.constexpr, rows: tl.constexpr, columns: tl.constexpr,
     gated: tl.constexpr, has_bias: tl.constexpr, swish: tl.constexpr, has_tail: tl.constexpr,
 ):  # fmt: skip
@@ -96,13 +106,15 @@ def _backward_kernel(
         start = first + tile * rows
         origin = (batch * length + start) * width
         window = _window(
-            x_pointer, b_pointer, tail_pointer, batch, start, length, width, row[None], lag, column[None],
+            x_pointer, b_pointer, tail_pointer, batch, start, length, width, row[None], lag,
+            column[None],
             taps, gated, has_tail,
         )  # fmt: skip
         offset = origin + (row * width + column)
         mask = (start + row < length) & (column < width)
         grad_x = tl.zeros((rows, columns), tl.float32)
-        # What x gets from the output `ahead` positions later, whose gradient before the gate or the swish is `inner`.
+        # What x gets from the output `ahead` positions later, whose gradient before the gate or the
+        # swish is `inner`.
         for ahead in tl.static_range(taps):
             later = offset + ahead * width
             later_mask = (start + row + ahead < length) & (column < width)
@@ -110,14 +122,23 @@ def _backward_kernel(
             if gated:
                 if ahead == 0:
                     grad_c = inner * tl.sum(window * kernel, axis=0)
-                    tl.store(grad_c_pointer + offset, grad_c.to(grad_c_pointer.dtype.element_ty), mask=mask)
+                    tl.store(
+                        grad_c_pointer + offset,
+                        grad_c.to(grad_c_pointer.dtype.element_ty),
+                        mask=mask,
+                    )
                 inner *= tl.load(c_pointer + later, mask=later_mask, other=0.0).to(tl.float32)
             if swish:  # tap by tap, since whole windows would not fit in registers
                 before = tl.zeros((rows, columns), tl.float32)
                 for back in tl.static_range(taps):
-                    tap = tl.load(kernel_pointer + column * taps + (taps - 1 - back), mask=column < width, other=0.0)
+                    tap = tl.load(
+                        kernel_pointer + column * taps + (taps - 1 - back),
+                        mask=column < width,
+                        other=0.0,
+                    )
                     before += tap.to(tl.float32) * _window(
-                        x_pointer, b_pointer, tail_pointer, batch, start, length, width, row + ahead, back, column,
+                        x_pointer, b_pointer, tail_pointer, batch, start, length, width,
+                        row + ahead, back, column,
                         taps, gated, has_tail,
                     )  # fmt: skip
                 before += bias
@@ -126,12 +147,16 @@ def _backward_kernel(
             if ahead == 0:
                 grad_kernel += inner[None] * window
                 grad_bias += inner
-            tap = tl.load(kernel_pointer + column * taps + (taps - 1 - ahead), mask=column < width, other=0.0)
+            tap = tl.load(
+                kernel_pointer + column * taps + (taps - 1 - ahead), mask=column < width, other=0.0
+            )
             grad_x += inner * tap.to(tl.float32)
         if gated:
             b = tl.load(b_pointer + offset, mask=mask, other=0.0).to(tl.float32)
             v = tl.load(x_pointer + offset, mask=mask, other=0.0).to(tl.float32)
-            tl.store(grad_b_pointer + offset, (grad_x * v).to(grad_b_pointer.dtype.element_ty), mask=mask)
+            tl.store(
+                grad_b_pointer + offset, (grad_x * v).to(grad_b_pointer.dtype.element_ty), mask=mask
+            )
             grad_x *= b
         tl.store(grad_x_pointer + offset, grad_x.to(grad_x_pointer.dtype.element_ty), mask=mask)
     mine = tl.program_id(0).to(tl.int64) * width
@@ -146,7 +171,13 @@ def _blocks(width: int, taps: int, tile: int) -> dict[str, int]:
     """Sizes of a tile of so many elements, halved from 5 taps on."""
     columns = min(MAX_COLUMNS, triton.next_power_of_2(width))
     rows = min(128, (tile if taps <= 4 else tile // 2) // columns)
-    return {"taps": taps, "lags": triton.next_power_of_2(taps), "rows": rows, "columns": columns, "num_warps": WARPS}
+    return {
+        "taps": taps,
+        "lags": triton.next_power_of_2(taps),
+        "rows": rows,
+        "columns": columns,
+        "num_warps": WARPS,
+    }
 
 
 def _forward(
@@ -164,7 +195,12 @@ def _forward(
     y = torch.empty_like(x)
     blocks = _blocks(width, kernel.shape[1], TILE)
     grid = (batch * triton.cdiv(length, blocks["rows"]), triton.cdiv(width, blocks["columns"]))
-    flags = {"gated": b is not None, "has_bias": bias is not None, "swish": swish, "has_tail": tail is not None}
+    flags = {
+        "gated": b is not None,
+        "has_bias": bias is not None,
+        "swish": swish,
+        "has_tail": tail is not None,
+    }
     _forward_kernel[grid](x, b, c, kernel, bias, tail, y, length, width, **blocks, **flags)  # type: ignore[index]
     return y
 
@@ -191,9 +227,15 @@ def _backward(
     grad_b, grad_c = (None if tensor is None else torch.empty_like(tensor) for tensor in (b, c))
     grad_kernel = x.new_empty(grid[0], *kernel.shape, dtype=torch.float32)
     grad_bias = None if bias is None else x.new_empty(grid[0], width, dtype=torch.float32)
-    flags = {"gated": b is not None, "has_bias": bias is not None, "swish": swish, "has_tail": tail is not None}
+    flags = {
+        "gated": b is not None,
+        "has_bias": bias is not None,
+        "swish": swish,
+        "has_tail": tail is not None,
+    }
     _backward_kernel[grid](  # type: ignore[index]
-        grad, x, b, c, kernel, bias, tail, grad_x, grad_b, grad_c, grad_kernel, grad_bias, length, width, tiles,
+        grad, x, b, c, kernel, bias, tail, grad_x, grad_b, grad_c, grad_kernel, grad_bias, length,
+        width, tiles,
         **blocks, **flags,
     )  # fmt: skip
     total_bias = None if grad_bias is None or bias is None else grad_bias.sum(0).to(bias.dtype)
@@ -212,7 +254,12 @@ def gated_forward(
 
 
 def gated_backward(
-    grad: torch.Tensor, b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: OptionalTensor
+    grad: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    c: torch.Tensor,
+    kernel: torch.Tensor,
+    tail: OptionalTensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of b, v, c and kernel."""
     grad_v, grad_b, grad_c, grad_kernel, _ = _backward(grad, v, b, c, kernel, None, False, tail)
@@ -228,7 +275,12 @@ def plain_forward(
 
 
 def plain_backward(
-    grad: torch.Tensor, x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor, swish: bool, tail: OptionalTensor
+    grad: torch.Tensor,
+    x: torch.Tensor,
+    kernel: torch.Tensor,
+    bias: OptionalTensor,
+    swish: bool,
+    tail: OptionalTensor,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of x, kernel and bias (empty without one)."""
     grad_x, _, _, grad_kernel, grad_bias = _backward(grad, x, None, None, kernel, bias, swish, tail)

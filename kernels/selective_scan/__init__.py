@@ -1,4 +1,5 @@
-"""Selective scan: the semi-separable operator of Mamba (arXiv 2312.00752, equations 2 and 3), discretised."""
+"""Selective scan: the semi-separable operator of Mamba (arXiv 2312.00752, equations 2 and 3),
+discretised."""
 
 from functools import cache
 from types import ModuleType
@@ -55,16 +56,19 @@ def selective_scan(
     state: torch.Tensor | None = None,
     return_state: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    """`h_t = exp(step_t * rate) h_(t-1) + step_t b_t v_t`, `y_t = (c_t . h_t + skip * v_t) * gate_t`.
+    """`h_t = exp(step_t * rate) h_(t-1) + step_t b_t v_t`, `y_t = (c_t . h_t + skip * v_t) *
+    gate_t`.
 
-    v, step, gate: (batch, length, channels), step positive. rate: (channels, state), negative. b, c: (batch, length,
-    state), shared over channels. skip: (channels,). state: h_0 (batch, channels, state). Without skip nothing is added,
-    without gate nothing multiplied, and without state h_0 = 0. All floating, dtypes may differ.
+    v, step, gate: (batch, length, channels), step positive. rate: (channels, state), negative. b,
+    c: (batch, length, state), shared over channels. skip: (channels,). state: h_0 (batch, channels,
+    state). Without skip nothing is added, without gate nothing multiplied, and without state h_0 =
+    0. All floating, dtypes may differ.
 
-    Returns y (batch, length, channels) in the dtype of v and, with return_state, the last state (batch, channels,
-    state) too, in float32 or, for a v in float64, float64; states are held in that dtype. Everything is differentiable,
-    once. Backward computes states again from one kept every few steps, so memory grows with length x channels, not
-    x state. Raises ValueError for shapes, devices or dtypes that do not fit.
+    Returns y (batch, length, channels) in the dtype of v and, with return_state, the last state
+    (batch, channels, state) too, in float32 or, for a v in float64, float64; states are held in
+    that dtype. Everything is differentiable, once. Backward computes states again from one kept
+    every few steps, so memory grows with length x channels, not x state. Raises ValueError for
+    shapes, devices or dtypes that do not fit.
     """
     tensors = (v, step, rate, b, c, skip, gate, state)
     _check(*tensors)
@@ -86,7 +90,8 @@ def continue_selective_scan(
     skip: torch.Tensor | None = None,
     gate: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The same from a given state (batch, channels, state), which the last one replaces in place; for generation.
+    """The same from a given state (batch, channels, state), which the last one replaces in place;
+    for generation.
 
     One position takes constant time and memory. Not differentiable. Errors as `selective_scan`.
     """
@@ -113,7 +118,10 @@ def _check(
 ) -> None:
     if v.dim() != 3 or rate.dim() != 2 or v.shape[1] == 0 or rate.shape[1] == 0:
         shapes = f"v has shape {tuple(v.shape)} and rate {tuple(rate.shape)}"
-        raise ValueError(f"{NAME}: {shapes}, expected (batch, length, channels) and (channels, state), none empty")
+        raise ValueError(
+            f"{NAME}: {shapes}, expected (batch, length, channels) and (channels, state), none "
+            f"empty"
+        )
     (batch, length, channels), states = v.shape, rate.shape[1]
     expected = {
         "v": (v, v.shape),
@@ -129,11 +137,14 @@ def _check(
 
 
 def _use_triton(v: torch.Tensor) -> bool:
-    return choose(NAME, v) == TRITON and v.dtype != torch.float64  # the kernels accumulate in float32
+    return (
+        choose(NAME, v) == TRITON and v.dtype != torch.float64
+    )  # the kernels accumulate in float32
 
 
 def _path(dtype: torch.dtype, device: torch.device) -> ModuleType:
-    """What runs without Triton: machine code on the CPU where numba is installed, else plain PyTorch."""
+    """What runs without Triton: machine code on the CPU where numba is installed, else plain
+    PyTorch."""
     compiled = _compiled() if dtype == torch.float32 and device.type == "cpu" else None
     return compiled or blocked
 
@@ -142,7 +153,10 @@ def _path(dtype: torch.dtype, device: torch.device) -> ModuleType:
 def _compiled() -> ModuleType | None:
     try:
         from . import numba_path
-    except (ImportError, RuntimeError):  # RuntimeError: numba finds no folder to keep its machine code in
+    except (
+        ImportError,
+        RuntimeError,
+    ):  # RuntimeError: numba finds no folder to keep its machine code in
         return None
     return numba_path
 
@@ -164,7 +178,9 @@ def _forward(
         return forward(v, step, rate, b, c, skip, gate, state)
     dtype = wide(v.dtype)
     x, *rest = (tensor.to(dtype) for tensor in (v, step, rate, b, c))
-    y, boundaries = _path(dtype, v.device).forward(x, *rest, None if state is None else state.to(dtype))
+    y, boundaries = _path(dtype, v.device).forward(
+        x, *rest, None if state is None else state.to(dtype)
+    )
     if skip is not None:
         y.addcmul_(x, skip.to(dtype))
     if gate is not None:
@@ -184,7 +200,11 @@ def _selective_scan(
     state: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     y, boundaries = _forward(v, step, rate, b, c, skip, gate, state)
-    return y, boundaries[-1].transpose(1, 2).clone(memory_format=torch.contiguous_format), boundaries
+    return (
+        y,
+        boundaries[-1].transpose(1, 2).clone(memory_format=torch.contiguous_format),
+        boundaries,
+    )
 
 
 @_selective_scan.register_fake
@@ -201,7 +221,11 @@ def _(
     (batch, length, channels), states = v.shape, rate.shape[1]
     boundaries = (boundary_count(length, states), batch, states, channels)
     dtype = wide(v.dtype)
-    return v.new_empty(v.shape), v.new_empty(batch, channels, states, dtype=dtype), v.new_empty(boundaries, dtype=dtype)
+    return (
+        v.new_empty(v.shape),
+        v.new_empty(batch, channels, states, dtype=dtype),
+        v.new_empty(boundaries, dtype=dtype),
+    )
 
 
 @torch.library.custom_op("star::selective_scan_backward", mutates_args=())
@@ -217,7 +241,8 @@ def _selective_scan_backward(
     gate: torch.Tensor | None,
     boundaries: torch.Tensor,
 ) -> list[torch.Tensor]:
-    """Gradients of v, step, rate, b, c, skip, gate and state, without skip or gate where not given."""
+    """Gradients of v, step, rate, b, c, skip, gate and state, without skip or gate where not
+    given."""
     if _use_triton(v):
         from .triton_kernel import backward
 
@@ -252,11 +277,16 @@ def _(
     boundaries: torch.Tensor,
 ) -> list[torch.Tensor]:
     given = (tensor for tensor in (v, step, rate, b, c, skip, gate) if tensor is not None)
-    return [*(tensor.new_empty(tensor.shape) for tensor in given), boundaries.new_empty(v.shape[0], *rate.shape)]
+    return [
+        *(tensor.new_empty(tensor.shape) for tensor in given),
+        boundaries.new_empty(v.shape[0], *rate.shape),
+    ]
 
 
 def _setup(
-    ctx: Any, inputs: tuple[torch.Tensor | None, ...], output: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    ctx: Any,
+    inputs: tuple[torch.Tensor | None, ...],
+    output: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
 ) -> None:
     state = inputs[-1]
     ctx.set_materialize_grads(False)

@@ -1,10 +1,12 @@
 """The selective scan block by block in plain PyTorch, forward and backward.
 
-Within a block the states are materialised, so that everything but the recurrence is batched. Between blocks only the
-boundary states are kept, and backward computes a block's states again. Work buffers hold (time, batch, state,
-channels): every step is one dense slice, the innermost loops run over channels, and the reductions over the state or
-over the channels are batched matrix products. The buffers are allocated once, since fresh ones for every block cost as
-much time as the arithmetic. Decays are `exp2` of scaled rates: PyTorch's `exp2` takes a quarter of the time of `exp`.
+Within a block the states are materialised, so that everything but the recurrence is batched.
+Between blocks only the boundary states are kept, and backward computes a block's states again. Work
+buffers hold (time, batch, state, channels): every step is one dense slice, the innermost loops run
+over channels, and the reductions over the state or over the channels are batched matrix products.
+The buffers are allocated once, since fresh ones for every block cost as much time as the
+arithmetic. Decays are `exp2` of scaled rates: PyTorch's `exp2` takes a quarter of the time of
+`exp`.
 """
 
 import math
@@ -16,7 +18,8 @@ LOG2_E = 1 / math.log(2)
 
 
 def block_length(state: int) -> int:
-    """Steps between two kept states: at least the state up to 64, so that these take no more than the values do."""
+    """Steps between two kept states: at least the state up to 64, so that these take no more than
+    the values do."""
     return min(64, max(32, state, 256 // state))
 
 
@@ -26,11 +29,18 @@ def boundary_count(length: int, state: int) -> int:
 
 
 def forward(
-    v: torch.Tensor, step: torch.Tensor, rate: torch.Tensor, b: torch.Tensor, c: torch.Tensor, h: torch.Tensor | None
+    v: torch.Tensor,
+    step: torch.Tensor,
+    rate: torch.Tensor,
+    b: torch.Tensor,
+    c: torch.Tensor,
+    h: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """y (batch, length, channels), without skip and gate, and boundary states (boundaries, batch, state, channels).
+    """y (batch, length, channels), without skip and gate, and boundary states (boundaries, batch,
+    state, channels).
 
-    All inputs in one dtype, float32 or float64; h (batch, channels, state) is the initial state, None for zero.
+    All inputs in one dtype, float32 or float64; h (batch, channels, state) is the initial state,
+    None for zero.
     """
     (batch, length, channels), state = v.shape, rate.shape[1]
     block = block_length(state)
@@ -61,9 +71,11 @@ def backward(
     boundaries: torch.Tensor,
     want_y: bool,
 ) -> tuple[torch.Tensor, ...]:
-    """Gradients of v, step, rate, b, c and the initial state; then y again, where wanted, else an empty tensor.
+    """Gradients of v, step, rate, b, c and the initial state; then y again, where wanted, else an
+    empty tensor.
 
-    grad_y (batch, length, channels) and grad_last (batch, channels, state) belong to what `forward` returned.
+    grad_y (batch, length, channels) and grad_last (batch, channels, state) belong to what `forward`
+    returned.
     """
     (batch, length, channels), state = v.shape, rate.shape[1]
     block = block_length(state)
@@ -78,16 +90,26 @@ def backward(
     carry = torch.zeros_like(boundaries[0])
     if grad_last is not None:
         carry += grad_last.transpose(1, 2)
-    # One slice more for the state before the block, so that all previous states are one dense slice.
+    # One slice more for the state before the block, so that all previous states are one dense
+    # slice.
     all_decay, all_grad, all_states = (
         v.new_empty(min(block, length) + extra, batch, state, channels) for extra in (0, 0, 1)
     )
-    decays, grads, (_, *states_after) = all_decay.unbind(0), all_grad.unbind(0), all_states.unbind(0)
+    decays, grads, (_, *states_after) = (
+        all_decay.unbind(0),
+        all_grad.unbind(0),
+        all_states.unbind(0),
+    )
     for number in reversed(range(len(boundaries) - 1)):
         low = number * block
         size = min(block, length - low)
         cut = slice(low, low + size)
-        decay, grad, previous, states = all_decay[:size], all_grad[:size], all_states[:size], all_states[1 : size + 1]
+        decay, grad, previous, states = (
+            all_decay[:size],
+            all_grad[:size],
+            all_states[:size],
+            all_states[1 : size + 1],
+        )
         previous[0] = boundaries[number]
         _fill(states, decay, x[cut], steps[cut], scaled, b[cut])
         _recur(previous[0], states_after[:size], decays[:size])
@@ -101,7 +123,9 @@ def backward(
         grad.mul_(decay).mul_(previous)  # now the gradient of the exponent, step * rate
         torch.sum(torch.mul(grad, rates, out=decay), 2, out=grad_step[cut])
         grad_rate += torch.sum(grad.mul_(steps[cut][:, :, None]), (0, 1), out=part)
-    grad_x, grad_step, grad_b, grad_c, y = (_time_first(tensor) for tensor in (grad_x, grad_step, grad_b, grad_c, y))
+    grad_x, grad_step, grad_b, grad_c, y = (
+        _time_first(tensor) for tensor in (grad_x, grad_step, grad_b, grad_c, y)
+    )
     grad_step.addcmul_(grad_x, v)
     found = (grad_x.mul_(step), grad_step, grad_rate.t().contiguous(), grad_b, grad_c)
     return *found, carry.transpose(1, 2).contiguous(), y
@@ -115,7 +139,8 @@ def _time_first(tensor: torch.Tensor) -> torch.Tensor:
 def first_boundary(
     v: torch.Tensor, rate: torch.Tensor, h: torch.Tensor | None, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
-    """Room for the boundary states, the first one filled in; in the dtype of v if no other is given."""
+    """Room for the boundary states, the first one filled in; in the dtype of v if no other is
+    given."""
     (batch, length, channels), state = v.shape, rate.shape[1]
     boundaries = v.new_empty(boundary_count(length, state), batch, state, channels, dtype=dtype)
     boundaries[0] = 0 if h is None else h.transpose(1, 2)
@@ -130,19 +155,24 @@ def _fill(
     scaled: torch.Tensor,
     b: torch.Tensor,
 ) -> None:
-    """Write a block's decays and what each step adds to the state, both (steps, batch, state, channels)."""
+    """Write a block's decays and what each step adds to the state, both (steps, batch, state,
+    channels)."""
     torch.mul(step[:, :, None], scaled, out=decay).exp2_()
     torch.mul(x[:, :, None], b[..., None], out=states)
 
 
 def _recur(h: torch.Tensor, states: Sequence[torch.Tensor], decays: Sequence[torch.Tensor]) -> None:
-    """Turn what each step adds into the state after it, in place, from the state h before the block."""
+    """Turn what each step adds into the state after it, in place, from the state h before the
+    block."""
     for now, factor in zip(states, decays, strict=True):
         h = now.addcmul_(factor, h)
 
 
-def _reverse(grads: Sequence[torch.Tensor], decays: Sequence[torch.Tensor], carry: torch.Tensor) -> None:
-    """Turn each state's own gradient into its whole one; carry, from the block after to the one before, in place."""
+def _reverse(
+    grads: Sequence[torch.Tensor], decays: Sequence[torch.Tensor], carry: torch.Tensor
+) -> None:
+    """Turn each state's own gradient into its whole one; carry, from the block after to the one
+    before, in place."""
     later = grads[-1].add_(carry)
     for now, factor in zip(reversed(grads[:-1]), reversed(decays[1:]), strict=True):
         later = now.addcmul_(factor, later)
@@ -156,6 +186,7 @@ def _over_state(weight: torch.Tensor, tensor: torch.Tensor, out: torch.Tensor) -
 
 
 def _over_channels(weight: torch.Tensor, tensor: torch.Tensor, out: torch.Tensor) -> None:
-    """Sum (steps, batch, state, channels) over the channels with a weight (steps, batch, channels)."""
+    """Sum (steps, batch, state, channels) over the channels with a weight (steps, batch,
+    channels)."""
     tensor = tensor.flatten(0, 1).transpose(1, 2)
     torch.bmm(weight.flatten(0, 1)[:, None], tensor, out=out.flatten(0, 1)[:, None])

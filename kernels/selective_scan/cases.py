@@ -12,10 +12,15 @@ from .peers import ATTENTION, attention_yardstick, hugging_face_slow, log_step_s
 from .reference import selective_scan_reference
 
 LEAST_STEP, LARGEST_STEP = 0.001, 0.1  # Mamba's initial range
-OPERATIONS_FORWARD, OPERATIONS_BACKWARD = 7, 21  # for each step, channel and state; backward computes it again
+OPERATIONS_FORWARD, OPERATIONS_BACKWARD = (
+    7,
+    21,
+)  # for each step, channel and state; backward computes it again
 
 
-def _inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+def _inputs(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
     batch, length, width, state = (sizes[name] for name in ("batch", "length", "width", "state"))
 
     def draw(*shape: int, scale: float = 1.0) -> torch.Tensor:
@@ -42,7 +47,9 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     # v, step, gate; b, c; rate, skip; the initial state
     inputs = (3 * elements + 2 * narrow + weights + batch * width * state) * dtype.itemsize
     forward = inputs + elements * dtype.itemsize + kept
-    backward = 2 * inputs + elements * dtype.itemsize + kept  # read again and their gradients, and those of the outputs
+    backward = (
+        2 * inputs + elements * dtype.itemsize + kept
+    )  # read again and their gradients, and those of the outputs
     work = elements * state
     return Cost(
         forward_bytes=forward,

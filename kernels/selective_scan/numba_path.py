@@ -1,8 +1,10 @@
-"""The selective scan compiled for the CPU by numba, for float32; the optional extra `cpu` installs it.
+"""The selective scan compiled for the CPU by numba, for float32; the optional extra `cpu` installs
+it.
 
-One pass over the length: states stay in the first-level cache, the innermost loops run over channels and become vector
-instructions, exponentials included. Several threads share out the batch. Importing this raises ImportError without
-numba. Machine code is kept on disk beside this file, or in the user's cache folder.
+One pass over the length: states stay in the first-level cache, the innermost loops run over
+channels and become vector instructions, exponentials included. Several threads share out the batch.
+Importing this raises ImportError without numba. Machine code is kept on disk beside this file, or
+in the user's cache folder.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,8 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 @numba.njit(inline="always", fastmath=FAST)
 def _exp(x):  # type: ignore[no-untyped-def]
-    """exp in float32, exact to 2 units in the last place, clamped to the normal range; NaN stays NaN."""
+    """exp in float32, exact to 2 units in the last place, clamped to the normal range; NaN stays
+    NaN."""
     x = np.float32(-87.0) if x < np.float32(-87.0) else x
     x = np.float32(88.0) if x > np.float32(88.0) else x
     whole = np.floor(x * np.float32(1.4426950408889634) + np.float32(0.5))
@@ -40,7 +43,8 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _forward(first, end, block, x, step, rate, b, c, y, boundaries):  # type: ignore[no-untyped-def]
-    """Batch rows first..end; boundaries (boundaries, batch, state, channels), rate (state, channels)."""
+    """Batch rows first..end; boundaries (boundaries, batch, state, channels), rate (state,
+    channels)."""
     length, channels = x.shape[1:]
     states = rate.shape[0]
     h = np.empty((states, channels), np.float32)
@@ -60,9 +64,26 @@ def _forward(first, end, block, x, step, rate, b, c, y, boundaries):  # type: ig
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
 def _backward(  # type: ignore[no-untyped-def]
-    first, end, block, grad_y, x, step, rate, b, c, boundaries, carry, grad_x, grad_step, grad_rate, grad_b, grad_c, y
+    first,
+    end,
+    block,
+    grad_y,
+    x,
+    step,
+    rate,
+    b,
+    c,
+    boundaries,
+    carry,
+    grad_x,
+    grad_step,
+    grad_rate,
+    grad_b,
+    grad_c,
+    y,
 ):
-    """The same rows backward; carry and grad_rate (batch, state, channels) and all other gradients are written."""
+    """The same rows backward; carry and grad_rate (batch, state, channels) and all other gradients
+    are written."""
     length, channels = x.shape[1:]
     states = rate.shape[0]
     h = np.empty((block + 1, states, channels), np.float32)
@@ -102,11 +123,16 @@ def _backward(  # type: ignore[no-untyped-def]
                     grad_c[row, now, n] = sum_c
 
 
-def _run(kernel: Callable[..., None], rate: torch.Tensor, x: torch.Tensor, *tensors: torch.Tensor) -> None:
+def _run(
+    kernel: Callable[..., None], rate: torch.Tensor, x: torch.Tensor, *tensors: torch.Tensor
+) -> None:
     """Share the batch rows out to as many threads as PyTorch may use."""
     arrays = [tensor.detach().numpy() for tensor in tensors]
     batch = x.shape[0]
-    threads = max(1, min(batch, torch.get_num_threads(), x.numel() * rate.shape[1] // LEAST_ELEMENTS_PER_THREAD))
+    threads = max(
+        1,
+        min(batch, torch.get_num_threads(), x.numel() * rate.shape[1] // LEAST_ELEMENTS_PER_THREAD),
+    )
     limits = [batch * number // threads for number in range(threads + 1)]
     block = block_length(rate.shape[1])
     if threads == 1:
@@ -117,7 +143,12 @@ def _run(kernel: Callable[..., None], rate: torch.Tensor, x: torch.Tensor, *tens
 
 
 def forward(
-    v: torch.Tensor, step: torch.Tensor, rate: torch.Tensor, b: torch.Tensor, c: torch.Tensor, h: torch.Tensor | None
+    v: torch.Tensor,
+    step: torch.Tensor,
+    rate: torch.Tensor,
+    b: torch.Tensor,
+    c: torch.Tensor,
+    h: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """As `blocked.forward`, in float32."""
     x, y = (step * v).contiguous(), v.new_empty(v.shape)

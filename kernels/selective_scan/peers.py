@@ -38,7 +38,8 @@ def log_step_scan(
     gate: torch.Tensor | None = None,
     state: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The recurrence as a scan of affine maps in log2(length) doublings (Hillis and Steele, 1986), under autograd."""
+    """The recurrence as a scan of affine maps in log2(length) doublings (Hillis and Steele, 1986),
+    under autograd."""
     decay, h = _decays_and_inputs(v, step, rate, b)
     if state is not None:
         h = torch.cat([(h[:, 0] + decay[:, 0] * state)[:, None], h[:, 1:]], dim=1)
@@ -60,7 +61,8 @@ def hugging_face_slow(
     gate: torch.Tensor | None = None,
     state: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As transformers' Mamba does without its CUDA packages: decays of all steps at once, then one step at a time."""
+    """As transformers' Mamba does without its CUDA packages: decays of all steps at once, then one
+    step at a time."""
     decay, x = _decays_and_inputs(v, step, rate, b)
     h = torch.zeros_like(x[:, 0]) if state is None else state.to(x.dtype)
     states = []
@@ -82,8 +84,8 @@ def mamba_ssm(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The CUDA kernel of the package mamba-ssm: ImportError where it is not installed.
 
-    It takes no initial state: RuntimeError for one that is not zero. It gates with silu(z), so the gate is multiplied
-    in afterwards; it has no backward for the last state.
+    It takes no initial state: RuntimeError for one that is not zero. It gates with silu(z), so the
+    gate is multiplied in afterwards; it has no backward for the last state.
     """
     from mamba_ssm.ops.selective_scan_interface import (  # type: ignore[import-not-found]  # pyright: ignore
         selective_scan_fn,
@@ -91,9 +93,13 @@ def mamba_ssm(
 
     if state is not None and state.any():
         raise RuntimeError("mamba-ssm takes no initial state")
-    v_last, step_last, b_last, c_last = (tensor.transpose(1, 2) for tensor in (v, step.to(v.dtype), b, c))
+    v_last, step_last, b_last, c_last = (
+        tensor.transpose(1, 2) for tensor in (v, step.to(v.dtype), b, c)
+    )
     wide = None if skip is None else skip.float()
-    y, last = selective_scan_fn(v_last, step_last, rate.float(), b_last, c_last, D=wide, return_last_state=True)
+    y, last = selective_scan_fn(
+        v_last, step_last, rate.float(), b_last, c_last, D=wide, return_last_state=True
+    )
     y = y.transpose(1, 2)
     return y if gate is None else y * gate, last
 
@@ -104,6 +110,9 @@ ATTENTION = "scaled_dot_product_attention, another function of the same size"
 def attention_yardstick(
     v: torch.Tensor, step: torch.Tensor, gate: torch.Tensor, **others: torch.Tensor
 ) -> tuple[torch.Tensor]:
-    """Causal softmax attention with four heads on tensors of the same size: what token mixing costs otherwise."""
-    q, k, w = (x.to(v.dtype).unflatten(-1, (4, -1)).transpose(1, 2).contiguous() for x in (v, step, gate))
+    """Causal softmax attention with four heads on tensors of the same size: what token mixing costs
+    otherwise."""
+    q, k, w = (
+        x.to(v.dtype).unflatten(-1, (4, -1)).transpose(1, 2).contiguous() for x in (v, step, gate)
+    )
     return (torch.nn.functional.scaled_dot_product_attention(q, k, w, is_causal=True),)

@@ -15,7 +15,8 @@ def selective_scan_reference(
     gate: torch.Tensor | None = None,
     state: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Output and last state, shapes and dtypes as `selective_scan`; keeps every state on the autograd tape."""
+    """Output and last state, shapes and dtypes as `selective_scan`; keeps every state on the
+    autograd tape."""
     dtype = wide(v.dtype)
     x, step, rate, b, c = (tensor.to(dtype) for tensor in (v, step, rate, b, c))
     h = x.new_zeros(x.shape[0], *rate.shape) if state is None else state.to(dtype)

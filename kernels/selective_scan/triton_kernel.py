@@ -1,10 +1,12 @@
-"""The selective scan in Triton: one program for each batch row and block of channels, states in registers.
+"""The selective scan in Triton: one program for each batch row and block of channels, states in
+registers.
 
-Time goes step by step, with the next step's values loaded while this one is computed. Forward keeps the state at every
-block's boundary; backward computes a block's states again from there into a scratch that holds one block for each
-program, and then runs through it in reverse. Sums over channels go through one partial sum for each block of channels,
-so that results are the same in every run. A block of channels is never narrower than the state, so the partial sums
-take no more memory than the values do.
+Time goes step by step, with the next step's values loaded while this one is computed. Forward keeps
+the state at every block's boundary; backward computes a block's states again from there into a
+scratch that holds one block for each program, and then runs through it in reverse. Sums over
+channels go through one partial sum for each block of channels, so that results are the same in
+every run. A block of channels is never narrower than the state, so the partial sums take no more
+memory than the values do.
 """
 
 import torch
@@ -25,7 +27,8 @@ def _row(pointer, offset, index, mask):
 
 @triton.jit
 def _forward_kernel(
-    v_pointer, step_pointer, rate_pointer, b_pointer, c_pointer, skip_pointer, gate_pointer, y_pointer,
+    v_pointer, step_pointer, rate_pointer, b_pointer, c_pointer, skip_pointer, gate_pointer,
+    y_pointer,
     boundaries_pointer, batch, length, channels, states,
     block: tl.constexpr, with_skip: tl.constexpr, with_gate: tl.constexpr,
     block_channels: tl.constexpr, block_states: tl.constexpr,
@@ -36,7 +39,9 @@ def _forward_kernel(
     inside, real = channel < channels, state < states
     both = real[:, None] & inside[None, :]
     cell = state[:, None] * channels + channel[None, :]
-    rate = tl.load(rate_pointer + channel[None, :] * states + state[:, None], mask=both, other=0.0).to(tl.float32)
+    rate = tl.load(
+        rate_pointer + channel[None, :] * states + state[:, None], mask=both, other=0.0
+    ).to(tl.float32)
     skip = tl.zeros((block_channels,), tl.float32)
     if with_skip:
         skip += tl.load(skip_pointer + channel, mask=inside, other=0.0).to(tl.float32)
@@ -60,14 +65,18 @@ def _forward_kernel(
         tl.store(y_pointer + here + channel, y.to(y_pointer.dtype.element_ty), mask=inside)
         if ((t + 1) % block == 0) | (t + 1 == length):  # type: ignore[operator]
             number = t // block + 1
-            tl.store(boundaries_pointer + (row + number * batch) * channels * states + cell, h, mask=both)
+            tl.store(
+                boundaries_pointer + (row + number * batch) * channels * states + cell, h, mask=both
+            )
         step, v, b, c = next_step, next_v, next_b, next_c
 
 
 @triton.jit
 def _backward_kernel(
-    grad_y_pointer, grad_last_pointer, v_pointer, step_pointer, rate_pointer, b_pointer, c_pointer, skip_pointer,
-    gate_pointer, boundaries_pointer, scratch_pointer, grad_v_pointer, grad_step_pointer, grad_rate_pointer,
+    grad_y_pointer, grad_last_pointer, v_pointer, step_pointer, rate_pointer, b_pointer, c_pointer,
+    skip_pointer,
+    gate_pointer, boundaries_pointer, scratch_pointer, grad_v_pointer, grad_step_pointer,
+    grad_rate_pointer,
     grad_b_pointer, grad_c_pointer, grad_skip_pointer, grad_gate_pointer, grad_state_pointer,
     batch, length, channels, states,
     block: tl.constexpr, with_skip: tl.constexpr, with_gate: tl.constexpr, with_last: tl.constexpr,
@@ -80,7 +89,9 @@ def _backward_kernel(
     inside, real = channel < channels, state < states
     both = real[:, None] & inside[None, :]
     cell = state[:, None] * channels + channel[None, :]
-    rate = tl.load(rate_pointer + channel[None, :] * states + state[:, None], mask=both, other=0.0).to(tl.float32)
+    rate = tl.load(
+        rate_pointer + channel[None, :] * states + state[:, None], mask=both, other=0.0
+    ).to(tl.float32)
     skip = tl.zeros((block_channels,), tl.float32)
     if with_skip:
         skip += tl.load(skip_pointer + channel, mask=inside, other=0.0).to(tl.float32)
@@ -102,7 +113,11 @@ def _backward_kernel(
         number = blocks - 1 - reverse
         low = number * block
         count = tl.minimum(block, length - low)
-        h = tl.load(boundaries_pointer + (row + number * batch) * channels * states + cell, mask=both, other=0.0)
+        h = tl.load(
+            boundaries_pointer + (row + number * batch) * channels * states + cell,
+            mask=both,
+            other=0.0,
+        )
         for t in range(count):
             wide, narrow = (row * length + low + t) * channels, (row * length + low + t) * states
             step = _row(step_pointer, wide, channel, inside)
@@ -140,8 +155,16 @@ def _backward_kernel(
             grad_step = tl.sum(exponent * rate, axis=0) + grad_x * v
             grad_v = grad_x * step + grad_y * skip
             grad_skip += grad_y * v
-            tl.store(grad_v_pointer + wide + channel, grad_v.to(grad_v_pointer.dtype.element_ty), mask=inside)
-            tl.store(grad_step_pointer + wide + channel, grad_step.to(grad_step_pointer.dtype.element_ty), mask=inside)
+            tl.store(
+                grad_v_pointer + wide + channel,
+                grad_v.to(grad_v_pointer.dtype.element_ty),
+                mask=inside,
+            )
+            tl.store(
+                grad_step_pointer + wide + channel,
+                grad_step.to(grad_step_pointer.dtype.element_ty),
+                mask=inside,
+            )
         tl.debug_barrier()  # before the scratch is written again
     tl.store(grad_rate_pointer + row * channels * states + cell, grad_rate, mask=both)
     tl.store(grad_state_pointer + row * channels * states + cell, carry, mask=both)
@@ -154,7 +177,11 @@ def _blocks(channels: int, states: int) -> tuple[dict[str, int], int]:
     block_states = triton.next_power_of_2(states)
     block_channels = max(LEAST_CHANNELS, block_states)
     warps = max(1, block_states * block_channels // STATES_PER_WARP)
-    sizes = {"block_channels": block_channels, "block_states": block_states, "num_warps": min(warps, 8)}
+    sizes = {
+        "block_channels": block_channels,
+        "block_states": block_states,
+        "num_warps": min(warps, 8),
+    }
     return {"block": block_length(states), **sizes}, triton.cdiv(channels, block_channels)
 
 
@@ -174,7 +201,17 @@ def forward(
     y, boundaries = torch.empty_like(v), first_boundary(v, rate, state, torch.float32)
     sizes, groups = _blocks(channels, states)
     flags = {"with_skip": skip is not None, "with_gate": gate is not None}
-    tensors = (v, step, rate, b, c, v if skip is None else skip, v if gate is None else gate, y, boundaries)
+    tensors = (
+        v,
+        step,
+        rate,
+        b,
+        c,
+        v if skip is None else skip,
+        v if gate is None else gate,
+        y,
+        boundaries,
+    )
     _forward_kernel[(batch, groups)](*tensors, batch, length, channels, states, **flags, **sizes)  # type: ignore[index]
     return y, boundaries
 
@@ -195,7 +232,9 @@ def backward(
     (batch, length, channels), states = v.shape, rate.shape[1]
     sizes, groups = _blocks(channels, states)
     last = None if grad_last is None else grad_last.float().transpose(1, 2)
-    grad_y, last, v, step, rate, b, c, skip, gate = _dense(grad_y, last, v, step, rate, b, c, skip, gate)
+    grad_y, last, v, step, rate, b, c, skip, gate = _dense(
+        grad_y, last, v, step, rate, b, c, skip, gate
+    )
     cells = sizes["block"] * sizes["block_states"] * sizes["block_channels"]
     scratch = boundaries.new_empty(batch * groups * cells)
     grad_v, grad_step = torch.empty_like(v), torch.empty_like(step)
@@ -203,13 +242,30 @@ def backward(
     grad_rate, grad_state = (torch.empty_like(boundaries[0]) for _ in range(2))
     grad_b, grad_c = (boundaries.new_empty(groups, batch, length, states) for _ in range(2))
     grad_skip = boundaries.new_empty(batch, channels)
-    flags = {"with_skip": skip is not None, "with_gate": gate is not None, "with_last": last is not None}
-    inputs = (v, step, rate, b, c, v if skip is None else skip, v if gate is None else gate, boundaries, scratch)
+    flags = {
+        "with_skip": skip is not None,
+        "with_gate": gate is not None,
+        "with_last": last is not None,
+    }
+    inputs = (
+        v,
+        step,
+        rate,
+        b,
+        c,
+        v if skip is None else skip,
+        v if gate is None else gate,
+        boundaries,
+        scratch,
+    )
     outputs = (grad_v, grad_step, grad_rate, grad_b, grad_c, grad_skip, grad_gate, grad_state)
     tensors = (grad_y, v if last is None else last, *inputs, *outputs)
     _backward_kernel[(batch, groups)](*tensors, batch, length, channels, states, **flags, **sizes)  # type: ignore[index]
     grads = [grad_v, grad_step, grad_rate.sum(0).t(), grad_b.sum(0), grad_c.sum(0)]
-    grads = [grad.to(tensor.dtype).contiguous() for grad, tensor in zip(grads, (v, step, rate, b, c), strict=True)]
+    grads = [
+        grad.to(tensor.dtype).contiguous()
+        for grad, tensor in zip(grads, (v, step, rate, b, c), strict=True)
+    ]
     if skip is not None:
         grads.append(grad_skip.sum(0).to(skip.dtype))
     if gate is not None:

@@ -1,7 +1,8 @@
-"""Low-rank structures, `y_i = sum_j s(C_i . B_j) V_j`: softmax, ReLU, swish and linear attention, full or banded.
+"""Low-rank structures, `y_i = sum_j s(C_i . B_j) V_j`: softmax, ReLU, swish and linear attention,
+full or banded.
 
-Without softmax the sum over j is divided by the square root of the number of visible positions, which keeps the
-output's scale over the length.
+Without softmax the sum over j is divided by the square root of the number of visible positions,
+which keeps the output's scale over the length.
 """
 
 import math
@@ -42,14 +43,16 @@ SHORT = 128
 def structured_attention(
     c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, nonlinearity: str, window: int | None = None
 ) -> torch.Tensor:
-    """Causal `y = s(C B^T / sqrt(width)) V`, divided by sqrt(number of visible positions) where s is not softmax.
+    """Causal `y = s(C B^T / sqrt(width)) V`, divided by sqrt(number of visible positions) where s
+    is not softmax.
 
-    c: (batch, heads, length, width); b: (batch, groups, total, width); v: (batch, groups, total, value width); heads
-    is a multiple of groups and total >= length: C belongs to the last `length` of the total positions.
-    nonlinearity: 'softmax' (arXiv 1706.03762), 'none', 'relu' or 'swish'. window: positions that each one sees, itself
-    included; None sees all. All floating; products are summed in float32 or wider. Returns y (batch, heads, length,
-    value width) in the dtype of v. Cost and the memory of backward are length x window with a window. Raises ValueError
-    for shapes, devices, dtypes, nonlinearities or windows that do not fit.
+    c: (batch, heads, length, width); b: (batch, groups, total, width); v: (batch, groups, total,
+    value width); heads is a multiple of groups and total >= length: C belongs to the last `length`
+    of the total positions. nonlinearity: 'softmax' (arXiv 1706.03762), 'none', 'relu' or 'swish'.
+    window: positions that each one sees, itself included; None sees all. All floating; products are
+    summed in float32 or wider. Returns y (batch, heads, length, value width) in the dtype of v.
+    Cost and the memory of backward are length x window with a window. Raises ValueError for shapes,
+    devices, dtypes, nonlinearities or windows that do not fit.
     """
     check_heads("structured_attention", c, b, v)
     check_options("structured_attention", c.shape[2], b.shape[2], nonlinearity, window)
@@ -59,7 +62,9 @@ def structured_attention(
     if c.shape[2] == 1:
         return _single_position(c, b, v, None, nonlinearity, window)
     chosen = implementation(operation_name(None, nonlinearity), c, b, v)
-    if nonlinearity == "softmax" and (window is None or (chosen == TORCH and _masks_all(b, window))):
+    if nonlinearity == "softmax" and (
+        window is None or (chosen == TORCH and _masks_all(b, window))
+    ):
         return _softmax_attention(c, b, v, window)
     if nonlinearity == "none" and window is None:
         return _linear(c, b, v)
@@ -74,11 +79,12 @@ def differential_attention(
     nonlinearity: str,
     window: int | None = None,
 ) -> torch.Tensor:
-    """`T1 V - weight * T2 V` for two operators of `structured_attention` over one V (arXiv 2410.05258).
+    """`T1 V - weight * T2 V` for two operators of `structured_attention` over one V (arXiv
+    2410.05258).
 
-    c: (batch, 2 * heads, length, width) and b: (batch, 2 * groups, total, width), the first operator's heads first;
-    v: (batch, groups, total, value width), which is not copied; weight: a scalar tensor. The rest, and what is returned
-    and raised, as for `structured_attention`.
+    c: (batch, 2 * heads, length, width) and b: (batch, 2 * groups, total, width), the first
+    operator's heads first; v: (batch, groups, total, value width), which is not copied; weight: a
+    scalar tensor. The rest, and what is returned and raised, as for `structured_attention`.
     """
     check_pair("differential_attention", c, b, v, weight)
     check_options("differential_attention", c.shape[2], b.shape[2], nonlinearity, window)
@@ -98,7 +104,8 @@ def differential_attention(
 
 
 def _masks_all(b: torch.Tensor, window: int) -> bool:
-    """Whether torch's attention with a mask is faster on a CPU than tiles that skip what the band hides."""
+    """Whether torch's attention with a mask is faster on a CPU than tiles that skip what the band
+    hides."""
     return b.device.type == "cpu" and (b.shape[2] <= SHORT or 2 * window >= b.shape[2])
 
 
@@ -128,8 +135,11 @@ def _common(*tensors: torch.Tensor) -> list[torch.Tensor]:
     return [tensor.to(dtype) for tensor in tensors]
 
 
-def _softmax_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, window: int | None) -> torch.Tensor:
-    """Through torch's fused attention. Its fast paths want equal widths, so narrower C and B are padded with zeros."""
+def _softmax_attention(
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, window: int | None
+) -> torch.Tensor:
+    """Through torch's fused attention. Its fast paths want equal widths, so narrower C and B are
+    padded with zeros."""
     scale, result = c.shape[-1] ** -0.5, v.dtype
     length, total = c.shape[2], b.shape[2]
     c, b, v = _common(c, b, v)
@@ -139,7 +149,9 @@ def _softmax_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, window
     plain = window is None and length == total
     mask = None if plain else _visible(length, total, window, c.device)
     grouped = c.shape[1] != b.shape[1]
-    y = F.scaled_dot_product_attention(c, b, v, attn_mask=mask, is_causal=plain, scale=scale, enable_gqa=grouped)
+    y = F.scaled_dot_product_attention(
+        c, b, v, attn_mask=mask, is_causal=plain, scale=scale, enable_gqa=grouped
+    )
     return y.to(result)
 
 
@@ -151,7 +163,8 @@ def _single_position(
     nonlinearity: str,
     window: int | None,
 ) -> torch.Tensor:
-    """The last position alone: a group's heads take the place of the length, so nothing is copied."""
+    """The last position alone: a group's heads take the place of the length, so nothing is
+    copied."""
     if window is not None:
         b, v = b[:, :, -window:], v[:, :, -window:]
     result, (c, b, v) = v.dtype, _common(c, b, v)

@@ -51,7 +51,9 @@ def _sizes(
 def _draw(copies: int) -> Draw:
     """Arguments of `structured_attention`, or with two copies of `differential_attention`."""
 
-    def inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+    def inputs(
+        sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+    ) -> Inputs:
         batch, total = sizes["batch"], sizes["past"] + sizes["length"]
         shapes = {
             "c": (batch, copies * sizes["heads"], sizes["length"], sizes["width"]),
@@ -61,14 +63,21 @@ def _draw(copies: int) -> Draw:
         tensors = {name: normal(shape, dtype, device, generator) for name, shape in shapes.items()}
         if copies == 2:
             tensors["weight"] = normal((1,), wide(dtype), device, generator)[0]
-        options = {"nonlinearity": NONLINEARITIES[sizes["nonlinearity"]], "window": sizes["window"] or None}
+        options = {
+            "nonlinearity": NONLINEARITIES[sizes["nonlinearity"]],
+            "window": sizes["window"] or None,
+        }
         return {**tensors, **options}
 
     return inputs
 
 
-def _linear_inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
-    batch, groups, length, width, value = (sizes[name] for name in ("batch", "groups", "length", "width", "value"))
+def _linear_inputs(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
+    batch, groups, length, width, value = (
+        sizes[name] for name in ("batch", "groups", "length", "width", "value")
+    )
     shapes = {"c": (batch, sizes["heads"], length, width), "b": (batch, groups, length, width)}
     tensors = {name: normal(shape, dtype, device, generator) for name, shape in shapes.items()}
     tensors["v"] = normal((batch, groups, length, value), dtype, device, generator)
@@ -87,7 +96,9 @@ def _cost(copies: int) -> Callable[[Sizes, torch.dtype], Cost]:
         y = sizes["heads"] * length * sizes["value"]
         bytes_each = sizes["batch"] * dtype.itemsize
         seen = sum(min(i, sizes["window"] or total) for i in range(sizes["past"] + 1, total + 1))
-        flops = 2 * sizes["batch"] * sizes["heads"] * seen * (copies * sizes["width"] + sizes["value"])
+        flops = (
+            2 * sizes["batch"] * sizes["heads"] * seen * (copies * sizes["width"] + sizes["value"])
+        )
         return Cost((inputs + y) * bytes_each, (3 * inputs + 2 * y) * bytes_each, flops, 3 * flops)
 
     return cost
@@ -95,12 +106,17 @@ def _cost(copies: int) -> Callable[[Sizes, torch.dtype], Cost]:
 
 def _linear_cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     quadratic = _cost(1)({**sizes, "past": 0}, dtype)
-    state = sizes["batch"] * sizes["groups"] * sizes["width"] * sizes["value"] * torch.float32.itemsize
+    state = (
+        sizes["batch"] * sizes["groups"] * sizes["width"] * sizes["value"] * torch.float32.itemsize
+    )
     states = 2 if sizes["past"] else 1  # the initial one, if any, and the final one
     rows = sizes["batch"] * (sizes["heads"] + sizes["groups"]) * sizes["length"]
     flops = 2 * rows * sizes["width"] * sizes["value"]
     return Cost(
-        quadratic.forward_bytes + states * state, quadratic.both_bytes + (3 * states - 1) * state, flops, 3 * flops
+        quadratic.forward_bytes + states * state,
+        quadratic.both_bytes + (3 * states - 1) * state,
+        flops,
+        3 * flops,
     )
 
 
@@ -120,11 +136,18 @@ def _torch_softmax(
 ) -> tuple[torch.Tensor]:
     mask = None if window is None else visible(c.shape[2], b.shape[2], window, c.device)
     grouped = c.shape[1] != b.shape[1]
-    return (F.scaled_dot_product_attention(c, b, v, mask, is_causal=mask is None, enable_gqa=grouped),)
+    return (
+        F.scaled_dot_product_attention(c, b, v, mask, is_causal=mask is None, enable_gqa=grouped),
+    )
 
 
 def _eager_differential(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor, nonlinearity: str, window: int | None
+    c: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    weight: torch.Tensor,
+    nonlinearity: str,
+    window: int | None,
 ) -> tuple[torch.Tensor]:
     one = _torch_softmax if nonlinearity == "softmax" else _eager_pairwise
     pairs = zip(c.chunk(2, dim=1), b.chunk(2, dim=1), strict=True)
@@ -154,9 +177,16 @@ def _fla_linear(
     b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
     state = None if state is None else state.repeat_interleave(repeats, dim=1)
     rows = (x.transpose(1, 2).contiguous() for x in (c, b, v))
-    options = {"scale": c.shape[-1] ** -0.5, "initial_state": state, "output_final_state": True, "normalize": False}
+    options = {
+        "scale": c.shape[-1] ** -0.5,
+        "initial_state": state,
+        "output_final_state": True,
+        "normalize": False,
+    }
     y, final = chunk_linear_attn(*rows, **options)
-    return y.transpose(1, 2) * row_scale(length, earlier + length, None, v.dtype, v.device), final[:, ::repeats]
+    return y.transpose(1, 2) * row_scale(length, earlier + length, None, v.dtype, v.device), final[
+        :, ::repeats
+    ]
 
 
 PAIRWISE_ATTENTION = Operation(
@@ -213,7 +243,10 @@ BANDED_SOFTMAX_ATTENTION = Operation(
         for length, window in ((257, 100), (1024, 256), (1500, 33), (1500, 1400))
         for width in (32, 64, 128)
     ],
-    cpu=[_sizes(SOFTMAX, 8, 4, 4, 128, 16, 16, window=64), _sizes(SOFTMAX, 8, 4, 4, 256, 16, 16, window=64)],
+    cpu=[
+        _sizes(SOFTMAX, 8, 4, 4, 128, 16, 16, window=64),
+        _sizes(SOFTMAX, 8, 4, 4, 256, 16, 16, window=64),
+    ],
     bench=[
         _sizes(SOFTMAX, 8, 32, 32, 4096, 64, 64, window=512),
         _sizes(SOFTMAX, 8, 32, 8, 4096, 64, 64, window=128),

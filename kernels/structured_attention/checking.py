@@ -1,4 +1,5 @@
-"""Checks of the operands, which a step of generation can afford: the shapes alone where they fit."""
+"""Checks of the operands, which a step of generation can afford: the shapes alone where they
+fit."""
 
 import torch
 
@@ -7,7 +8,8 @@ from .reference import NONLINEARITIES
 
 
 def check_heads(name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> None:
-    """Raises ValueError unless C (batch, heads, length, width), B and V (batch, groups, total, ...) fit each other."""
+    """Raises ValueError unless C (batch, heads, length, width), B and V (batch, groups, total, ...)
+    fit each other."""
     if _fit(c, b, v, 1):
         return
     for argument, x in (("c", c), ("b", b), ("v", v)):
@@ -19,12 +21,21 @@ def check_heads(name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) ->
     if min(c.numel(), v.numel()) == 0:
         raise ValueError(f"{name}: c or v is empty, expected every axis to be at least 1")
     if c.shape[1] % groups:
-        raise ValueError(f"{name}: c has {c.shape[1]} heads, expected a multiple of the {groups} of b and v")
+        raise ValueError(
+            f"{name}: c has {c.shape[1]} heads, expected a multiple of the {groups} of b and v"
+        )
 
 
-def check_pair(name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor) -> None:
+def check_pair(
+    name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor
+) -> None:
     """Raises ValueError unless C and B hold two operators for V, and the weight is a scalar."""
-    if _fit(c, b, v, 2) and weight.dim() == 0 and weight.device == v.device and weight.dtype in DTYPES:
+    if (
+        _fit(c, b, v, 2)
+        and weight.dim() == 0
+        and weight.device == v.device
+        and weight.dtype in DTYPES
+    ):
         return
     check_inputs(name, {"v": (v, v.shape), "weight": (weight, ())})
     for argument, x in (("c", c), ("b", b), ("v", v)):
@@ -32,16 +43,21 @@ def check_pair(name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, wei
             raise ValueError(f"{name}: {argument} has shape {tuple(x.shape)}, expected 4 axes")
     if b.shape[1] != 2 * v.shape[1] or c.shape[1] % b.shape[1]:
         raise ValueError(
-            f"{name}: c, b and v have {c.shape[1]}, {b.shape[1]} and {v.shape[1]} heads, expected those of b to be "
+            f"{name}: c, b and v have {c.shape[1]}, {b.shape[1]} and {v.shape[1]} heads, expected "
+            f"those of b to be "
             "twice those of v, and those of c a multiple of those of b"
         )
     check_heads(name, c[:, : c.shape[1] // 2], b[:, : v.shape[1]], v)
 
 
-def check_options(name: str, length: int, total: int, nonlinearity: str, window: int | None) -> None:
+def check_options(
+    name: str, length: int, total: int, nonlinearity: str, window: int | None
+) -> None:
     """Raises ValueError for a nonlinearity, a length or a window that does not fit."""
     if nonlinearity not in NONLINEARITIES:
-        raise ValueError(f"{name}: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}")
+        raise ValueError(
+            f"{name}: nonlinearity is {nonlinearity!r}, expected one of {', '.join(NONLINEARITIES)}"
+        )
     if total < length:
         raise ValueError(f"{name}: c has length {length}, expected at most the {total} of b and v")
     if window is not None and window < 1:

@@ -1,7 +1,7 @@
 """Linear attention in PyTorch: quadratic within a chunk, a carried state between chunks.
 
-Backward computes the scores and the states again: the gradient of C is the same recurrence with V and B exchanged,
-those of B and V are it from the end to the start.
+Backward computes the scores and the states again: the gradient of C is the same recurrence with V
+and B exchanged, those of B and V are it from the end to the start.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,8 @@ CHUNKS = (32, 64)
 
 
 class _Chunks(NamedTuple):
-    """Operands (batch x groups, chunks, size, width), C with its heads folded into the size; each contiguous."""
+    """Operands (batch x groups, chunks, size, width), C with its heads folded into the size; each
+    contiguous."""
 
     c: torch.Tensor
     b: torch.Tensor
@@ -72,11 +73,15 @@ def _causal(scores: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _carry(sums: torch.Tensor, initial: torch.Tensor | None, reverse: bool = False) -> torch.Tensor:
-    """Replaces each chunk's sum by that of the chunks before it (after it in reverse); returns the sum of all.
+    """Replaces each chunk's sum by that of the chunks before it (after it in reverse); returns the
+    sum of all.
 
-    A loop over the chunks, since a cumulative sum along a strided axis is slower on a CPU than the products are.
+    A loop over the chunks, since a cumulative sum along a strided axis is slower on a CPU than the
+    products are.
     """
-    state = torch.zeros_like(sums[:, 0]) if initial is None else initial.to(sums.dtype).flatten(0, 1)
+    state = (
+        torch.zeros_like(sums[:, 0]) if initial is None else initial.to(sums.dtype).flatten(0, 1)
+    )
     chunks = range(sums.shape[1])
     for i in reversed(chunks) if reverse else chunks:
         following = state + sums[:, i]
@@ -120,5 +125,7 @@ def backward(
     grad_b = _add_product(_multiply(grad_scores.mT, x.c), x.v, after.mT)
     grad_c = _add_product(_multiply(grad_scores, x.b), rows, before.mT)
     grad_c, grad_b, grad_v = x.join(grad_c, c, x.repeats), x.join(grad_b, b), x.join(grad_v, v)
-    grad_c, grad_b, grad_v = (x.to(like.dtype).contiguous() for x, like in ((grad_c, c), (grad_b, b), (grad_v, v)))
+    grad_c, grad_b, grad_v = (
+        x.to(like.dtype).contiguous() for x, like in ((grad_c, c), (grad_b, b), (grad_v, v))
+    )
     return grad_c, grad_b, grad_v, grad_state.unflatten(0, b.shape[:2])

@@ -1,4 +1,5 @@
-"""Linear attention: the custom operator, the step of generation, and the two operators of a differential class."""
+"""Linear attention: the custom operator, the step of generation, and the two operators of a
+differential class."""
 
 import math
 from typing import Literal, overload
@@ -48,16 +49,18 @@ def linear_attention(
     earlier: int = 0,
     return_state: bool = False,
 ) -> torch.Tensor | Pair:
-    """Causal attention without a nonlinearity or a normaliser (after arXiv 2006.16236), linear in the length.
+    """Causal attention without a nonlinearity or a normaliser (after arXiv 2006.16236), linear in
+    the length.
 
     `S_i = S_{i-1} + B_i^T V_i`, `y_i = C_i S_i / sqrt(width * (earlier + i))` for i = 1, 2, ...
 
-    c: (batch, heads, length, width); b: (batch, groups, length, width); v: (batch, groups, length, value width), with
-    heads a multiple of groups. state: (batch, groups, width, value width), the sum `S_0` over the `earlier` positions;
-    None for zero. All floating; the computation is in float32, or float64 where an input has it.
-    Returns y (batch, heads, length, value width) in the dtype of v, and with `return_state` also the final sum, in the
-    dtype of the computation. Backward keeps the inputs alone. Raises ValueError for shapes, devices or dtypes that do
-    not fit.
+    c: (batch, heads, length, width); b: (batch, groups, length, width); v: (batch, groups, length,
+    value width), with heads a multiple of groups. state: (batch, groups, width, value width), the
+    sum `S_0` over the `earlier` positions; None for zero. All floating; the computation is in
+    float32, or float64 where an input has it. Returns y (batch, heads, length, value width) in the
+    dtype of v, and with `return_state` also the final sum, in the dtype of the computation.
+    Backward keeps the inputs alone. Raises ValueError for shapes, devices or dtypes that do not
+    fit.
     """
     _check(NAME, c, b, v, state, earlier)
     if mode() == REFERENCE:
@@ -69,11 +72,13 @@ def linear_attention(
     return (y, final) if return_state else y
 
 
-def step_linear_attention(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor, earlier: int) -> Pair:
+def step_linear_attention(
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor, earlier: int
+) -> Pair:
     """One position of `linear_attention` as plain operations, for generation.
 
-    Arguments with a length of 1. Returns y (batch, heads, 1, value width) and the new sum, which is a new tensor.
-    Raises ValueError as `linear_attention` does.
+    Arguments with a length of 1. Returns y (batch, heads, 1, value width) and the new sum, which is
+    a new tensor. Raises ValueError as `linear_attention` does.
     """
     _check("step_linear_attention", c, b, v, state, earlier)
     if c.shape[2] != 1:
@@ -117,40 +122,57 @@ def differential_linear_attention(
 ) -> torch.Tensor | Pair:
     """`T1 V - weight * T2 V` for two operators of `linear_attention`.
 
-    c: (batch, 2 * heads, length, width) and b: (batch, 2 * groups, length, width), the first operator's heads first;
-    v: (batch, groups, length, value width); weight: scalar; state: (batch, 2 * groups, width, value width).
-    Returns as `linear_attention`, and raises ValueError as it does. The pair is one linear attention of twice the
-    width, since `C1 B1^T - weight * C2 B2^T` is a product of concatenated rows.
+    c: (batch, 2 * heads, length, width) and b: (batch, 2 * groups, length, width), the first
+    operator's heads first; v: (batch, groups, length, value width); weight: scalar; state: (batch,
+    2 * groups, width, value width). Returns as `linear_attention`, and raises ValueError as it
+    does. The pair is one linear attention of twice the width, since `C1 B1^T - weight * C2 B2^T` is
+    a product of concatenated rows.
     """
     name = "differential_linear_attention"
     check_pair(name, c, b, v, weight)
     if state is not None:
-        check_inputs(name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))})
+        check_inputs(
+            name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))}
+        )
         state = torch.cat(state.chunk(2, dim=1), dim=2)
     y, final = linear_attention(*concatenated(c, b, weight), v, state, earlier, return_state=True)
     return (y, torch.cat(final.chunk(2, dim=2), dim=1)) if return_state else y
 
 
 def concatenated(c: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> Pair:
-    """C and B of twice the width whose products, over the root of their width, are `T1 - weight * T2`."""
+    """C and B of twice the width whose products, over the root of their width, are `T1 - weight *
+    T2`."""
     dtype = widest(c, b)
     c1, c2 = (c.to(dtype) * math.sqrt(2)).chunk(2, dim=1)
-    return torch.cat([c1, c2 * -weight.to(dtype)], dim=-1).to(c.dtype), torch.cat(b.chunk(2, dim=1), dim=-1)
+    return torch.cat([c1, c2 * -weight.to(dtype)], dim=-1).to(c.dtype), torch.cat(
+        b.chunk(2, dim=1), dim=-1
+    )
 
 
 def _check(
-    name: str, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    name: str,
+    c: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    state: torch.Tensor | None,
+    earlier: int,
 ) -> None:
     check_heads(name, c, b, v)
     if b.shape[2] != c.shape[2]:
-        raise ValueError(f"{name}: c and b have lengths {c.shape[2]} and {b.shape[2]}, expected equal ones")
+        raise ValueError(
+            f"{name}: c and b have lengths {c.shape[2]} and {b.shape[2]}, expected equal ones"
+        )
     if earlier < 0:
         raise ValueError(f"{name}: earlier is {earlier}, expected 0 or more")
     if state is not None:
-        check_inputs(name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))})
+        check_inputs(
+            name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))}
+        )
 
 
-def _step(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int) -> Pair:
+def _step(
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+) -> Pair:
     dtype = widest(c, b, v)
     final = b.mT.to(dtype) * v.to(dtype)
     final = final if state is None else final + state
@@ -177,7 +199,9 @@ def _linear_attention(
 
 
 @_linear_attention.register_fake
-def _(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int) -> Pair:
+def _(
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+) -> Pair:
     final = v.new_empty((*b.shape[:2], b.shape[-1], v.shape[-1]), dtype=widest(c, b, v))
     return v.new_empty(*c.shape[:3], v.shape[-1]), final
 
@@ -185,7 +209,8 @@ def _(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | N
 @torch.library.custom_op(
     "star::linear_attention_backward",
     mutates_args=(),
-    schema="(Tensor grad, Tensor grad_final, Tensor c, Tensor b, Tensor v, Tensor? state, int earlier) "
+    schema="(Tensor grad, Tensor grad_final, Tensor c, Tensor b, Tensor v, Tensor? state, int "
+    "earlier) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
 )
 def _linear_attention_backward(
@@ -215,7 +240,12 @@ def _(
     state: torch.Tensor | None,
     earlier: int,
 ) -> Gradients:
-    return c.new_empty(c.shape), b.new_empty(b.shape), v.new_empty(v.shape), grad_final.new_empty(grad_final.shape)
+    return (
+        c.new_empty(c.shape),
+        b.new_empty(b.shape),
+        v.new_empty(v.shape),
+        grad_final.new_empty(grad_final.shape),
+    )
 
 
 def _setup(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Pair) -> None:

@@ -1,4 +1,5 @@
-"""The custom operator behind `structured_attention` and `differential_attention`: any nonlinearity, banded or not."""
+"""The custom operator behind `structured_attention` and `differential_attention`: any nonlinearity,
+banded or not."""
 
 import torch
 
@@ -6,7 +7,11 @@ from ..dispatch import TORCH, TRITON, choose
 from . import tiles
 from .reference import widest
 
-PAIRWISE, BANDED_SOFTMAX, DIFFERENTIAL = "pairwise_attention", "banded_softmax_attention", "differential_attention"
+PAIRWISE, BANDED_SOFTMAX, DIFFERENTIAL = (
+    "pairwise_attention",
+    "banded_softmax_attention",
+    "differential_attention",
+)
 WIDEST_HEAD = 256  # that the Triton kernels hold in one tile; half of it in float32
 
 Output = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -38,7 +43,8 @@ def without_autocast(tensor: torch.Tensor) -> torch.autocast:
 @torch.library.custom_op(
     "star::structured_attention",
     mutates_args=(),
-    schema="(Tensor c, Tensor b, Tensor v, Tensor? weight, str nonlinearity, int? window) -> (Tensor, Tensor, Tensor)",
+    schema="(Tensor c, Tensor b, Tensor v, Tensor? weight, str nonlinearity, int? window) -> "
+    "(Tensor, Tensor, Tensor)",
 )
 def attend(
     c: torch.Tensor,
@@ -48,7 +54,8 @@ def attend(
     nonlinearity: str,
     window: int | None,
 ) -> Output:
-    """The output; for Triton's softmax also T2 V of a differential operator and the logarithms of the normalisers."""
+    """The output; for Triton's softmax also T2 V of a differential operator and the logarithms of
+    the normalisers."""
     if implementation(operation_name(weight, nonlinearity), c, b, v) == TRITON:
         from .triton_tiles import forward
 
@@ -78,7 +85,8 @@ def _(
 @torch.library.custom_op(
     "star::structured_attention_backward",
     mutates_args=(),
-    schema="(Tensor grad, Tensor c, Tensor b, Tensor v, Tensor? weight, Tensor y, Tensor second, Tensor normaliser, "
+    schema="(Tensor grad, Tensor c, Tensor b, Tensor v, Tensor? weight, Tensor y, Tensor second, "
+    "Tensor normaliser, "
     "str nonlinearity, int? window) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def _attend_backward(
@@ -121,7 +129,9 @@ def _(
 def _setup(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Output) -> None:
     c, b, v, weight, ctx.nonlinearity, ctx.window = inputs  # type: ignore[attr-defined]
     y, second, normaliser = output
-    kept = y if normaliser.numel() else y.new_empty(0)  # only the backward of Triton's softmax reads it
+    kept = (
+        y if normaliser.numel() else y.new_empty(0)
+    )  # only the backward of Triton's softmax reads it
     ctx.save_for_backward(c, b, v, weight, kept, second, normaliser)
 
 
@@ -130,7 +140,9 @@ def _backward(
 ) -> tuple[torch.Tensor | None, ...]:
     c, b, v, weight, y, second, normaliser = ctx.saved_tensors  # type: ignore[attr-defined]
     options = (ctx.nonlinearity, ctx.window)  # type: ignore[attr-defined]
-    *gradients, grad_weight = _attend_backward(grad, c, b, v, weight, y, second, normaliser, *options)
+    *gradients, grad_weight = _attend_backward(
+        grad, c, b, v, weight, y, second, normaliser, *options
+    )
     return (*gradients, None if weight is None else grad_weight, None, None)
 
 

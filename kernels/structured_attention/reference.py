@@ -4,7 +4,12 @@ import torch
 
 from ..checks import wide
 
-NONLINEARITIES = ("none", "relu", "swish", "softmax")  # of the scores; the index is the code that kernels are given
+NONLINEARITIES = (
+    "none",
+    "relu",
+    "swish",
+    "softmax",
+)  # of the scores; the index is the code that kernels are given
 
 
 def widest(*tensors: torch.Tensor) -> torch.dtype:
@@ -22,9 +27,16 @@ def visible(length: int, total: int, window: int | None, device: torch.device) -
     return causal if window is None else causal & ones.triu(total - length + 1 - window)
 
 
-def _operators(c: torch.Tensor, b: torch.Tensor, nonlinearity: str, window: int | None) -> torch.Tensor:
-    """T itself, (batch, heads, length, total), scaled by the number of visible positions unless softmax is."""
-    scores = c @ b.repeat_interleave(c.shape[1] // b.shape[1], dim=1).transpose(-1, -2) * c.shape[-1] ** -0.5
+def _operators(
+    c: torch.Tensor, b: torch.Tensor, nonlinearity: str, window: int | None
+) -> torch.Tensor:
+    """T itself, (batch, heads, length, total), scaled by the number of visible positions unless
+    softmax is."""
+    scores = (
+        c
+        @ b.repeat_interleave(c.shape[1] // b.shape[1], dim=1).transpose(-1, -2)
+        * c.shape[-1] ** -0.5
+    )
     seen = visible(c.shape[2], b.shape[2], window, c.device)
     if nonlinearity == "softmax":
         return torch.softmax(scores.masked_fill(~seen, float("-inf")), dim=-1)
@@ -54,11 +66,17 @@ def differential_attention_reference(
     dtype = widest(c, b, v)
     first, second = _operators(c.to(dtype), b.to(dtype), nonlinearity, window).chunk(2, dim=1)
     operators = first - weight.to(dtype) * second
-    return (operators @ v.to(dtype).repeat_interleave(operators.shape[1] // v.shape[1], dim=1)).to(v.dtype)
+    return (operators @ v.to(dtype).repeat_interleave(operators.shape[1] // v.shape[1], dim=1)).to(
+        v.dtype
+    )
 
 
 def linear_attention_reference(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None = None, earlier: int = 0
+    c: torch.Tensor,
+    b: torch.Tensor,
+    v: torch.Tensor,
+    state: torch.Tensor | None = None,
+    earlier: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The output and the final state; shapes and dtypes as `linear_attention`."""
     dtype = widest(c, b, v)

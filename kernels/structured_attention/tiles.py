@@ -1,7 +1,8 @@
 """Attention by structured operators in PyTorch, tile by tile.
 
-A tile of queries meets only the positions that it sees, so a causal band costs length x window. The scores that exist
-at one time are those of one tile, in buffers small enough for the cache of a CPU; backward computes them again.
+A tile of queries meets only the positions that it sees, so a causal band costs length x window. The
+scores that exist at one time are those of one tile, in buffers small enough for the cache of a CPU;
+backward computes them again.
 """
 
 from collections.abc import Iterator
@@ -14,11 +15,15 @@ from .reference import widest
 
 aten = torch.ops.aten
 CPU_TILE, GPU_TILE = 64, 1024  # queries of a tile
-CPU_SCORES, GPU_SCORES = 1 << 20, 1 << 28  # scores that one buffer should hold, if one sequence needs no more
+CPU_SCORES, GPU_SCORES = (
+    1 << 20,
+    1 << 28,
+)  # scores that one buffer should hold, if one sequence needs no more
 
 
 class Tile(NamedTuple):
-    """Sequences first..last of the batch; their queries start..end, which see positions low..high, some not all."""
+    """Sequences first..last of the batch; their queries start..end, which see positions low..high,
+    some not all."""
 
     first: int
     last: int
@@ -30,9 +35,15 @@ class Tile(NamedTuple):
 
 @lru_cache(maxsize=64)
 def mask(
-    rows: int, columns: int, window: int | None, fill: float, dtype: torch.dtype, device: torch.device
+    rows: int,
+    columns: int,
+    window: int | None,
+    fill: float,
+    dtype: torch.dtype,
+    device: torch.device,
 ) -> torch.Tensor:
-    """(rows, columns) where the last column is the last row's own position: `fill` where it is hidden.
+    """(rows, columns) where the last column is the last row's own position: `fill` where it is
+    hidden.
 
     What is visible holds 1 for a fill of 0, to multiply by, and else 0, to add.
     """
@@ -45,7 +56,12 @@ def mask(
 
 
 def row_scale(
-    length: int, total: int, window: int | None, dtype: torch.dtype, device: torch.device, factor: float = 1.0
+    length: int,
+    total: int,
+    window: int | None,
+    dtype: torch.dtype,
+    device: torch.device,
+    factor: float = 1.0,
 ) -> torch.Tensor:
     """`factor` / sqrt(number of visible positions), (length, 1)."""
     seen = torch.arange(total - length + 1, total + 1, device=device, dtype=dtype)
@@ -85,7 +101,8 @@ class _Operators:
         return x.to(self.dtype).reshape(self.batch, -1, self.repeats, *x.shape[2:])
 
     def scaled(self, x: torch.Tensor) -> torch.Tensor:
-        """Divided by the square root of the number of visible positions, unless the operator is normalised."""
+        """Divided by the square root of the number of visible positions, unless the operator is
+        normalised."""
         if self.nonlinearity == "softmax":
             return x
         return x * row_scale(self.length, self.total, self.window, self.dtype, x.device)
@@ -105,7 +122,9 @@ class _Operators:
             for start in range(0, self.length, self.rows):
                 end = min(start + self.rows, self.length)
                 low = 0 if self.window is None else max(0, start + offset + 1 - self.window)
-                yield Tile(first, min(first + self.sequences, self.batch), start, end, low, end + offset)
+                yield Tile(
+                    first, min(first + self.sequences, self.batch), start, end, low, end + offset
+                )
 
     def queries(self, x: torch.Tensor, tile: Tile) -> torch.Tensor:
         """(sequences x groups, repeats x rows, width) of x, folded."""
@@ -117,9 +136,14 @@ class _Operators:
         return x[tile.first : tile.last].flatten(0, 1)[:, tile.low : tile.high]
 
     def buffer(self, name: str, tile: Tile, copies: int) -> torch.Tensor:
-        """Uninitialised (sequences x copies x groups, repeats x rows, positions), one memory per name."""
+        """Uninitialised (sequences x copies x groups, repeats x rows, positions), one memory per
+        name."""
         sequences = tile.last - tile.first
-        shape = (sequences * copies * self.groups, self.repeats * (tile.end - tile.start), tile.high - tile.low)
+        shape = (
+            sequences * copies * self.groups,
+            self.repeats * (tile.end - tile.start),
+            tile.high - tile.low,
+        )
         count = shape[0] * shape[1] * shape[2]
         if name not in self._buffers or self._buffers[name].numel() < count:
             self._buffers[name] = self.c.new_empty(count)
@@ -128,7 +152,9 @@ class _Operators:
     def hide(self, scores: torch.Tensor, tile: Tile, fill: float) -> None:
         """Multiply what a query does not see by 0, or add a fill of -inf to it."""
         rows = tile.end - tile.start
-        columns = rows if self.window is None else tile.high - tile.low  # earlier columns are visible to all rows
+        columns = (
+            rows if self.window is None else tile.high - tile.low
+        )  # earlier columns are visible to all rows
         shown = mask(rows, columns, self.window, fill, self.dtype, scores.device)
         part = scores.view(scores.shape[0], self.repeats, rows, -1)[..., -columns:]
         _ = part.mul_(shown) if fill == 0 else part.add_(shown)
@@ -136,11 +162,15 @@ class _Operators:
     def values(self, tile: Tile) -> tuple[torch.Tensor, torch.Tensor]:
         """The scores and s of them, unscaled, for every copy."""
         scores = self.buffer("scores", tile, self.copies)
-        torch.bmm(self.queries(self.c, tile), self.positions(self.b, tile).transpose(1, 2), out=scores)
+        torch.bmm(
+            self.queries(self.c, tile), self.positions(self.b, tile).transpose(1, 2), out=scores
+        )
         softmax = self.nonlinearity == "softmax"
         self.hide(scores, tile, float("-inf") if softmax else 0.0)
         if softmax:
-            return scores, torch.softmax(scores, dim=-1, out=self.buffer("values", tile, self.copies))
+            return scores, torch.softmax(
+                scores, dim=-1, out=self.buffer("values", tile, self.copies)
+            )
         if self.nonlinearity == "relu":
             return scores, torch.relu_(scores)
         if self.nonlinearity == "swish":
@@ -166,7 +196,9 @@ class _Operators:
     ) -> None:
         if self.nonlinearity == "softmax" and out.is_contiguous():
             aten._softmax_backward_data.out(grad, values, -1, self.dtype, grad_input=out)
-        elif self.nonlinearity == "softmax":  # one of a pair; the operator above ignores the strides of its output
+        elif (
+            self.nonlinearity == "softmax"
+        ):  # one of a pair; the operator above ignores the strides of its output
             along = torch.mul(grad, values, out=out).sum(dim=-1, keepdim=True)
             torch.sub(grad, along, out=out).mul_(values)
         elif self.nonlinearity == "relu":
@@ -179,7 +211,8 @@ class _Operators:
     def score_gradients(
         self, grad: torch.Tensor, scores: torch.Tensor, values: torch.Tensor, tile: Tile
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Gradients of the scores of every copy, and of the weight, from the gradient of the difference.
+        """Gradients of the scores of every copy, and of the weight, from the gradient of the
+        difference.
 
         Of a plain operator without softmax they take the place of the argument.
         """
@@ -197,10 +230,13 @@ class _Operators:
     def _pair_gradients(
         self, grad: torch.Tensor, scores: torch.Tensor, values: torch.Tensor, out: torch.Tensor
     ) -> torch.Tensor:
-        """The gradient of the weight, and into `out` those of both operators' scores; overwrites `grad`."""
+        """The gradient of the weight, and into `out` those of both operators' scores; overwrites
+        `grad`."""
         assert self.weight is not None
         grad = grad.unflatten(0, (-1, self.groups))
-        first, second = zip(*(self.by_copy(x).unbind(1) for x in (scores, values, out)), strict=True)
+        first, second = zip(
+            *(self.by_copy(x).unbind(1) for x in (scores, values, out)), strict=True
+        )
         self._score_gradient(grad, *first)
         grad_weight = -torch.mul(grad, second[1], out=second[2]).sum()
         self._score_gradient(grad.mul_(-self.weight), *second)
@@ -246,7 +282,10 @@ def backward(
         some_grad, some_v = operators.queries(grad, tile), operators.positions(operators.v, tile)
         difference = operators.difference(values, tile)
         operators.positions(grad_v, tile).add_(torch.bmm(difference.transpose(1, 2), some_grad))
-        spare = weight is not None or nonlinearity in ("none", "swish")  # the values are not read any more
+        spare = weight is not None or nonlinearity in (
+            "none",
+            "swish",
+        )  # the values are not read any more
         grad_values = difference if spare else operators.buffer("value gradients", tile, 1)
         torch.bmm(some_grad, some_v.transpose(1, 2), out=grad_values)
         grad_scores, part = operators.score_gradients(grad_values, scores, values, tile)
@@ -257,4 +296,9 @@ def backward(
         some_c = operators.queries(operators.c, tile)
         operators.positions(grad_b, tile).add_(torch.bmm(grad_scores.transpose(1, 2), some_c))
     grad_c = (grad_c * operators.scale).reshape(c.shape).to(c.dtype)
-    return grad_c, grad_b.to(b.dtype), grad_v.to(v.dtype), grad_weight.to(v.dtype if weight is None else weight.dtype)
+    return (
+        grad_c,
+        grad_b.to(b.dtype),
+        grad_v.to(v.dtype),
+        grad_weight.to(v.dtype if weight is None else weight.dtype),
+    )

@@ -25,14 +25,18 @@ def _score_gradients(grad, scores, values, seen, delta, kind: tl.constexpr):
 
 @triton.jit
 def query_gradient_kernel(
-    grad_pointer, c_pointer, b_pointer, v_pointer, weight_pointer, normaliser_pointer, delta_pointer,
+    grad_pointer, c_pointer, b_pointer, v_pointer, weight_pointer, normaliser_pointer,
+    delta_pointer,
     grad_c_pointer, weight_rows_pointer,
-    grad_batch, grad_head, grad_row, c_batch, c_head, c_row, b_batch, b_head, b_row, v_batch, v_head, v_row,
+    grad_batch, grad_head, grad_row, c_batch, c_head, c_row, b_batch, b_head, b_row, v_batch,
+    v_head, v_row,
     heads, groups, length, total, width, value_width, window, scale,
     kind: tl.constexpr, copies: tl.constexpr, banded: tl.constexpr,
-    block_rows: tl.constexpr, block_keys: tl.constexpr, block_width: tl.constexpr, block_value: tl.constexpr,
+    block_rows: tl.constexpr, block_keys: tl.constexpr, block_width: tl.constexpr,
+    block_value: tl.constexpr,
 ):  # fmt: skip
-    """Gradients of C, one tile of queries over the keys they see; and rows whose sum is that of -weight."""
+    """Gradients of C, one tile of queries over the keys they see; and rows whose sum is that of
+    -weight."""
     start = (tl.num_programs(1) - 1 - tl.program_id(1)) * block_rows
     batch, head = tl.program_id(0) // heads, tl.program_id(0) % heads
     group = head // (heads // groups)
@@ -43,7 +47,10 @@ def query_gradient_kernel(
     grad = load_rows(grad_base, rows, value_column, length, value_width, grad_row)
     row_scale = row_scale_of(position, window, kind, banded)
     c = load_rows(base(c_pointer, batch, head, c_batch, c_head), rows, column, length, width, c_row)
-    b_base, v_base = base(b_pointer, batch, group, b_batch, b_head), base(v_pointer, batch, group, v_batch, v_head)
+    b_base, v_base = (
+        base(b_pointer, batch, group, b_batch, b_head),
+        base(v_pointer, batch, group, v_batch, v_head),
+    )
     place = tl.cast(batch * copies * heads + head, tl.int64) * length
     normaliser, delta = row_scale, row_scale
     if kind == SOFTMAX:
@@ -51,12 +58,21 @@ def query_gradient_kernel(
         delta = tl.load(delta_pointer + place + rows, mask=rows < length, other=0.0)
     grad_c = tl.zeros((block_rows, block_width), tl.float32)
     if copies == 2:
-        c_2 = load_rows(base(c_pointer, batch, head + heads, c_batch, c_head), rows, column, length, width, c_row)
+        c_2 = load_rows(
+            base(c_pointer, batch, head + heads, c_batch, c_head),
+            rows,
+            column,
+            length,
+            width,
+            c_row,
+        )
         b_base_2 = base(b_pointer, batch, group + groups, b_batch, b_head)
         place_2 = place + tl.cast(heads, tl.int64) * length
         normaliser_2, delta_2 = normaliser, delta
         if kind == SOFTMAX:
-            normaliser_2 = tl.load(normaliser_pointer + place_2 + rows, mask=rows < length, other=0.0)
+            normaliser_2 = tl.load(
+                normaliser_pointer + place_2 + rows, mask=rows < length, other=0.0
+            )
             delta_2 = tl.load(delta_pointer + place_2 + rows, mask=rows < length, other=0.0)
         grad_c_2 = tl.zeros((block_rows, block_width), tl.float32)
         weight_rows = tl.zeros((block_rows,), tl.float32)
@@ -72,29 +88,43 @@ def query_gradient_kernel(
         b = load_rows(b_base, keys, column, total, width, b_row)
         scores = scores_of(c, b, scale, kind)
         values = values_of(scores, seen, normaliser, kind)
-        grad_c += multiply(_score_gradients(grad_values, scores, values, seen, delta, kind).to(b.dtype), b)
+        grad_c += multiply(
+            _score_gradients(grad_values, scores, values, seen, delta, kind).to(b.dtype), b
+        )
         if copies == 2:
             b = load_rows(b_base_2, keys, column, total, width, b_row)
             scores = scores_of(c_2, b, scale, kind)
             values = values_of(scores, seen, normaliser_2, kind)
             weight_rows += tl.sum(values * grad_values, axis=1)
-            grad_c_2 += multiply(_score_gradients(grad_values, scores, values, seen, delta_2, kind).to(b.dtype), b)
+            grad_c_2 += multiply(
+                _score_gradients(grad_values, scores, values, seen, delta_2, kind).to(b.dtype), b
+            )
     store_rows(grad_c_pointer + place * width, grad_c * scale, rows, column, length, width)
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
-        store_rows(grad_c_pointer + place_2 * width, grad_c_2 * (-weight * scale), rows, column, length, width)
+        store_rows(
+            grad_c_pointer + place_2 * width,
+            grad_c_2 * (-weight * scale),
+            rows,
+            column,
+            length,
+            width,
+        )
         place = tl.cast(batch * heads + head, tl.int64) * length
         tl.store(weight_rows_pointer + place + rows, weight_rows, mask=rows < length)
 
 
 @triton.jit
 def key_gradient_kernel(
-    grad_pointer, c_pointer, b_pointer, v_pointer, weight_pointer, normaliser_pointer, delta_pointer,
+    grad_pointer, c_pointer, b_pointer, v_pointer, weight_pointer, normaliser_pointer,
+    delta_pointer,
     grad_b_pointer, grad_v_pointer,
-    grad_batch, grad_head, grad_row, c_batch, c_head, c_row, b_batch, b_head, b_row, v_batch, v_head, v_row,
+    grad_batch, grad_head, grad_row, c_batch, c_head, c_row, b_batch, b_head, b_row, v_batch,
+    v_head, v_row,
     heads, groups, length, total, width, value_width, window, scale,
     kind: tl.constexpr, copies: tl.constexpr, banded: tl.constexpr,
-    block_rows: tl.constexpr, block_keys: tl.constexpr, block_width: tl.constexpr, block_value: tl.constexpr,
+    block_rows: tl.constexpr, block_keys: tl.constexpr, block_width: tl.constexpr,
+    block_value: tl.constexpr,
 ):  # fmt: skip
     """Gradients of B and V, one tile of keys over the queries that see them."""
     at = tl.program_id(1) * block_keys
@@ -102,13 +132,27 @@ def key_gradient_kernel(
     repeats, offset = heads // groups, total - length
     keys = at + tl.arange(0, block_keys)
     column, value_column = tl.arange(0, block_width), tl.arange(0, block_value)
-    v = load_rows(base(v_pointer, batch, group, v_batch, v_head), keys, value_column, total, value_width, v_row)
+    v = load_rows(
+        base(v_pointer, batch, group, v_batch, v_head),
+        keys,
+        value_column,
+        total,
+        value_width,
+        v_row,
+    )
     b = load_rows(base(b_pointer, batch, group, b_batch, b_head), keys, column, total, width, b_row)
     grad_v = tl.zeros((block_keys, block_value), tl.float32)
     grad_b = tl.zeros((block_keys, block_width), tl.float32)
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
-        b_2 = load_rows(base(b_pointer, batch, group + groups, b_batch, b_head), keys, column, total, width, b_row)
+        b_2 = load_rows(
+            base(b_pointer, batch, group + groups, b_batch, b_head),
+            keys,
+            column,
+            total,
+            width,
+            b_row,
+        )
         grad_b_2 = tl.zeros((block_keys, block_width), tl.float32)
     first = tl.maximum(0, at - offset) // block_rows * block_rows
     last = length
@@ -127,7 +171,9 @@ def key_gradient_kernel(
             c = load_rows(c_base, rows, column, length, width, c_row)
             normaliser, delta = row_scale, row_scale
             if kind == SOFTMAX:
-                normaliser = tl.load(normaliser_pointer + place + rows, mask=rows < length, other=0.0)
+                normaliser = tl.load(
+                    normaliser_pointer + place + rows, mask=rows < length, other=0.0
+                )
                 delta = tl.load(delta_pointer + place + rows, mask=rows < length, other=0.0)
             grad_values = multiply(grad, tl.trans(v)) * row_scale[:, None]
             scores = scores_of(c, b, scale, kind)
@@ -139,7 +185,9 @@ def key_gradient_kernel(
                 c = load_rows(c_base_2, rows, column, length, width, c_row)
                 if kind == SOFTMAX:
                     place_2 = place + tl.cast(heads, tl.int64) * length
-                    normaliser = tl.load(normaliser_pointer + place_2 + rows, mask=rows < length, other=0.0)
+                    normaliser = tl.load(
+                        normaliser_pointer + place_2 + rows, mask=rows < length, other=0.0
+                    )
                     delta = tl.load(delta_pointer + place_2 + rows, mask=rows < length, other=0.0)
                 scores = scores_of(c, b_2, scale, kind)
                 values_2 = values_of(scores, seen, normaliser, kind)
@@ -149,8 +197,17 @@ def key_gradient_kernel(
             grad_v += multiply(tl.trans((values * row_scale[:, None]).to(grad.dtype)), grad)
     place_v = tl.cast(batch * groups + group, tl.int64) * total
     place_b = tl.cast(batch * copies * groups + group, tl.int64) * total
-    store_rows(grad_v_pointer + place_v * value_width, grad_v, keys, value_column, total, value_width)
+    store_rows(
+        grad_v_pointer + place_v * value_width, grad_v, keys, value_column, total, value_width
+    )
     store_rows(grad_b_pointer + place_b * width, grad_b * scale, keys, column, total, width)
     if copies == 2:
         place_b += tl.cast(groups, tl.int64) * total
-        store_rows(grad_b_pointer + place_b * width, grad_b_2 * (-weight * scale), keys, column, total, width)
+        store_rows(
+            grad_b_pointer + place_b * width,
+            grad_b_2 * (-weight * scale),
+            keys,
+            column,
+            total,
+            width,
+        )

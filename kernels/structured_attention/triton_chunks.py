@@ -1,7 +1,7 @@
 """Linear attention in Triton: one pass over the states between chunks, one over the chunks.
 
-Each pass is one of three kernels with its operands exchanged. With G = dY scaled by row, S the states before each chunk
-and R the sums of C^T G over the later chunks:
+Each pass is one of three kernels with its operands exchanged. With G = dY scaled by row, S the
+states before each chunk and R the sums of C^T G over the later chunks:
 
     Y = causal(C B^T) V + C S        dC = causal(G V^T) B + G S^T
     dV = causal(C B^T)^T G + B R     dB = causal(G V^T)^T C + V R^T
@@ -33,7 +33,8 @@ def _state_kernel(
     reverse: tl.constexpr, has_initial: tl.constexpr,
     chunk: tl.constexpr, part_x: tl.constexpr, part_z: tl.constexpr,
 ):  # fmt: skip
-    """Sums of X^T Z before each chunk and of all; in reverse after each chunk, with the rows of Z scaled."""
+    """Sums of X^T Z before each chunk and of all; in reverse after each chunk, with the rows of Z
+    scaled."""
     batch, group = tl.program_id(0) // groups, tl.program_id(0) % groups
     x_column = tl.program_id(1) * part_x + tl.arange(0, part_x)
     z_column = tl.program_id(2) * part_z + tl.arange(0, part_z)
@@ -45,11 +46,27 @@ def _state_kernel(
     for number in range(chunks):
         at = chunks - 1 - number if reverse else number
         rows = at * chunk + tl.arange(0, chunk)
-        store_rows(states_pointer + place * chunks + at * size, state, x_column, z_column, x_width, z_width)
+        store_rows(
+            states_pointer + place * chunks + at * size, state, x_column, z_column, x_width, z_width
+        )
         for repeat in range(repeats):
             head = group * repeats + repeat
-            x = load_rows(base(x_pointer, batch, head, x_batch, x_head), rows, x_column, length, x_width, x_row)
-            z = load_rows(base(z_pointer, batch, head, z_batch, z_head), rows, z_column, length, z_width, z_row)
+            x = load_rows(
+                base(x_pointer, batch, head, x_batch, x_head),
+                rows,
+                x_column,
+                length,
+                x_width,
+                x_row,
+            )
+            z = load_rows(
+                base(z_pointer, batch, head, z_batch, z_head),
+                rows,
+                z_column,
+                length,
+                z_width,
+                z_row,
+            )
             if reverse:
                 z = (z * _row_scale(rows, earlier, scale)[:, None]).to(x.dtype)
             state += multiply(tl.trans(x), z)
@@ -70,8 +87,12 @@ def _output_kernel(
     rows = at * chunk + tl.arange(0, chunk)
     column, z_column = tl.arange(0, block_width), tl.program_id(2) * part + tl.arange(0, part)
     x = load_rows(base(x_pointer, batch, head, x_batch, x_head), rows, column, length, width, x_row)
-    y = load_rows(base(y_pointer, batch, group, y_batch, y_head), rows, column, length, width, y_row)
-    z = load_rows(base(z_pointer, batch, group, z_batch, z_head), rows, z_column, length, z_width, z_row)
+    y = load_rows(
+        base(y_pointer, batch, group, y_batch, y_head), rows, column, length, width, y_row
+    )
+    z = load_rows(
+        base(z_pointer, batch, group, z_batch, z_head), rows, z_column, length, z_width, z_row
+    )
     scores = multiply(x, tl.trans(y))
     scores = tl.where(rows[:, None] >= rows[None, :], scores, 0.0)
     result = multiply(scores.to(z.dtype), z)
@@ -93,13 +114,16 @@ def _key_gradient_kernel(
     heads, groups, chunks, length, width, z_width, earlier, scale,
     chunk: tl.constexpr, block_width: tl.constexpr, part: tl.constexpr,
 ):  # fmt: skip
-    """`causal(X Y^T)^T Z + Y R` with the rows of X scaled, summed over a group's heads; Y has `groups` heads."""
+    """`causal(X Y^T)^T Z + Y R` with the rows of X scaled, summed over a group's heads; Y has
+    `groups` heads."""
     batch, group = tl.program_id(0) // groups, tl.program_id(0) % groups
     repeats = heads // groups
     at = tl.program_id(1)
     rows = at * chunk + tl.arange(0, chunk)
     column, z_column = tl.arange(0, block_width), tl.program_id(2) * part + tl.arange(0, part)
-    y = load_rows(base(y_pointer, batch, group, y_batch, y_head), rows, column, length, width, y_row)
+    y = load_rows(
+        base(y_pointer, batch, group, y_batch, y_head), rows, column, length, width, y_row
+    )
     place = (tl.cast(tl.program_id(0), tl.int64) * chunks + at) * width * z_width
     mask = (column < width)[:, None] & (z_column < z_width)[None, :]
     offsets = column[:, None] * state_row + z_column[None, :] * state_column
@@ -107,8 +131,12 @@ def _key_gradient_kernel(
     result = multiply(y, state.to(y.dtype))
     row_scale = _row_scale(rows, earlier, scale)
     for head in range(group * repeats, (group + 1) * repeats):
-        x = load_rows(base(x_pointer, batch, head, x_batch, x_head), rows, column, length, width, x_row)
-        z = load_rows(base(z_pointer, batch, head, z_batch, z_head), rows, z_column, length, z_width, z_row)
+        x = load_rows(
+            base(x_pointer, batch, head, x_batch, x_head), rows, column, length, width, x_row
+        )
+        z = load_rows(
+            base(z_pointer, batch, head, z_batch, z_head), rows, z_column, length, z_width, z_row
+        )
         scores = multiply(x, tl.trans(y)) * row_scale[:, None]
         scores = tl.where(rows[:, None] >= rows[None, :], scores, 0.0)
         result += multiply(tl.trans(scores.to(z.dtype)), z)
@@ -132,13 +160,20 @@ def _states(
     """The sums around each chunk (batch, groups, chunks, ...) and of all."""
     batch, heads, length, x_width = x.shape
     z_width, chunks = z.shape[-1], triton.cdiv(length, CHUNK)
-    states = torch.empty(batch, groups, chunks, x_width, z_width, dtype=torch.float32, device=x.device)
+    states = torch.empty(
+        batch, groups, chunks, x_width, z_width, dtype=torch.float32, device=x.device
+    )
     final = torch.empty(batch, groups, x_width, z_width, dtype=torch.float32, device=x.device)
     part_x, part_z = min(PART, padded(x_width)), min(PART, padded(z_width))
     strides = (*x.stride()[:3], *z.stride()[:3])
     start = final if initial is None else initial.float().contiguous()
     sizes = (groups, heads // groups, chunks, length, x_width, z_width, earlier, scale)
-    constants = {"reverse": reverse, "has_initial": initial is not None, "chunk": CHUNK, "num_warps": _warps(x)}
+    constants = {
+        "reverse": reverse,
+        "has_initial": initial is not None,
+        "chunk": CHUNK,
+        "num_warps": _warps(x),
+    }
     grid = (batch * groups, triton.cdiv(x_width, part_x), triton.cdiv(z_width, part_z))
     arguments = (x, z, start, states, final, *strides, *sizes)
     _state_kernel[grid](*arguments, **constants, part_x=part_x, part_z=part_z)  # type: ignore[index]
@@ -162,7 +197,13 @@ def _chunks(
     strides = (*x.stride()[:3], *y.stride()[:3], *z.stride()[:3], *states.stride()[-2:])
     lengths = (heads, groups, chunks, length, x.shape[-1], z_width, earlier, scale)
     grid = (batch * count, chunks, triton.cdiv(z_width, part))
-    constants = {"chunk": CHUNK, "block_width": block_width, "part": part, "num_warps": _warps(x), "num_stages": 2}
+    constants = {
+        "chunk": CHUNK,
+        "block_width": block_width,
+        "part": part,
+        "num_warps": _warps(x),
+        "num_stages": 2,
+    }
     kernel[grid](x, y, z, states, result, *strides, *lengths, **constants)
     return result
 
@@ -188,7 +229,9 @@ def backward(
     earlier: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of C, B, V and the initial state."""
-    grad_c, grad_b, grad_v = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (c, b, v))
+    grad_c, grad_b, grad_v = (
+        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (c, b, v)
+    )
     grad, c, b, v = operands(grad, c, b, v)
     groups, scale = b.shape[1], c.shape[-1] ** -0.5
     sizes = (c.shape[1], groups, earlier, scale)

@@ -1,4 +1,5 @@
-"""What the Triton kernels of structured attention share: rows in and out, products, operands as kernels want them."""
+"""What the Triton kernels of structured attention share: rows in and out, products, operands as
+kernels want them."""
 
 import os
 
@@ -20,7 +21,9 @@ def base(pointer, batch, head, batch_stride, head_stride):
 def load_rows(pointer, rows, columns, length, width, row_stride):
     """Rows x columns of one head, zeros beyond its length and width."""
     mask = ((rows >= 0) & (rows < length))[:, None] & (columns < width)[None, :]
-    return tl.load(pointer + rows.to(tl.int64)[:, None] * row_stride + columns[None, :], mask=mask, other=0.0)
+    return tl.load(
+        pointer + rows.to(tl.int64)[:, None] * row_stride + columns[None, :], mask=mask, other=0.0
+    )
 
 
 @triton.jit
@@ -35,8 +38,8 @@ def store_rows(pointer, values, rows, columns, length, width):
 def multiply(x, y):
     """The product of two tiles, summed in float32.
 
-    Float32 operands go to the tensor cores in two parts of TF32 each, which loses about 2^-21; as scalar products their
-    tiles would not fit in the registers.
+    Float32 operands go to the tensor cores in two parts of TF32 each, which loses about 2^-21; as
+    scalar products their tiles would not fit in the registers.
     """
     if INTERPRETED:
         x, y = x.to(tl.float32), y.to(tl.float32)

@@ -9,7 +9,9 @@ import triton.language as tl
 from .triton_common import base, load_rows, multiply, store_rows
 from .triton_scores import SOFTMAX, row_scale_of, scores_of, values_of, visible_keys
 
-LOWEST = tl.constexpr(-1e30)  # below any score, yet finite: a row that has seen nothing stays without NaN
+LOWEST = tl.constexpr(
+    -1e30
+)  # below any score, yet finite: a row that has seen nothing stays without NaN
 
 
 @triton.jit
@@ -28,22 +30,38 @@ def forward_kernel(
     c_batch, c_head, c_row, b_batch, b_head, b_row, v_batch, v_head, v_row,
     heads, groups, length, total, width, value_width, window, scale,
     kind: tl.constexpr, copies: tl.constexpr, banded: tl.constexpr,
-    block_rows: tl.constexpr, block_keys: tl.constexpr, block_width: tl.constexpr, block_value: tl.constexpr,
+    block_rows: tl.constexpr, block_keys: tl.constexpr, block_width: tl.constexpr,
+    block_value: tl.constexpr,
 ):  # fmt: skip
     """One tile of outputs, over the keys that its queries see."""
-    start = (tl.num_programs(1) - 1 - tl.program_id(1)) * block_rows  # the tiles with most keys first
+    start = (
+        tl.num_programs(1) - 1 - tl.program_id(1)
+    ) * block_rows  # the tiles with most keys first
     batch, head = tl.program_id(0) // heads, tl.program_id(0) % heads
     group = head // (heads // groups)
     rows = start + tl.arange(0, block_rows)
     position = rows + total - length
     column, value_column = tl.arange(0, block_width), tl.arange(0, block_value)
     c = load_rows(base(c_pointer, batch, head, c_batch, c_head), rows, column, length, width, c_row)
-    b_base, v_base = base(b_pointer, batch, group, b_batch, b_head), base(v_pointer, batch, group, v_batch, v_head)
+    b_base, v_base = (
+        base(b_pointer, batch, group, b_batch, b_head),
+        base(v_pointer, batch, group, v_batch, v_head),
+    )
     result = tl.zeros((block_rows, block_value), tl.float32)
-    highest, weight_sum = tl.full((block_rows,), LOWEST, tl.float32), tl.zeros((block_rows,), tl.float32)
+    highest, weight_sum = (
+        tl.full((block_rows,), LOWEST, tl.float32),
+        tl.zeros((block_rows,), tl.float32),
+    )
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
-        c_2 = load_rows(base(c_pointer, batch, head + heads, c_batch, c_head), rows, column, length, width, c_row)
+        c_2 = load_rows(
+            base(c_pointer, batch, head + heads, c_batch, c_head),
+            rows,
+            column,
+            length,
+            width,
+            c_row,
+        )
         b_base_2 = base(b_pointer, batch, group + groups, b_batch, b_head)
         if kind == SOFTMAX:
             result_2, highest_2, weight_sum_2 = result, highest, weight_sum
@@ -57,11 +75,15 @@ def forward_kernel(
         v = load_rows(v_base, keys, value_column, total, value_width, v_row)
         scores = scores_of(c, load_rows(b_base, keys, column, total, width, b_row), scale, kind)
         if copies == 2:
-            scores_2 = scores_of(c_2, load_rows(b_base_2, keys, column, total, width, b_row), scale, kind)
+            scores_2 = scores_of(
+                c_2, load_rows(b_base_2, keys, column, total, width, b_row), scale, kind
+            )
         if kind == SOFTMAX:
             highest, weight_sum, result = _online(scores, seen, v, highest, weight_sum, result)
             if copies == 2:
-                highest_2, weight_sum_2, result_2 = _online(scores_2, seen, v, highest_2, weight_sum_2, result_2)
+                highest_2, weight_sum_2, result_2 = _online(
+                    scores_2, seen, v, highest_2, weight_sum_2, result_2
+                )
         else:
             values = values_of(scores, seen, highest, kind)
             if copies == 2:
@@ -70,11 +92,17 @@ def forward_kernel(
     place = tl.cast(batch * heads + head, tl.int64) * length
     if kind == SOFTMAX:
         place_1 = tl.cast(batch * copies * heads + head, tl.int64) * length
-        tl.store(normaliser_pointer + place_1 + rows, highest + tl.log2(weight_sum), mask=rows < length)
+        tl.store(
+            normaliser_pointer + place_1 + rows, highest + tl.log2(weight_sum), mask=rows < length
+        )
         result = result / weight_sum[:, None]
         if copies == 2:
             place_2 = place_1 + tl.cast(heads, tl.int64) * length
-            tl.store(normaliser_pointer + place_2 + rows, highest_2 + tl.log2(weight_sum_2), mask=rows < length)
+            tl.store(
+                normaliser_pointer + place_2 + rows,
+                highest_2 + tl.log2(weight_sum_2),
+                mask=rows < length,
+            )
             result_2 = result_2 / weight_sum_2[:, None]
             second = second_pointer + place * value_width
             store_rows(second, result_2, rows, value_column, length, value_width)

@@ -1,10 +1,11 @@
-"""Attention by structured operators in Triton, tile by tile as in FlashAttention (arXiv 2307.08691), own kernels.
+"""Attention by structured operators in Triton, tile by tile as in FlashAttention (arXiv
+2307.08691), own kernels.
 
-One program makes a tile of outputs (or of gradients of C) and walks over the keys that its queries see; another kernel
-makes a tile of gradients of B and V and walks over the queries that see it, for all heads of the group. The two
-operators of a differential pair share the loads of V and dY, the products with them and one program. Softmax keeps the
-logarithm of its normalisers; the other nonlinearities need nothing. Sums are in float32 and in the same order in every
-run.
+One program makes a tile of outputs (or of gradients of C) and walks over the keys that its queries
+see; another kernel makes a tile of gradients of B and V and walks over the queries that see it, for
+all heads of the group. The two operators of a differential pair share the loads of V and dY, the
+products with them and one program. Softmax keeps the logarithm of its normalisers; the other
+nonlinearities need nothing. Sums are in float32 and in the same order in every run.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +28,8 @@ class Blocks(NamedTuple):
 
 
 def _blocks(c: torch.Tensor, v: torch.Tensor, total: int, forward: bool) -> Blocks:
-    """Chosen for H200, so that the operands of a step fit in shared memory and the sums in registers."""
+    """Chosen for H200, so that the operands of a step fit in shared memory and the sums in
+    registers."""
     width = padded(max(c.shape[-1], v.shape[-1]))
     if c.dtype == torch.float32:
         rows, keys = 64 if width <= 64 else 32 if forward else 16, 32
@@ -48,7 +50,16 @@ def _options(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The sizes that every kernel takes, and its compile-time arguments."""
     width, value_width = c.shape[-1], v.shape[-1]
-    sizes = (c.shape[1] // copies, v.shape[1], c.shape[2], b.shape[2], width, value_width, window or 0, width**-0.5)
+    sizes = (
+        c.shape[1] // copies,
+        v.shape[1],
+        c.shape[2],
+        b.shape[2],
+        width,
+        value_width,
+        window or 0,
+        width**-0.5,
+    )
     constants = {
         "kind": NONLINEARITIES.index(nonlinearity),
         "copies": copies,
@@ -71,13 +82,18 @@ def forward(
     nonlinearity: str,
     window: int | None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The output, T2 V and the logarithms of the normalisers; the latter two are empty where backward needs none."""
+    """The output, T2 V and the logarithms of the normalisers; the latter two are empty where
+    backward needs none."""
     copies, dtype, (c, b, v) = 1 if weight is None else 2, v.dtype, operands(c, b, v)
     batch, heads, length = c.shape[0], c.shape[1] // copies, c.shape[2]
     softmax = nonlinearity == "softmax"
     y = torch.empty(batch, heads, length, v.shape[-1], dtype=dtype, device=v.device)
     second = torch.empty_like(y) if softmax and copies == 2 else y.new_empty(0)
-    normaliser = torch.empty(c.shape[:3], dtype=torch.float32, device=v.device) if softmax else y.new_empty(0)
+    normaliser = (
+        torch.empty(c.shape[:3], dtype=torch.float32, device=v.device)
+        if softmax
+        else y.new_empty(0)
+    )
     blocks = _blocks(c, v, b.shape[2], forward=True)
     sizes, constants = _options(c, b, v, copies, nonlinearity, window, blocks)
     strides = (*c.stride()[:3], *b.stride()[:3], *v.stride()[:3])
@@ -104,7 +120,9 @@ def backward(
     delta = _deltas(grad, y, second, weight) if nonlinearity == "softmax" else normaliser
     gradients = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in given]
     batch, heads, length = c.shape[0], c.shape[1] // copies, c.shape[2]
-    weight_rows = torch.empty(batch, heads, length if copies == 2 else 0, dtype=torch.float32, device=v.device)
+    weight_rows = torch.empty(
+        batch, heads, length if copies == 2 else 0, dtype=torch.float32, device=v.device
+    )
     blocks = _blocks(c, v, b.shape[2], forward=False)
     sizes, constants = _options(c, b, v, copies, nonlinearity, window, blocks)
     strides = [stride for x in (grad, c, b, v) for stride in x.stride()[:3]]
@@ -118,8 +136,11 @@ def backward(
     return grad_c, grad_b, grad_v, grad_weight
 
 
-def _deltas(grad: torch.Tensor, y: torch.Tensor, second: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
-    """dY . T V of every operator and row, which softmax's gradient takes off; (batch, copies x heads, length)."""
+def _deltas(
+    grad: torch.Tensor, y: torch.Tensor, second: torch.Tensor, weight: torch.Tensor | None
+) -> torch.Tensor:
+    """dY . T V of every operator and row, which softmax's gradient takes off; (batch, copies x
+    heads, length)."""
     grad = grad.float()
     first = (grad * y).sum(dim=-1)
     if weight is None:

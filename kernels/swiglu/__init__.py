@@ -13,10 +13,11 @@ NAME = "swiglu"
 def swiglu(c: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """`y = c * sigmoid(c) * v` (arXiv 2002.05202).
 
-    c, v: the same shape, floating (float32, bfloat16, float16 or float64, mixed at will). Returns y of that shape in
-    the dtype of v. Triton passes over memory once forward and once backward, computes in float32 and keeps c and v
-    alone. PyTorch's own operators do it elsewhere, which nothing beats on a CPU; they keep and round silu(c) as well.
-    Raises ValueError for shapes, devices or dtypes that do not fit.
+    c, v: the same shape, floating (float32, bfloat16, float16 or float64, mixed at will). Returns y
+    of that shape in the dtype of v. Triton passes over memory once forward and once backward,
+    computes in float32 and keeps c and v alone. PyTorch's own operators do it elsewhere, which
+    nothing beats on a CPU; they keep and round silu(c) as well. Raises ValueError for shapes,
+    devices or dtypes that do not fit.
     """
     check_inputs(NAME, {"v": (v, v.shape), "c": (c, v.shape)})
     choice = choose(NAME, v)
@@ -38,7 +39,9 @@ def _(c: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 @torch.library.custom_op("star::swiglu_backward", mutates_args=())
-def _swiglu_backward(grad: torch.Tensor, c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _swiglu_backward(
+    grad: torch.Tensor, c: torch.Tensor, v: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     from .triton_kernel import backward
 
     return backward(grad, c, v)
@@ -49,11 +52,15 @@ def _(grad: torch.Tensor, c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tenso
     return c.new_empty(c.shape), v.new_empty(v.shape)
 
 
-def _setup(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+def _setup(
+    ctx: torch.autograd.function.FunctionCtx, inputs: tuple[torch.Tensor, ...], output: torch.Tensor
+) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _backward(
+    ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     c, v = ctx.saved_tensors  # type: ignore[attr-defined]
     return _swiglu_backward(grad, c, v)
 

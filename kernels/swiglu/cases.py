@@ -8,7 +8,9 @@ from . import NAME, swiglu
 from .reference import swiglu_reference
 
 
-def _inputs(sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Inputs:
+def _inputs(
+    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+) -> Inputs:
     shape = (sizes["batch"], sizes["length"], sizes["width"])
     return {name: normal(shape, dtype, device, generator) for name in ("c", "v")}
 
@@ -33,7 +35,8 @@ def _fla(c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor]:
 
 
 def _liger(c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor]:
-    """Liger writes the gradients over its inputs, so it gets copies; their making is part of its time."""
+    """Liger writes the gradients over its inputs, so it gets copies; their making is part of its
+    time."""
     from liger_kernel.ops.swiglu import LigerSiLUMulFunction  # pyright: ignore[reportMissingImports]
 
     return (LigerSiLUMulFunction.apply(c.clone(), v.clone()),)

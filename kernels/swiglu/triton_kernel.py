@@ -1,8 +1,8 @@
 # pyright: reportArgumentType=false
 """SwiGLU's gate in Triton: one pass over memory forward, one backward.
 
-Tensors are rows of elements that lie side by side, the rows of each at their own distance, so halves of one wider
-tensor need no copies. Where all are contiguous they make one long row.
+Tensors are rows of elements that lie side by side, the rows of each at their own distance, so
+halves of one wider tensor need no copies. Where all are contiguous they make one long row.
 """
 
 import torch
@@ -14,7 +14,8 @@ TILE = 1024  # 8 elements a thread: 16 bytes of bfloat16, the widest load
 
 @triton.jit
 def _place(count, width, rows: tl.constexpr, columns: tl.constexpr):
-    """Row (rows, 1) and column (1, columns) of each element of this program's tile, and which exist."""
+    """Row (rows, 1) and column (1, columns) of each element of this program's tile, and which
+    exist."""
     program, across = tl.program_id(0).to(tl.int64), tl.cdiv(width, columns)
     row = program // across * rows + tl.arange(0, rows)[:, None]
     column = program % across * columns + tl.arange(0, columns)[None, :]
@@ -23,7 +24,15 @@ def _place(count, width, rows: tl.constexpr, columns: tl.constexpr):
 
 @triton.jit
 def _forward_kernel(
-    c_pointer, v_pointer, y_pointer, count, width, c_stride, v_stride, rows: tl.constexpr, columns: tl.constexpr
+    c_pointer,
+    v_pointer,
+    y_pointer,
+    count,
+    width,
+    c_stride,
+    v_stride,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
 ):
     row, column, mask = _place(count, width, rows, columns)
     c = tl.load(c_pointer + row * c_stride + column, mask=mask, other=0.0).to(tl.float32)
@@ -34,7 +43,8 @@ def _forward_kernel(
 
 @triton.jit
 def _backward_kernel(
-    grad_pointer, c_pointer, v_pointer, grad_c_pointer, grad_v_pointer, count, width, grad_stride, c_stride, v_stride,
+    grad_pointer, c_pointer, v_pointer, grad_c_pointer, grad_v_pointer, count, width, grad_stride,
+    c_stride, v_stride,
     rows: tl.constexpr, columns: tl.constexpr,
 ):  # fmt: skip
     row, column, mask = _place(count, width, rows, columns)
@@ -50,19 +60,25 @@ def _backward_kernel(
 
 
 def _as_rows(*tensors: torch.Tensor) -> list[torch.Tensor]:
-    """The tensors as (count, width) with elements of a row side by side, copied only where no view does."""
+    """The tensors as (count, width) with elements of a row side by side, copied only where no view
+    does."""
     if all(tensor.is_contiguous() for tensor in tensors):
         return [tensor.view(1, -1) for tensor in tensors]
     width = tensors[0].shape[-1] if tensors[0].dim() else 1
     rows = [tensor.reshape(-1, width) for tensor in tensors]
-    return [row if row.stride(1) == 1 and row.stride(0) >= width else row.contiguous() for row in rows]
+    return [
+        row if row.stride(1) == 1 and row.stride(0) >= width else row.contiguous() for row in rows
+    ]
 
 
 def _blocks(count: int, width: int) -> tuple[tuple[int], dict[str, int]]:
     """The grid and the sizes of a tile."""
     columns = min(TILE, triton.next_power_of_2(width))
     rows = 1 if count == 1 else TILE // columns
-    return (triton.cdiv(count, rows) * triton.cdiv(width, columns),), {"rows": rows, "columns": columns}
+    return (triton.cdiv(count, rows) * triton.cdiv(width, columns),), {
+        "rows": rows,
+        "columns": columns,
+    }
 
 
 def forward(c: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -74,7 +90,9 @@ def forward(c: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return y
 
 
-def backward(grad: torch.Tensor, c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def backward(
+    grad: torch.Tensor, c: torch.Tensor, v: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradients of c and v."""
     grad_c, grad_v = c.new_empty(c.shape), v.new_empty(v.shape)
     grad, c, v = _as_rows(grad, c, v)

@@ -1,7 +1,8 @@
-"""The tokenised corpus on disk: two byte files and a description, verified whenever they are opened.
+"""The tokenised corpus on disk: two byte files and a description, verified whenever they are
+opened.
 
-A cache entry is written to a temporary folder and moved into place, so that readers never see half of one. Anything
-wrong with an entry only means that it is built again.
+A cache entry is written to a temporary folder and moved into place, so that readers never see half
+of one. Anything wrong with an entry only means that it is built again.
 """
 
 import hashlib
@@ -35,7 +36,9 @@ def listing_key(parts: dict[str, list[TextFile]]) -> str:
     for part in PARTS:
         for file in parts[part]:
             status = file.path.stat()
-            digest.update(f"{part}\0{file.path}\0{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            digest.update(
+                f"{part}\0{file.path}\0{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
+            )
     return digest.hexdigest()[:24]
 
 
@@ -62,7 +65,8 @@ def _read(file: TextFile) -> bytes:
 
 
 def build(entry: Path, parts: dict[str, list[TextFile]]) -> dict[str, str]:
-    """Write a cache entry and return its description. Raises `UserError` for files that cannot be read or are empty."""
+    """Write a cache entry and return its description. Raises `UserError` for files that cannot be
+    read or are empty."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", dir=entry.parent))
     try:
@@ -77,7 +81,10 @@ def build(entry: Path, parts: dict[str, list[TextFile]]) -> dict[str, str]:
                         digest = hashlib.sha256(content).hexdigest()
                         fingerprint.update(f"{part}\0{file.name}\0{digest}\n".encode())
             if not (work / f"{part}.bin").stat().st_size:
-                raise UserError(f"the corpus has no text for {part}: all its files are empty or binary; set data.path")
+                raise UserError(
+                    f"the corpus has no text for {part}: all its files are empty or binary; set "
+                    f"data.path"
+                )
             description[part] = _sha256(work / f"{part}.bin")
         description["fingerprint"] = fingerprint.hexdigest()
         (work / "corpus.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
@@ -88,7 +95,8 @@ def build(entry: Path, parts: dict[str, list[TextFile]]) -> dict[str, str]:
 
 
 def _move(work: Path, entry: Path) -> None:
-    """Put a finished folder into place; another process may have been faster with the same content."""
+    """Put a finished folder into place; another process may have been faster with the same
+    content."""
     if entry.exists():
         shutil.rmtree(entry, ignore_errors=True)
     try:
@@ -99,7 +107,8 @@ def _move(work: Path, entry: Path) -> None:
 
 
 def open_entry(parts: dict[str, list[TextFile]]) -> tuple[Path, dict[str, str]]:
-    """The folder and description of the cached corpus of these files, built when it is missing or corrupt."""
+    """The folder and description of the cached corpus of these files, built when it is missing or
+    corrupt."""
     entry = cache_root() / listing_key(parts)
     description = verified(entry)
     if description is None:
@@ -109,6 +118,7 @@ def open_entry(parts: dict[str, list[TextFile]]) -> tuple[Path, dict[str, str]]:
             description = build(entry, parts)
         except OSError as error:
             raise UserError(
-                f"the corpus cache {entry} cannot be written ({error.strerror}); set STAR_CACHE_DIR to another"
+                f"the corpus cache {entry} cannot be written ({error.strerror}); set "
+                f"STAR_CACHE_DIR to another"
             ) from None
     return entry, description

@@ -9,8 +9,9 @@ KINDS = ("stdlib", "files")
 class DataConfig:
     """Where the text comes from.
 
-    kind: `stdlib` (sources of the running Python's standard library) or `files`. path: a folder, file or glob for
-    `files`. suffixes: which files of a folder are read; empty reads all. held_out: share of files kept for validation.
+    kind: `stdlib` (sources of the running Python's standard library) or `files`. path: a folder,
+    file or glob for `files`. suffixes: which files of a folder are read; empty reads all. held_out:
+    share of files kept for validation.
     """
 
     kind: str = "stdlib"

@@ -18,7 +18,8 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Corpus:
-    """Training and validation text as uint8 arrays (memory-mapped), and the fingerprint of their content."""
+    """Training and validation text as uint8 arrays (memory-mapped), and the fingerprint of their
+    content."""
 
     train: Bytes
     validation: Bytes
@@ -31,7 +32,8 @@ class Corpus:
         for name, part in (("training", self.train), ("held-out", self.validation)):
             if len(part) <= length:
                 raise UserError(
-                    f"training.length={length}: the {name} text has only {len(part)} bytes, expected more than the "
+                    f"training.length={length}: the {name} text has only {len(part)} bytes, "
+                    f"expected more than the "
                     "length; use more text (data.path) or a shorter length"
                 )
 
@@ -41,9 +43,14 @@ class Corpus:
         starts = rng.integers(0, len(self.train) - length, size=batch_size)
         return _windows(self.train, starts, length)
 
-    def validation_batches(self, batches: int, batch_size: int, length: int) -> Iterator[torch.Tensor]:
-        """A fixed held-out sample: evenly spaced windows, int64 (batch, length + 1), the same for every candidate."""
-        starts = np.linspace(0, len(self.validation) - length - 1, batches * batch_size).astype(np.int64)
+    def validation_batches(
+        self, batches: int, batch_size: int, length: int
+    ) -> Iterator[torch.Tensor]:
+        """A fixed held-out sample: evenly spaced windows, int64 (batch, length + 1), the same for
+        every candidate."""
+        starts = np.linspace(0, len(self.validation) - length - 1, batches * batch_size).astype(
+            np.int64
+        )
         for part in np.split(starts, batches):
             yield _windows(self.validation, part, length)
 
@@ -54,7 +61,8 @@ def _windows(text: Bytes, starts: npt.NDArray[np.int64], length: int) -> torch.T
 
 
 def load_corpus(config: DataConfig) -> Corpus:
-    """Open the corpus, building its cache when needed. Raises `UserError` for missing, empty or unreadable data."""
+    """Open the corpus, building its cache when needed. Raises `UserError` for missing, empty or
+    unreadable data."""
     files = list_files(config)
     train, held_out = split(files, config.held_out)
     entry, description = open_entry({"train": train, "validation": held_out})
@@ -73,5 +81,7 @@ def open_corpus(config: DataConfig, length: int, vocabulary: int) -> Corpus:
     corpus = load_corpus(config)
     corpus.check_length(length)
     if vocabulary < corpus.vocabulary:
-        raise UserError(f"model.vocabulary={vocabulary}: expected at least the data's {corpus.vocabulary}")
+        raise UserError(
+            f"model.vocabulary={vocabulary}: expected at least the data's {corpus.vocabulary}"
+        )
     return corpus

@@ -16,8 +16,8 @@ def encode(text: str) -> list[int]:
 class TextStream:
     """Text from tokens as they arrive; a character appears when its last byte is there.
 
-    stop: text that ends the stream and is left out (None: nothing does). What could still become the beginning of
-    `stop` is held back.
+    stop: text that ends the stream and is left out (None: nothing does). What could still become
+    the beginning of `stop` is held back.
     """
 
     def __init__(self, stop: str | None = None) -> None:
@@ -41,7 +41,8 @@ class TextStream:
         return self._release(len(self._held) - held)
 
     def finish(self) -> str:
-        """What was held back, once no more tokens come; a cut character becomes the replacement character."""
+        """What was held back, once no more tokens come; a cut character becomes the replacement
+        character."""
         self._held += "" if self.stopped else self._decoder.decode(b"", final=True)
         return self._release(len(self._held))
 

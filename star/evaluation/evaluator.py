@@ -1,4 +1,5 @@
-"""The evaluation of one candidate: decode, train briefly, measure; a failure becomes a status with its reason."""
+"""The evaluation of one candidate: decode, train briefly, measure; a failure becomes a status with
+its reason."""
 
 import math
 from collections.abc import Mapping
@@ -19,7 +20,9 @@ from star.models import decode
 from star.training import Diverged, Trainer, TrainingConfig, train_further, validate
 
 OK, STOPPED, INFEASIBLE = "ok", "stopped", "infeasible"
-EVALUATION_VERSION = 1  # raise it whenever the same recipe can give another result, so that ledgers do not mix them
+EVALUATION_VERSION = (
+    1  # raise it whenever the same recipe can give another result, so that ledgers do not mix them
+)
 
 INVALID, OVER_BUDGET, BUILD_ERROR, DIVERGED = "invalid", "over_budget", "build_error", "diverged"
 OUT_OF_MEMORY, TIMEOUT, WORKER_DIED = "out_of_memory", "timeout", "worker_died"
@@ -27,7 +30,8 @@ OUT_OF_MEMORY, TIMEOUT, WORKER_DIED = "out_of_memory", "timeout", "worker_died"
 
 @dataclass(frozen=True)
 class Failure:
-    """A kind of failure, the first word of its reasons: what it means, and how its exceptions are known.
+    """A kind of failure, the first word of its reasons: what it means, and how its exceptions are
+    known.
 
     texts: parts of the messages of exceptions that have no type of their own.
     """
@@ -47,7 +51,12 @@ FAILURES = (
         OUT_OF_MEMORY,
         "it wanted more memory than the limit or the device has",
         (torch.OutOfMemoryError, MemoryError),
-        ("can't allocate memory", "Cannot allocate memory", "std::bad_alloc", "CUDA error: out of memory"),
+        (
+            "can't allocate memory",
+            "Cannot allocate memory",
+            "std::bad_alloc",
+            "CUDA error: out of memory",
+        ),
     ),
     Failure(TIMEOUT, "it took longer than the limit", (FutureTimeoutError,)),
     Failure(
@@ -74,8 +83,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result for one genome. status: `ok`, `infeasible`, or `stopped` by successive halving, measured before all
-    steps were trained; metrics by objective name; seconds of training.
+    """The result for one genome. status: `ok`, `infeasible`, or `stopped` by successive halving,
+    measured before all steps were trained; metrics by objective name; seconds of training.
 
     peak_bytes: peak memory on its device, 0 where it was not measured. device: name of it.
     """
@@ -112,7 +121,11 @@ def failure(error: BaseException, metrics: Mapping[str, float] | None = None) ->
     """The infeasible evaluation that an exception stands for, whatever its type."""
     message = str(error)
     kind = next((row.kind for row in FAILURES if _fits(error, message, row)), BUILD_ERROR)
-    detail = message if isinstance(error, _SPEAKING) else ": ".join(filter(None, (type(error).__name__, message)))
+    detail = (
+        message
+        if isinstance(error, _SPEAKING)
+        else ": ".join(filter(None, (type(error).__name__, message)))
+    )
     return infeasible(kind, detail, metrics)
 
 
@@ -123,18 +136,25 @@ def _fits(error: BaseException, message: str, row: Failure) -> bool:
 def require_finite(evaluation: Evaluation) -> Evaluation:
     """The evaluation itself, or a diverged one without the metrics that are not finite numbers."""
     finite = {name: value for name, value in evaluation.metrics.items() if math.isfinite(value)}
-    wrong = [f"{name} is {value}" for name, value in evaluation.metrics.items() if name not in finite]
+    wrong = [
+        f"{name} is {value}" for name, value in evaluation.metrics.items() if name not in finite
+    ]
     if not evaluation.feasible or not wrong:
         return evaluation
-    return replace(evaluation, status=INFEASIBLE, reason=f"{DIVERGED}: {', '.join(wrong)}", metrics=finite)
+    return replace(
+        evaluation, status=INFEASIBLE, reason=f"{DIVERGED}: {', '.join(wrong)}", metrics=finite
+    )
 
 
-def evaluate(genome: Genome, recipe: Recipe, corpus: Corpus, rung: Rung | None = None) -> Evaluation:
-    """Decode, train and measure one genome. rung: to train it that far only; None is all of the recipe's steps.
+def evaluate(
+    genome: Genome, recipe: Recipe, corpus: Corpus, rung: Rung | None = None
+) -> Evaluation:
+    """Decode, train and measure one genome. rung: to train it that far only; None is all of the
+    recipe's steps.
 
-    Every candidate gets the same seed for its weights and the same batches, so that differences in loss come from
-    the architecture (common random numbers). Failures are returned as infeasible, whatever was raised; only a
-    `UserError`, which no other candidate would escape, is passed on.
+    Every candidate gets the same seed for its weights and the same batches, so that differences in
+    loss come from the architecture (common random numbers). Failures are returned as infeasible,
+    whatever was raised; only a `UserError`, which no other candidate would escape, is passed on.
     """
     device = recipe.training.torch_device()
     reset_peak(device)

@@ -1,8 +1,8 @@
 """The ledger: every finished evaluation, one row each, in an SQLite database that only grows.
 
-A row is keyed by canonical genome, recipe, seed and run, so that the same command finds what it has already paid for.
-In WAL mode a killed process loses at most the row it was writing. Nothing is ever overwritten: a genome that several
-runs had to train has a row of each.
+A row is keyed by canonical genome, recipe, seed and run, so that the same command finds what it has
+already paid for. In WAL mode a killed process loses at most the row it was writing. Nothing is ever
+overwritten: a genome that several runs had to train has a row of each.
 """
 
 import hashlib
@@ -27,7 +27,8 @@ from star.evaluation.evaluator import (
 APPLICATION_ID = 0x53544152  # "STAR", in the header of the file
 SCHEMA_VERSION = 2
 LOCK_SECONDS = 30.0
-# Failures that the recipe does not decide: limits, the machine and chance do. They hold for the run they happened in.
+# Failures that the recipe does not decide: limits, the machine and chance do. They hold for the run
+# they happened in.
 CIRCUMSTANTIAL = (OUT_OF_MEMORY, TIMEOUT, WORKER_DIED)
 
 _SCHEMA = (
@@ -81,7 +82,8 @@ class Record:
 
 
 def recipe_content(recipe: Recipe, fingerprint: str) -> dict[str, Any]:
-    """Everything that can change a result, beside genome and seed: settings, data fingerprint, code version."""
+    """Everything that can change a result, beside genome and seed: settings, data fingerprint, code
+    version."""
     content = asdict(recipe)
     del content["seed"]
     content["data"] = {"fingerprint": fingerprint}
@@ -100,7 +102,8 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         """Open the database, or make it.
 
-        Raises `UserError` for a file that is not a ledger, is damaged, locked, of a newer version or not writable.
+        Raises `UserError` for a file that is not a ledger, is damaged, locked, of a newer version
+        or not writable.
         """
         self.path = path
         with self._errors():
@@ -110,10 +113,13 @@ class Ledger:
                 self._make_tables()
             self._check()
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")  # a row costs a flush, and survives a power failure
+            self._connection.execute(
+                "PRAGMA synchronous = FULL"
+            )  # a row costs a flush, and survives a power failure
 
     def _is_empty(self) -> bool:
-        """Whether the file is new; asked of SQLite, which first takes back what a killed process began."""
+        """Whether the file is new; asked of SQLite, which first takes back what a killed process
+        began."""
         return self._pragma("application_id") == 0 and self._pragma("schema_version") == 0
 
     def _make_tables(self) -> None:
@@ -128,15 +134,20 @@ class Ledger:
         application, version = (self._pragma(name) for name in ("application_id", "user_version"))
         if application != APPLICATION_ID:
             raise UserError(
-                f"ledger {self.path}: belongs to another program; choose another file, this one is kept as it is"
+                f"ledger {self.path}: belongs to another program; choose another file, this one is "
+                f"kept as it is"
             )
         if version != SCHEMA_VERSION:
             remedy = "upgrade STAR" if version > SCHEMA_VERSION else "choose another file"
-            raise UserError(f"ledger {self.path}: of version {version}, this program reads {SCHEMA_VERSION}; {remedy}")
+            raise UserError(
+                f"ledger {self.path}: of version {version}, this program reads {SCHEMA_VERSION}; "
+                f"{remedy}"
+            )
         damage = self._pragma("quick_check(1)")
         if damage != "ok":
             raise UserError(
-                f"ledger {self.path}: damaged ({damage}); recover it with sqlite3 '.recover', or move it away"
+                f"ledger {self.path}: damaged ({damage}); recover it with sqlite3 '.recover', or "
+                f"move it away"
             )
 
     def _pragma(self, name: str) -> Any:
@@ -165,42 +176,58 @@ class Ledger:
         identity = recipe_id(content)
         with self._errors():
             self._connection.execute(
-                "INSERT OR IGNORE INTO recipe VALUES (?, ?)", (identity, json.dumps(content, sort_keys=True))
+                "INSERT OR IGNORE INTO recipe VALUES (?, ?)",
+                (identity, json.dumps(content, sort_keys=True)),
             )
         return identity
 
     def recipes(self) -> dict[str, dict[str, Any]]:
         """Contents of all recipes by id."""
         with self._errors():
-            return {row["id"]: json.loads(row["content"]) for row in self._connection.execute("SELECT * FROM recipe")}
+            return {
+                row["id"]: json.loads(row["content"])
+                for row in self._connection.execute("SELECT * FROM recipe")
+            }
 
     def add(self, record: Record, recipe: str) -> None:
         """Append a finished evaluation; one that the run has there already stays."""
         evaluation = record.evaluation
         row = (
-            record.genome_id, recipe, record.seed, record.genome, record.alphabet, evaluation.status, evaluation.reason,
-            json.dumps(dict(evaluation.metrics)), evaluation.train_seconds, evaluation.peak_bytes, evaluation.device,
+            record.genome_id, recipe, record.seed, record.genome, record.alphabet,
+            evaluation.status, evaluation.reason,
+            json.dumps(dict(evaluation.metrics)), evaluation.train_seconds, evaluation.peak_bytes,
+            evaluation.device,
             record.finished, record.run, record.generation, record.origin, " ".join(record.parents),
             json.dumps(record.variation),
         )  # fmt: skip
         with self._errors():
-            self._connection.execute(f"INSERT OR IGNORE INTO evaluation VALUES ({', '.join('?' * len(row))})", row)
+            self._connection.execute(
+                f"INSERT OR IGNORE INTO evaluation VALUES ({', '.join('?' * len(row))})", row
+            )
 
-    def get(self, genome_id: str, recipe: str, seed: int, run: str | None = None) -> Evaluation | None:
+    def get(
+        self, genome_id: str, recipe: str, seed: int, run: str | None = None
+    ) -> Evaluation | None:
         """The evaluation of a genome under a recipe and seed, if it is there.
 
-        The run's own comes first, so that its replay is exact, then the earliest of another run; but the failures in
-        `CIRCUMSTANTIAL` hold for their own run only. Without a run, any evaluation counts.
+        The run's own comes first, so that its replay is exact, then the earliest of another run;
+        but the failures in `CIRCUMSTANTIAL` hold for their own run only. Without a run, any
+        evaluation counts.
         """
         with self._errors():
             rows = self._connection.execute(_LOOK_UP, (genome_id, recipe, seed, run)).fetchall()
         found = ((row["run"], _evaluation(row)) for row in rows)
-        return next((e for owner, e in found if run in (None, owner) or e.failure not in CIRCUMSTANTIAL), None)
+        return next(
+            (e for owner, e in found if run in (None, owner) or e.failure not in CIRCUMSTANTIAL),
+            None,
+        )
 
     def records(self, recipe: str) -> Iterator[Record]:
         """All evaluations under a recipe, in order of finishing."""
         with self._errors():
-            rows = self._connection.execute("SELECT * FROM evaluation WHERE recipe = ? ORDER BY finished", (recipe,))
+            rows = self._connection.execute(
+                "SELECT * FROM evaluation WHERE recipe = ? ORDER BY finished", (recipe,)
+            )
             for row in rows:
                 yield Record(
                     row["genome_id"], row["genome"], row["alphabet"], row["seed"], _evaluation(row), row["run"],

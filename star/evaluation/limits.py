@@ -1,4 +1,5 @@
-"""What one evaluation may take in time and memory, how its memory is limited, and how its peak is measured."""
+"""What one evaluation may take in time and memory, how its memory is limited, and how its peak is
+measured."""
 
 import math
 import sys
@@ -25,9 +26,9 @@ _RESET_PEAK = "5"  # what to write to clear_refs, see proc(5)
 class LimitsConfig:
     """What one candidate may take. None does not limit it.
 
-    seconds: of its evaluation; the start of a worker process does not count. memory: bytes or text such as 4GB, beyond
-    what a fresh worker holds, of main memory (Linux) and of GPU memory. retries: further attempts for a
-    candidate whose worker process died.
+    seconds: of its evaluation; the start of a worker process does not count. memory: bytes or text
+    such as 4GB, beyond what a fresh worker holds, of main memory (Linux) and of GPU memory.
+    retries: further attempts for a candidate whose worker process died.
     """
 
     seconds: float | None = None
@@ -37,11 +38,16 @@ class LimitsConfig:
     def check(self) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
         if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
-            raise UserError(f"limits.seconds={self.seconds:g}: expected a positive number, or null for no limit")
+            raise UserError(
+                f"limits.seconds={self.seconds:g}: expected a positive number, or null for no limit"
+            )
         if self.retries < 0:
             raise UserError(f"limits.retries={self.retries}: expected a whole number of at least 0")
         if self.memory_bytes() is not None and not (IS_LINUX or torch.cuda.is_available()):
-            raise UserError(f"limits.memory={self.memory}: this system cannot limit memory, Linux can; use null here")
+            raise UserError(
+                f"limits.memory={self.memory}: this system cannot limit memory, Linux can; use "
+                f"null here"
+            )
 
     def memory_bytes(self) -> int | None:
         """The memory limit in bytes. Raises `UserError` for what is no positive quantity."""
@@ -49,7 +55,9 @@ class LimitsConfig:
             return None
         limit = int(parse_quantity("limits.memory", self.memory))
         if limit < 1:
-            raise UserError(f"limits.memory={self.memory}: expected a positive quantity, or null for no limit")
+            raise UserError(
+                f"limits.memory={self.memory}: expected a positive quantity, or null for no limit"
+            )
         return limit
 
 
@@ -62,8 +70,8 @@ def _status_bytes(name: str) -> int:
 class MemoryLimit:
     """The memory limit of a worker process, to be made when everything is imported.
 
-    Main memory is limited by the size of the data segment, which counts what is written to and neither files nor the
-    address space that CUDA reserves.
+    Main memory is limited by the size of the data segment, which counts what is written to and
+    neither files nor the address space that CUDA reserves.
     """
 
     def __init__(self, limit: int | None, device: torch.device) -> None:
@@ -75,7 +83,8 @@ class MemoryLimit:
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Within it, an allocation beyond the limit fails; after it, a result or an error can be sent again."""
+        """Within it, an allocation beyond the limit fails; after it, a result or an error can be
+        sent again."""
         if self._largest is None:
             yield
             return
@@ -94,14 +103,18 @@ def reset_peak(device: torch.device) -> None:
         if torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats(device)
         return
-    with suppress(OSError):  # no such file, or a container that forbids it: the peak is then of the whole process
+    with suppress(
+        OSError
+    ):  # no such file, or a container that forbids it: the peak is then of the whole process
         _CLEAR.write_text(_RESET_PEAK)
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Peak memory since `reset_peak`, bytes: allocated tensors on a GPU, else what the process had resident.
+    """Peak memory since `reset_peak`, bytes: allocated tensors on a GPU, else what the process had
+    resident.
 
-    Outside Linux the latter is the peak since the process started; 0 where the system does not tell.
+    Outside Linux the latter is the peak since the process started; 0 where the system does not
+    tell.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

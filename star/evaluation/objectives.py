@@ -1,7 +1,7 @@
 """Objectives of a search, one row each. All are minimised.
 
-`static` objectives follow from the genome alone and are computed before any training; `trained` ones are measured
-on the held-out sample after the short training.
+`static` objectives follow from the genome alone and are computed before any training; `trained`
+ones are measured on the held-out sample after the short training.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +25,17 @@ class CacheSetting:
         """Raise `UserError` naming the key, its value and what was expected."""
         for name in ("context", "batch"):
             if getattr(self, name) < 1:
-                raise UserError(f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1")
+                raise UserError(
+                    f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
+                )
         if self.dtype not in DTYPE_BYTES:
             raise UserError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A quantity to minimise: its name, unit and cost class; static ones carry the function that computes them."""
+    """A quantity to minimise: its name, unit and cost class; static ones carry the function that
+    computes them."""
 
     name: str
     unit: str
@@ -61,16 +64,24 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def select_objectives(names: Sequence[str]) -> list[Objective]:
-    """The named objectives, in order. Raises `UserError` for an unknown or repeated name, or for none."""
+    """The named objectives, in order. Raises `UserError` for an unknown or repeated name, or for
+    none."""
     available = ", ".join(OBJECTIVES)
     for name in names:
         if name not in OBJECTIVES:
             raise UserError(f"search.objectives: {name!r} is unknown; available: {available}")
     if not names or len(set(names)) < len(names):
-        raise UserError(f"search.objectives={list(names)}: expected one or more different names of {available}")
+        raise UserError(
+            f"search.objectives={list(names)}: expected one or more different names of {available}"
+        )
     return [OBJECTIVES[name] for name in names]
 
 
 def static_metrics(genome: Genome, model: ModelConfig, cache: CacheSetting) -> Mapping[str, int]:
-    """Every static quantity of a genome. Raises `GenomeError` when it is invalid or does not fit the sizes."""
-    return {o.name: o.compute(genome, model, cache) for o in OBJECTIVES.values() if o.compute is not None}
+    """Every static quantity of a genome. Raises `GenomeError` when it is invalid or does not fit
+    the sizes."""
+    return {
+        o.name: o.compute(genome, model, cache)
+        for o in OBJECTIVES.values()
+        if o.compute is not None
+    }

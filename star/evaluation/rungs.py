@@ -1,4 +1,5 @@
-"""A rung of successive halving: how far a candidate is trained, and where the state lies from which it goes on."""
+"""A rung of successive halving: how far a candidate is trained, and where the state lies from which
+it goes on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from star.genomes import Genome
 class Rung:
     """Training up to `steps` optimiser steps, which may be all of the recipe's.
 
-    states: folder of training states, one file a genome, from which the next rung goes on; None keeps none, and the
-    next rung trains from the start.
+    states: folder of training states, one file a genome, from which the next rung goes on; None
+    keeps none, and the next rung trains from the start.
     """
 
     steps: int

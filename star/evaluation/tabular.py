@@ -1,7 +1,9 @@
-"""Evaluation without training: a small space whose every architecture was trained beforehand, as a table.
+"""Evaluation without training: a small space whose every architecture was trained beforehand, as a
+table.
 
-A table is a CSV with the columns genome, seed and `validation_loss_<steps>` for every rung of one training, and beside
-it `recipe.yaml` with what decided its numbers. The committed one is made by experiments/tabular/build.py.
+A table is a CSV with the columns genome, seed and `validation_loss_<steps>` for every rung of one
+training, and beside it `recipe.yaml` with what decided its numbers. The committed one is made by
+experiments/tabular/build.py.
 """
 
 import hashlib
@@ -32,7 +34,9 @@ LOSS_COLUMN = "validation_loss_"  # and the steps
 RECIPE_KEYS = ("depth", "alphabet", "classes", "model", "training", "data")
 
 
-def recipe_settings(recipe: Recipe, depth: int, alphabet: str, classes: Sequence[str]) -> dict[str, Any]:
+def recipe_settings(
+    recipe: Recipe, depth: int, alphabet: str, classes: Sequence[str]
+) -> dict[str, Any]:
     """The settings that a table holds for: its space and how it was trained."""
     parts = {name: asdict(getattr(recipe, name)) for name in ("model", "training", "data")}
     return {"depth": depth, "alphabet": alphabet, "classes": list(classes), **parts}
@@ -49,7 +53,8 @@ class Table:
 
     @classmethod
     def read(cls, path: Path) -> "Table":
-        """Raises `UserError` for a table that is missing, cannot be read, or has no recipe beside it."""
+        """Raises `UserError` for a table that is missing, cannot be read, or has no recipe beside
+        it."""
         try:
             content = path.read_bytes()
             rows = pd.read_csv(path, dtype={"genome": str, "seed": int})
@@ -58,16 +63,24 @@ class Table:
             raise _unusable(path, " ".join(str(error).split())) from None
         if not isinstance(recipe, dict) or not {*RECIPE_KEYS, "seeds", "steps"} <= recipe.keys():
             raise _unusable(path, f"{RECIPE} beside it is not a table's recipe")
-        if not {"genome", "seed", *map(_column, recipe["steps"])} <= set(rows.columns) or rows.isna().any(axis=None):
-            raise _unusable(path, f"expected the columns genome, seed and {LOSS_COLUMN}<steps>, without gaps")
+        if not {"genome", "seed", *map(_column, recipe["steps"])} <= set(
+            rows.columns
+        ) or rows.isna().any(axis=None):
+            raise _unusable(
+                path, f"expected the columns genome, seed and {LOSS_COLUMN}<steps>, without gaps"
+            )
         return cls(path, rows, recipe, f"table:{hashlib.sha256(content).hexdigest()[:16]}")
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raise `UserError` with what differs between these settings (`recipe_settings`) and the table's."""
-        different = list(differences({key: self.recipe[key] for key in RECIPE_KEYS}, settings, set()))
+        """Raise `UserError` with what differs between these settings (`recipe_settings`) and the
+        table's."""
+        different = list(
+            differences({key: self.recipe[key] for key in RECIPE_KEYS}, settings, set())
+        )
         if different:
             raise UserError(
-                f"search.table={self.path}: made by another recipe ({'; '.join(different)}); use its settings, as "
+                f"search.table={self.path}: made by another recipe ({'; '.join(different)}); use "
+                f"its settings, as "
                 f"+experiment=tabular does, or search.evaluator={TRAIN}"
             )
 
@@ -82,10 +95,16 @@ class Table:
     @cached_property
     def losses(self) -> dict[tuple[str, int], dict[int, float]]:
         """Validation loss (nats per token) after so many steps, by genome id and seed."""
-        ids = {text: Genome.from_text(text, self.recipe["alphabet"]).id for text in self.rows["genome"].unique()}
+        ids = {
+            text: Genome.from_text(text, self.recipe["alphabet"]).id
+            for text in self.rows["genome"].unique()
+        }
         keys = zip(self.rows["genome"].map(ids), self.rows["seed"], strict=True)
         columns = self.rows[[*map(_column, self.recipe["steps"])]].to_numpy().tolist()
-        return {key: dict(zip(self.recipe["steps"], row, strict=True)) for key, row in zip(keys, columns, strict=True)}
+        return {
+            key: dict(zip(self.recipe["steps"], row, strict=True))
+            for key, row in zip(keys, columns, strict=True)
+        }
 
 
 def _column(steps: int) -> str:
@@ -94,7 +113,8 @@ def _column(steps: int) -> str:
 
 def _unusable(path: Path, reason: str) -> UserError:
     return UserError(
-        f"search.table={path}: cannot be used ({reason}); the committed table is {COMMITTED.name} in "
+        f"search.table={path}: cannot be used ({reason}); the committed table is {COMMITTED.name} "
+        f"in "
         "experiments/tabular of a checkout, experiments/tabular/build.py makes one"
     )
 
@@ -102,10 +122,11 @@ def _unusable(path: Path, reason: str) -> UserError:
 def open_table(
     evaluator: str, path: str | None, settings: Mapping[str, Any], rungs: Sequence[int] = ()
 ) -> Table | None:
-    """The table that answers a search with these settings (`recipe_settings`), None for one that trains.
+    """The table that answers a search with these settings (`recipe_settings`), None for one that
+    trains.
 
-    path: None for the committed one. rungs: steps after which candidates are measured. Raises `UserError` for
-    an unknown evaluator and for a table that does not suit.
+    path: None for the committed one. rungs: steps after which candidates are measured. Raises
+    `UserError` for an unknown evaluator and for a table that does not suit.
     """
     if evaluator not in EVALUATORS:
         raise UserError(f"search.evaluator={evaluator}: expected one of {', '.join(EVALUATORS)}")
@@ -123,11 +144,13 @@ def open_table(
 class TabularEvaluator:
     """Answers from a table what `Workers` finds by training; used as they are.
 
-    A search's seed is answered by the table's seed number `seed % seeds`, so that searches of any seed see real
-    trainings. check is called for every genome and may raise to end the search.
+    A search's seed is answered by the table's seed number `seed % seeds`, so that searches of any
+    seed see real trainings. check is called for every genome and may raise to end the search.
     """
 
-    def __init__(self, table: Table, recipe: Recipe, check: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, table: Table, recipe: Recipe, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.table, self.recipe = table, recipe
         self._check = check
         seeds = table.recipe["seeds"]
@@ -137,11 +160,16 @@ class TabularEvaluator:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         return None
 
-    def evaluate(self, genomes: Sequence[Genome], rung: Rung | None = None) -> Iterator[tuple[int, Evaluation]]:
+    def evaluate(
+        self, genomes: Sequence[Genome], rung: Rung | None = None
+    ) -> Iterator[tuple[int, Evaluation]]:
         """Yield (index, evaluation) for each genome; one that is not in the table is infeasible.
 
         rung: None is the whole training. Raises `UserError` for one that the table does not have.
@@ -154,12 +182,16 @@ class TabularEvaluator:
 
     def _look_up(self, genome: Genome, steps: int) -> Evaluation:
         try:
-            metrics: dict[str, float] = dict(static_metrics(genome, self.recipe.model, self.recipe.cache))
+            metrics: dict[str, float] = dict(
+                static_metrics(genome, self.recipe.model, self.recipe.cache)
+            )
         except GenomeError as error:
             return failure(error)
         losses = self.table.losses.get((genome.id, self.seed))
         if losses is None:
-            return infeasible(INVALID, f"{genome.to_text()} is not in the table {self.table.path.name}", metrics)
+            return infeasible(
+                INVALID, f"{genome.to_text()} is not in the table {self.table.path.name}", metrics
+            )
         loss = losses[steps]
         metrics |= {
             "validation_loss": loss,

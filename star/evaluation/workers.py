@@ -1,8 +1,8 @@
 """Worker processes that evaluate candidates side by side.
 
-Each slot is a pool of one process, so a process that dies or takes too long takes one candidate with it and is
-replaced. A worker keeps its corpus open between candidates, and has a fixed number of threads: results do not depend on
-how many workers there are.
+Each slot is a pool of one process, so a process that dies or takes too long takes one candidate
+with it and is replaced. A worker keeps its corpus open between candidates, and has a fixed number
+of threads: results do not depend on how many workers there are.
 """
 
 import os
@@ -36,27 +36,33 @@ from star.evaluation.limits import LimitsConfig, MemoryLimit
 from star.evaluation.rungs import Rung
 from star.genomes import Genome
 
-Task = Callable[..., Evaluation]  # of a genome, and of a rung when it is not to be trained to the end
+Task = Callable[
+    ..., Evaluation
+]  # of a genome, and of a rung when it is not to be trained to the end
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class WorkerSetting:
-    """What one worker process runs with. gpu: value for `CUDA_VISIBLE_DEVICES`, None leaves it as it is."""
+    """What one worker process runs with. gpu: value for `CUDA_VISIBLE_DEVICES`, None leaves it as
+    it is."""
 
     threads: int
     gpu: str | None = None
 
 
 def visible_gpus() -> list[str]:
-    """Names of the GPUs that workers may use, as `CUDA_VISIBLE_DEVICES` wants them; empty without CUDA."""
+    """Names of the GPUs that workers may use, as `CUDA_VISIBLE_DEVICES` wants them; empty without
+    CUDA."""
     import torch
 
     if not torch.cuda.is_available():
         return []
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return listed.split(",") if listed else [str(index) for index in range(torch.cuda.device_count())]
+    return (
+        listed.split(",") if listed else [str(index) for index in range(torch.cuda.device_count())]
+    )
 
 
 def usable_cores() -> int:
@@ -64,7 +70,9 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def plan_workers(workers: object, workers_per_gpu: int, threads: int, device: str) -> list[WorkerSetting]:
+def plan_workers(
+    workers: object, workers_per_gpu: int, threads: int, device: str
+) -> list[WorkerSetting]:
     """One setting a worker. `auto` is one worker per core, or `workers_per_gpu` per GPU.
 
     Raises `UserError` for anything but `auto` or whole numbers of at least 1.
@@ -82,7 +90,8 @@ def plan_workers(workers: object, workers_per_gpu: int, threads: int, device: st
 
 
 POLL = 0.2  # seconds
-# After these a process that is still there is replaced: its heap is in pieces, or its GPU context is lost.
+# After these a process that is still there is replaced: its heap is in pieces, or its GPU context
+# is lost.
 UNTRUSTED = {OUT_OF_MEMORY, WORKER_DIED}
 
 _recipe: Recipe | None = None
@@ -90,7 +99,9 @@ _memory_limit: MemoryLimit | None = None
 _corpus: Corpus | Exception | None = None
 
 
-def _start_worker(setting: WorkerSetting, recipe: Recipe, needs_corpus: bool, memory: int | None) -> None:
+def _start_worker(
+    setting: WorkerSetting, recipe: Recipe, needs_corpus: bool, memory: int | None
+) -> None:
     """Runs once in each worker process, outside of the limits. memory: limit in bytes."""
     global _recipe, _memory_limit
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
@@ -108,7 +119,8 @@ def _start_worker(setting: WorkerSetting, recipe: Recipe, needs_corpus: bool, me
 
 
 def _open_corpus(recipe: Recipe) -> None:
-    """Open the corpus, or keep what is wrong with it for the first candidate: a pool does not pass it on."""
+    """Open the corpus, or keep what is wrong with it for the first candidate: a pool does not pass
+    it on."""
     global _corpus
     try:
         _corpus = load_corpus(recipe.data)
@@ -117,7 +129,8 @@ def _open_corpus(recipe: Recipe) -> None:
 
 
 def evaluate_in_worker(genome: Genome, rung: Rung | None = None) -> Evaluation:
-    """Evaluate one genome under the worker's recipe and corpus. Raises the error with which the corpus was opened."""
+    """Evaluate one genome under the worker's recipe and corpus. Raises the error with which the
+    corpus was opened."""
     assert _recipe is not None and _corpus is not None
     if isinstance(_corpus, Exception):
         raise _corpus
@@ -125,7 +138,8 @@ def evaluate_in_worker(genome: Genome, rung: Rung | None = None) -> Evaluation:
 
 
 def _run_task(task: Task, *task_arguments: Any) -> Evaluation:
-    """A task within the memory limit. Exceptions become evaluations here, since not all of them can be sent."""
+    """A task within the memory limit. Exceptions become evaluations here, since not all of them can
+    be sent."""
     assert _memory_limit is not None
     try:
         with _memory_limit.applied():
@@ -137,7 +151,8 @@ def _run_task(task: Task, *task_arguments: Any) -> Evaluation:
 
 
 class _WorkerProcess(SpawnProcess):
-    """A process that never ends by itself: pebble takes exit code 0 for wanted and would wait for ever."""
+    """A process that never ends by itself: pebble takes exit code 0 for wanted and would wait for
+    ever."""
 
     EXITED = 256
 
@@ -154,7 +169,8 @@ class _WorkerContext(SpawnContext):
 
 @contextmanager
 def _blocked_interrupt() -> Iterator[None]:
-    """Processes that start within it inherit a blocked SIGINT, so that Ctrl-C never interrupts their start."""
+    """Processes that start within it inherit a blocked SIGINT, so that Ctrl-C never interrupts
+    their start."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -171,7 +187,9 @@ class _Slot:
         self._pool = self._make()
 
     def _make(self) -> ProcessPool:
-        return ProcessPool(1, initializer=_start_worker, initargs=self._initargs, context=_WorkerContext())
+        return ProcessPool(
+            1, initializer=_start_worker, initargs=self._initargs, context=_WorkerContext()
+        )
 
     @property
     def is_usable(self) -> bool:
@@ -179,7 +197,8 @@ class _Slot:
         return self._pool.active
 
     def replace(self) -> None:
-        """End the process beside everything else, since that may take seconds, and start a fresh one."""
+        """End the process beside everything else, since that may take seconds, and start a fresh
+        one."""
         self._ending.append(Thread(target=_end, args=(self._pool,)))
         self._ending[-1].start()
         self._pool = self._make()
@@ -190,7 +209,9 @@ class _Slot:
         with _blocked_interrupt():
             _ = self.is_usable
 
-    def schedule(self, task: Task, task_arguments: list[Any], seconds: float | None) -> Future[Evaluation]:
+    def schedule(
+        self, task: Task, task_arguments: list[Any], seconds: float | None
+    ) -> Future[Evaluation]:
         """Hand over one candidate."""
         if not self.is_usable:  # the process was killed while it had nothing to do
             self.replace()
@@ -232,7 +253,8 @@ class Workers:
         check: Callable[[], None] = lambda: None,
         limits: LimitsConfig | None = None,
     ) -> None:
-        """check is called at least every `POLL` seconds while candidates train, and may raise to end the search.
+        """check is called at least every `POLL` seconds while candidates train, and may raise to
+        end the search.
 
         Raises `UserError` for limits that cannot be used.
         """
@@ -250,7 +272,10 @@ class Workers:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """End every process at once."""
         for slot in self._slots:
@@ -258,10 +283,14 @@ class Workers:
         for slot in self._slots:
             slot.join()
 
-    def evaluate(self, genomes: Sequence[Genome], rung: Rung | None = None) -> Iterator[tuple[int, Evaluation]]:
-        """Evaluate genomes, yielding (index, evaluation) once for each as it finishes; to a rung where one is given.
+    def evaluate(
+        self, genomes: Sequence[Genome], rung: Rung | None = None
+    ) -> Iterator[tuple[int, Evaluation]]:
+        """Evaluate genomes, yielding (index, evaluation) once for each as it finishes; to a rung
+        where one is given.
 
-        A candidate whose process dies is tried again as often as the limits say, and then infeasible.
+        A candidate whose process dies is tried again as often as the limits say, and then
+        infeasible.
         """
         waiting = [_Attempt(index, genome) for index, genome in enumerate(genomes)][::-1]
         running: dict[Future[Evaluation], tuple[_Attempt, _Slot]] = {}
@@ -270,7 +299,10 @@ class Workers:
             while waiting and idle:
                 attempt, slot = waiting.pop(), idle.pop(0)
                 task_arguments = [attempt.genome] if rung is None else [attempt.genome, rung]
-                running[slot.schedule(self._task, task_arguments, self._limits.seconds)] = (attempt, slot)
+                running[slot.schedule(self._task, task_arguments, self._limits.seconds)] = (
+                    attempt,
+                    slot,
+                )
             done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
             self._check()
             for future in done | _lost(running):
@@ -285,15 +317,21 @@ class Workers:
                     yield attempt.index, evaluation
 
     def _result(self, future: Future[Evaluation], attempt: _Attempt) -> Evaluation:
-        """What a task returned, or the failure it ended with: one candidate never takes the search down."""
+        """What a task returned, or the failure it ended with: one candidate never takes the search
+        down."""
         if not future.done():
-            return infeasible(WORKER_DIED, f"the worker process ended before it began, in attempt {attempt.number}")
+            return infeasible(
+                WORKER_DIED,
+                f"the worker process ended before it began, in attempt {attempt.number}",
+            )
         try:
             return future.result()
         except UserError:
             raise
         except ProcessExpired as error:
-            return infeasible(WORKER_DIED, f"{_ending(error.exitcode)}, in attempt {attempt.number}")
+            return infeasible(
+                WORKER_DIED, f"{_ending(error.exitcode)}, in attempt {attempt.number}"
+            )
         except FutureTimeoutError:
             return infeasible(TIMEOUT, f"took longer than limits.seconds={self._limits.seconds:g}")
         except Exception as error:

@@ -1,4 +1,5 @@
-"""Positions and memory of attention: rotary embedding; buffers of the keys and values of all positions or a window."""
+"""Positions and memory of attention: rotary embedding; buffers of the keys and values of all
+positions or a window."""
 
 from functools import lru_cache
 
@@ -9,21 +10,29 @@ import torch
 def _rotations(
     length: int, width: int, base: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines (length, width), each for both halves; sines are negative for the first half."""
+    """Cosines and sines (length, width), each for both halves; sines are negative for the first
+    half."""
     with torch.inference_mode(False):
-        frequencies = base ** (-torch.arange(0, width, 2, device=device, dtype=torch.float32) / width)
+        frequencies = base ** (
+            -torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
+        )
         angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequencies
         cosine, sine = torch.cos(angles), torch.sin(angles)
-        return torch.cat([cosine, cosine], dim=1).to(dtype), torch.cat([-sine, sine], dim=1).to(dtype)
+        return torch.cat([cosine, cosine], dim=1).to(dtype), torch.cat([-sine, sine], dim=1).to(
+            dtype
+        )
 
 
 def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:
-    """Rotary position embedding (arXiv 2104.09864) on x (..., length, width), halves rotated as in Llama.
+    """Rotary position embedding (arXiv 2104.09864) on x (..., length, width), halves rotated as in
+    Llama.
 
     position: that of the first element along the length.
     """
     length, width = x.shape[-2:]
-    capacity = length if position == 0 else 1 << (position + length - 1).bit_length()  # one table serves many steps
+    capacity = (
+        length if position == 0 else 1 << (position + length - 1).bit_length()
+    )  # one table serves many steps
     cosine, sine = _rotations(capacity, width, base, x.device, x.dtype)
     if capacity > length:
         cosine, sine = cosine[position : position + length], sine[position : position + length]
@@ -31,7 +40,8 @@ def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:
 
 
 def remember_all(x: torch.Tensor, buffer: torch.Tensor, position: int) -> torch.Tensor:
-    """Append x (batch, heads, length, width) to buffer (batch, heads, context, width); returns all positions."""
+    """Append x (batch, heads, length, width) to buffer (batch, heads, context, width); returns all
+    positions."""
     end = position + x.shape[2]
     buffer[:, :, position:end] = x
     return buffer[:, :, :end].to(x.dtype)
@@ -40,7 +50,8 @@ def remember_all(x: torch.Tensor, buffer: torch.Tensor, position: int) -> torch.
 def remember_window(x: torch.Tensor, buffer: torch.Tensor, position: int) -> torch.Tensor:
     """Append x (batch, heads, length, width) to a ring buffer (batch, heads, window, width).
 
-    Returns the positions that any of x sees, x included. Their order is lost for a single position, which sees all.
+    Returns the positions that any of x sees, x included. Their order is lost for a single position,
+    which sees all.
     """
     length, slots = x.shape[2], buffer.shape[2]
     if length == 1:

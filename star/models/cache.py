@@ -1,7 +1,7 @@
 """The generation cache: what each LIV remembers of earlier positions, owners only.
 
-A module names the buffers it needs (`memory_shapes`); nothing here knows an operator. `star.genomes.costs` predicts the
-same bytes from the genome alone, and a test compares the two.
+A module names the buffers it needs (`memory_shapes`); nothing here knows an operator.
+`star.genomes.costs` predicts the same bytes from the genome alone, and a test compares the two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,8 +29,9 @@ class Cacheable(Protocol):
 class Memory:
     """What one LIV remembers of the first `position` positions.
 
-    buffers: by name, batch first. tables: values that follow from the weights alone (implicit convolution kernels),
-    kept so that a step need not compute them again; one for all sequences of the batch.
+    buffers: by name, batch first. tables: values that follow from the weights alone (implicit
+    convolution kernels), kept so that a step need not compute them again; one for all sequences of
+    the batch.
     """
 
     context: int
@@ -42,7 +43,8 @@ class Memory:
 class Cache:
     """The memories of all LIVs, for `batch` sequences of up to `context` positions.
 
-    It belongs to one model with fixed weights. Buffers are allocated once, so memory is constant while generating.
+    It belongs to one model with fixed weights. Buffers are allocated once, so memory is constant
+    while generating.
     """
 
     def __init__(self, memories: list[Memory], batch: int, context: int) -> None:
@@ -66,7 +68,10 @@ class Cache:
         memories = [
             Memory(
                 context,
-                {name: torch.zeros(batch, *shape, dtype=dtype, device=weight.device) for name, shape in shapes.items()},
+                {
+                    name: torch.zeros(batch, *shape, dtype=dtype, device=weight.device)
+                    for name, shape in shapes.items()
+                },
             )
             for shapes in model.memory_shapes(context)
         ]
@@ -80,11 +85,14 @@ class Cache:
     @property
     def liv_nbytes(self) -> list[int]:
         """Bytes allocated for each LIV."""
-        return [sum(buffer.nbytes for buffer in memory.buffers.values()) for memory in self.memories]
+        return [
+            sum(buffer.nbytes for buffer in memory.buffers.values()) for memory in self.memories
+        ]
 
     @property
     def nbytes(self) -> int:
-        """Bytes allocated for all buffers; the tables, which follow from the weights, are not among them."""
+        """Bytes allocated for all buffers; the tables, which follow from the weights, are not among
+        them."""
         return sum(self.liv_nbytes)
 
     @property
@@ -95,10 +103,13 @@ class Cache:
     def check_room(self, batch: int, positions: int) -> None:
         """Raise ValueError unless `positions` more tokens of `batch` sequences fit."""
         if batch != self.batch:
-            raise ValueError(f"the cache holds {self.batch} sequences, but tokens of {batch} were given")
+            raise ValueError(
+                f"the cache holds {self.batch} sequences, but tokens of {batch} were given"
+            )
         if self.position + positions > self.context:
             raise ValueError(
-                f"{positions} tokens at position {self.position} exceed the cache's context of {self.context}; "
+                f"{positions} tokens at position {self.position} exceed the cache's context of "
+                f"{self.context}; "
                 "allocate it with a larger one"
             )
 
@@ -128,7 +139,8 @@ class Cache:
                 buffer.copy_(buffer[index.to(buffer.device)])
 
     def slice(self, rows: Sequence[int] | torch.Tensor) -> "Cache":
-        """A new cache that holds copies of these sequences. Raises ValueError for none or one that does not exist."""
+        """A new cache that holds copies of these sequences. Raises ValueError for none or one that
+        does not exist."""
         index = self._index(rows)
         memories = [
             Memory(
@@ -144,5 +156,7 @@ class Cache:
     def _index(self, rows: Sequence[int] | torch.Tensor) -> torch.Tensor:
         index = torch.as_tensor(rows, dtype=torch.long).reshape(-1)
         if not len(index) or int(index.min()) < 0 or int(index.max()) >= self.batch:
-            raise ValueError(f"sequences {index.tolist()}: expected indices from 0 to {self.batch - 1}")
+            raise ValueError(
+                f"sequences {index.tolist()}: expected indices from 0 to {self.batch - 1}"
+            )
         return index

@@ -1,4 +1,5 @@
-"""Checkpoints: a folder with `genome.yaml`, `model.yaml` and `model.safetensors`. Nothing in it is unpickled."""
+"""Checkpoints: a folder with `genome.yaml`, `model.yaml` and `model.safetensors`. Nothing in it is
+unpickled."""
 
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -26,26 +27,34 @@ class Checkpoint(NamedTuple):
     config: ModelConfig
 
 
-def save_checkpoint(folder: Path, model: LanguageModel, genome: GenomeFile, config: ModelConfig) -> None:
-    """Write the three files into an existing folder, each whole or not at all; weights in float32 or as they are."""
+def save_checkpoint(
+    folder: Path, model: LanguageModel, genome: GenomeFile, config: ModelConfig
+) -> None:
+    """Write the three files into an existing folder, each whole or not at all; weights in float32
+    or as they are."""
     atomic.write_text(folder / GENOME, genome_file_text(genome))
-    atomic.write_text(folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **asdict(config)}, sort_keys=False))
+    atomic.write_text(
+        folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **asdict(config)}, sort_keys=False)
+    )
     atomic.write_tensors(folder / WEIGHTS, named_weights(model), {"genome_id": genome.genome.id})
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:
     """Build the model of a checkpoint folder, on the CPU.
 
-    Raises `UserError` or `GenomeError`, on one line, for a folder or file that is missing, unreadable or does not fit
-    the others.
+    Raises `UserError` or `GenomeError`, on one line, for a folder or file that is missing,
+    unreadable or does not fit the others.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"checkpoint={folder}: no such folder; expected a checkpoint folder ({_MAKE})")
+        raise UserError(
+            f"checkpoint={folder}: no such folder; expected a checkpoint folder ({_MAKE})"
+        )
     for name in (GENOME, MODEL, WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(
-                f"checkpoint={folder}: {name} is missing; expected {GENOME}, {MODEL} and {WEIGHTS} there ({_MAKE})"
+                f"checkpoint={folder}: {name} is missing; expected {GENOME}, {MODEL} and {WEIGHTS} "
+                f"there ({_MAKE})"
             )
     genome = read_genome_file(folder / GENOME)
     config = read_model_config(folder / MODEL)
@@ -62,11 +71,15 @@ def read_model_config(path: Path) -> ModelConfig:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-        raise UserError(f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes")
+        raise UserError(
+            f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes"
+        )
     expected = {field.name: type(field.default) for field in fields(ModelConfig)}
     for key in (*content, *expected):
         if key not in expected:
             raise UserError(f"{path}: unknown key {key!r}, expected only {', '.join(expected)}")
         if type(content.get(key)) is not expected[key]:
-            raise UserError(f"{path}: key {key!r} is {content.get(key)!r}, expected {expected[key].__name__}")
+            raise UserError(
+                f"{path}: key {key!r} is {content.get(key)!r}, expected {expected[key].__name__}"
+            )
     return ModelConfig(**content)

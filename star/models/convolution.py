@@ -9,7 +9,8 @@ from .cache import Memory
 
 
 class ShortConvolution(nn.Module):
-    """A learned causal depthwise convolution over (batch, length, channels), then an optional swish.
+    """A learned causal depthwise convolution over (batch, length, channels), then an optional
+    swish.
 
     `weight` is (channels, taps); the last tap meets the present position.
     """
@@ -28,7 +29,8 @@ class ShortConvolution(nn.Module):
         return taps - 1, channels
 
     def forward(self, x: torch.Tensor, memory: Memory | None = None, key: str = "") -> torch.Tensor:
-        """x (batch, length, channels) to the same shape; with a memory, x continues the sequence in buffer `key`."""
+        """x (batch, length, channels) to the same shape; with a memory, x continues the sequence in
+        buffer `key`."""
         if memory is None:
             return short_conv(x, self.weight, self.bias, self.swish)
         tail = memory.buffers[key]
@@ -42,11 +44,13 @@ class ShortConvolution(nn.Module):
 def continue_long_convolution(
     x: torch.Tensor, kernel: torch.Tensor, history: torch.Tensor, position: int
 ) -> torch.Tensor:
-    """Causal depthwise convolution of the next positions of a sequence, x (batch, length, channels).
+    """Causal depthwise convolution of the next positions of a sequence, x (batch, length,
+    channels).
 
-    kernel: (at least position + length, channels), lag 0 first. history: (batch, context, channels) holds the inputs so
-    far in its first `position` rows; x is written behind them. One position is a sum over the history; several go
-    through a zero-padded FFT in float32 or wider. Returns the shape and dtype of x.
+    kernel: (at least position + length, channels), lag 0 first. history: (batch, context, channels)
+    holds the inputs so far in its first `position` rows; x is written behind them. One position is
+    a sum over the history; several go through a zero-padded FFT in float32 or wider. Returns the
+    shape and dtype of x.
     """
     end = position + x.shape[1]
     history[:, position:end] = x

@@ -1,8 +1,9 @@
 """Featurizers: from the normalised input to the feature groups a structure needs.
 
-A feature is a tuple with one entry for each operator that needs it: one for plain classes and for unpaired groups,
-two for the paired groups of differential classes. `FORMS` maps each form of the featurizer table to its module.
-With a memory, the input continues a sequence: short convolutions keep their last inputs, implicit kernels their table.
+A feature is a tuple with one entry for each operator that needs it: one for plain classes and for
+unpaired groups, two for the paired groups of differential classes. `FORMS` maps each form of the
+featurizer table to its module. With a memory, the input continues a sequence: short convolutions
+keep their last inputs, implicit kernels their table.
 """
 
 import math
@@ -33,22 +34,24 @@ INITIAL_STD = 0.02
 
 
 class Transition(NamedTuple):
-    """Feature group A: step sizes (batch, length, channels), positive, and rates (channels, state), negative."""
+    """Feature group A: step sizes (batch, length, channels), positive, and rates (channels, state),
+    negative."""
 
     step: torch.Tensor
     rate: torch.Tensor
 
 
 class DeltaTransition(NamedTuple):
-    """Feature group A of a matrix-valued state, (batch, heads, length) each: log decays, at most 0, and writing
-    strengths beta, 0 to 1."""
+    """Feature group A of a matrix-valued state, (batch, heads, length) each: log decays, at most 0,
+    and writing strengths beta, 0 to 1."""
 
     decay: torch.Tensor
     beta: torch.Tensor
 
 
 class Kernel(NamedTuple):
-    """Feature group K: explicit taps (channels, taps), or an implicit kernel (at least length, channels)."""
+    """Feature group K: explicit taps (channels, taps), or an implicit kernel (at least length,
+    channels)."""
 
     values: torch.Tensor
     implicit: bool
@@ -59,7 +62,8 @@ Features = dict[str, Feature]
 
 
 class GroupModule(nn.Module):
-    """Base of the forms: computes one feature group of one operator. `key` names its memory within a LIV."""
+    """Base of the forms: computes one feature group of one operator. `key` names its memory within
+    a LIV."""
 
     def __init__(self, key: str) -> None:
         super().__init__()
@@ -82,7 +86,9 @@ def linear(inputs: int, outputs: int, bias: bool = False, std: float = INITIAL_S
 class Projection(GroupModule):
     """Dense projection, then an optional short convolution and swish."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
         super().__init__(key)
         channels = group_width(group, model.width)
         self.projection = linear(model.width, channels)
@@ -117,7 +123,9 @@ def initial_step_bias(count: int) -> torch.Tensor:
 class StepSize(GroupModule):
     """Mamba's step sizes and rates, initialised as there (arXiv 2312.00752, section 3.6)."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
         super().__init__(key)
         channels, rank = inner_width(liv_class, model.width), step_rank(model.width)
         self.down = linear(channels, rank)
@@ -138,7 +146,9 @@ class StepSize(GroupModule):
 class StateInput(GroupModule):
     """Input or read-out vector of a state space, shared over channels."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
         super().__init__(key)
         self.projection = linear(inner_width(liv_class, model.width), liv_class.operator.state)
 
@@ -150,7 +160,9 @@ class StateInput(GroupModule):
 class DeltaGates(GroupModule):
     """Decay and writing strength of every head, as in Gated DeltaNet (arXiv 2412.06464)."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
         super().__init__(key)
         heads = inner_width(liv_class, model.width) // head_width(model.width)
         self.step = linear(model.width, heads, bias=True)
@@ -159,7 +171,9 @@ class DeltaGates(GroupModule):
         with torch.no_grad():
             self.step.bias.copy_(initial_step_bias(heads))
 
-    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> DeltaTransition:
+    def forward(
+        self, x: torch.Tensor, features: Features, memory: Memory | None
+    ) -> DeltaTransition:
         """From x (batch, length, width)."""
         decay = -torch.exp(self.log_rate.float()) * F.softplus(self.step(x).float())
         return DeltaTransition(decay.transpose(1, 2), torch.sigmoid(self.beta(x)).transpose(1, 2))
@@ -168,7 +182,9 @@ class DeltaGates(GroupModule):
 class ExplicitKernel(GroupModule):
     """A learned short kernel, one a channel."""
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
         super().__init__(key)
         taps = group.kernel_length
         shape = (inner_width(liv_class, model.width), taps)
@@ -180,17 +196,23 @@ class ExplicitKernel(GroupModule):
 
 
 class ImplicitKernel(GroupModule):
-    """A long kernel from a small sine network over position features, times an exponential decay (Hyena).
+    """A long kernel from a small sine network over position features, times an exponential decay
+    (Hyena).
 
-    Nothing depends on the length, so a prefix of the kernel is the kernel of the prefix. The decay starts
-    log-spaced over time scales of 2 to 1,024 positions, and each channel's window has unit energy.
+    Nothing depends on the length, so a prefix of the kernel is the kernel of the prefix. The decay
+    starts log-spaced over time scales of 2 to 1,024 positions, and each channel's window has unit
+    energy.
     """
 
-    def __init__(self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str) -> None:
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
         super().__init__(key)
         channels, hidden = inner_width(liv_class, model.width), KERNEL_HIDDEN_WIDTH
         sizes = (1 + 2 * POSITION_FREQUENCIES, hidden, hidden)
-        self.hidden = nn.ModuleList(linear(i, o, bias=True, std=i**-0.5) for i, o in pairwise(sizes))
+        self.hidden = nn.ModuleList(
+            linear(i, o, bias=True, std=i**-0.5) for i, o in pairwise(sizes)
+        )
         self.output = linear(hidden, channels, std=hidden**-0.5)
         scales = torch.logspace(math.log10(2.0), math.log10(1024.0), channels)
         self.log_decay = nn.Parameter(-torch.log(scales))
@@ -208,7 +230,8 @@ class ImplicitKernel(GroupModule):
         return self.output(y) * window
 
     def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> Kernel:
-        """The kernel for x (batch, length, width): of its length, or of the memory's whole context."""
+        """The kernel for x (batch, length, width): of its length, or of the memory's whole
+        context."""
         if memory is None:
             return Kernel(self.values(x.shape[1], x.device), implicit=True)
         if self.key not in memory.tables:
@@ -230,7 +253,9 @@ def build_group(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) ->
     """The module of one feature group, one copy for each operator that needs its own."""
     copies = operator_copies(liv_class, group.name)
     form = FORMS[group.form]
-    return nn.ModuleList(form(group, liv_class, model, f"{group.name}.{number}") for number in range(copies))
+    return nn.ModuleList(
+        form(group, liv_class, model, f"{group.name}.{number}") for number in range(copies)
+    )
 
 
 class Featurizer(nn.Module):
@@ -239,7 +264,9 @@ class Featurizer(nn.Module):
     def __init__(self, groups: dict[str, nn.ModuleList]) -> None:
         super().__init__()
         self.groups = nn.ModuleDict(groups)
-        self._modules_of = [(name, cast(list[GroupModule], list(copies))) for name, copies in groups.items()]
+        self._modules_of = [
+            (name, cast(list[GroupModule], list(copies))) for name, copies in groups.items()
+        ]
 
     def memory_shapes(self) -> dict[str, tuple[int, ...]]:
         """Buffers of all computed groups, without the batch axis."""

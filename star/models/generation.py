@@ -17,8 +17,8 @@ PREFILL_CHUNK = 512  # bounds the memory of a long prompt; any value gives the s
 class Sampling:
     """How the next token is drawn.
 
-    temperature: 0 takes the likeliest. top_k: only the k likeliest. top_p: only the likeliest that together hold this
-    probability (arXiv 1904.09751). seed: the same seed gives the same tokens.
+    temperature: 0 takes the likeliest. top_k: only the k likeliest. top_p: only the likeliest that
+    together hold this probability (arXiv 1904.09751). seed: the same seed gives the same tokens.
     """
 
     temperature: float = 0.8
@@ -28,9 +28,19 @@ class Sampling:
 
     def check(self) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        _expect("temperature", self.temperature, self.temperature >= 0, "0 (likeliest token) or a positive number")
+        _expect(
+            "temperature",
+            self.temperature,
+            self.temperature >= 0,
+            "0 (likeliest token) or a positive number",
+        )
         _expect("top_k", self.top_k, self.top_k is None or self.top_k >= 1, "at least 1")
-        _expect("top_p", self.top_p, self.top_p is None or 0 < self.top_p <= 1, "a number above 0, at most 1")
+        _expect(
+            "top_p",
+            self.top_p,
+            self.top_p is None or 0 < self.top_p <= 1,
+            "a number above 0, at most 1",
+        )
 
 
 def _expect(name: str, value: object, holds: bool, expected: str) -> None:
@@ -61,12 +71,16 @@ def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
 
 @torch.inference_mode()
 def generate(
-    model: LanguageModel, cache: Cache, prompt: Sequence[int], sampling: Sampling, vocabulary: int | None = None
+    model: LanguageModel,
+    cache: Cache,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    vocabulary: int | None = None,
 ) -> Iterator[int]:
     """Tokens that follow the prompt, until the cache's context is full; batch 1, the cache empty.
 
-    vocabulary: only tokens below it are drawn. The generator stops where the caller stops asking. Raises ValueError
-    for an empty prompt or one longer than the context.
+    vocabulary: only tokens below it are drawn. The generator stops where the caller stops asking.
+    Raises ValueError for an empty prompt or one longer than the context.
     """
     if not prompt:
         raise ValueError("the prompt is empty: expected at least one token")

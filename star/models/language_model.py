@@ -31,7 +31,9 @@ class LivModule(nn.Module):
         self.index = index
         self.sharing = sharing
         # Linear attention's sum of B V comes with B and V together.
-        self.borrowed = (*sharing.borrowed, STATE) if {"B", "V"} <= set(sharing.borrowed) else sharing.borrowed
+        self.borrowed = (
+            (*sharing.borrowed, STATE) if {"B", "V"} <= set(sharing.borrowed) else sharing.borrowed
+        )
         self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
         groups: dict[str, nn.ModuleList] = {}
         for group in liv_class.operator.groups:
@@ -44,17 +46,26 @@ class LivModule(nn.Module):
                 groups[group.name] = tied
         self.featurizer = Featurizer(groups)
         operator = liv_class.operator
-        self.structure = STRUCTURE_MODULES[operator.token_mixing, operator.channel_mixing](liv_class, model, index)
-        self.output = linear(inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5)
+        self.structure = STRUCTURE_MODULES[operator.token_mixing, operator.channel_mixing](
+            liv_class, model, index
+        )
+        self.output = linear(
+            inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5
+        )
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
         """Buffers that generation needs for this LIV, without the batch axis."""
-        return self.featurizer.memory_shapes() | self.structure.memory_shapes(context, self.sharing.borrowed)
+        return self.featurizer.memory_shapes() | self.structure.memory_shapes(
+            context, self.sharing.borrowed
+        )
 
-    def forward(self, x: torch.Tensor, owner: Features, memory: Memory | None = None) -> tuple[torch.Tensor, Features]:
+    def forward(
+        self, x: torch.Tensor, owner: Features, memory: Memory | None = None
+    ) -> tuple[torch.Tensor, Features]:
         """The residual update of x (batch, length, width), of that shape, and this LIV's features.
 
-        owner: the features of the LIV it borrows from. memory: what generation remembers of earlier positions.
+        owner: the features of the LIV it borrows from. memory: what generation remembers of earlier
+        positions.
         """
         borrowed = {name: owner[name] for name in self.borrowed if name in owner}
         features = self.featurizer(self.norm(x), borrowed, memory)
@@ -70,7 +81,9 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(model.vocabulary, model.width)
         nn.init.normal_(self.embedding.weight, std=INITIAL_STD)
         livs: list[LivModule] = []
-        for index, (liv_class, sharing) in enumerate(zip(genome.classes(), genome.sharing, strict=True)):
+        for index, (liv_class, sharing) in enumerate(
+            zip(genome.classes(), genome.sharing, strict=True)
+        ):
             livs.append(LivModule(index, liv_class, sharing, model, livs, genome.depth))
         self.livs = nn.ModuleList(livs)
         self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
@@ -88,7 +101,8 @@ class LanguageModel(nn.Module):
 
     @torch.inference_mode()
     def prefill(self, tokens: torch.Tensor, cache: Cache) -> torch.Tensor:
-        """The same for the next tokens int64 (batch, length) of the sequences in the cache, in parts of any length.
+        """The same for the next tokens int64 (batch, length) of the sequences in the cache, in
+        parts of any length.
 
         Raises ValueError when they exceed the cache's context or are not of its batch.
         """
@@ -98,11 +112,13 @@ class LanguageModel(nn.Module):
         return logits
 
     def step(self, token: torch.Tensor, cache: Cache) -> torch.Tensor:
-        """One token int64 (batch,) of each sequence to the logits (batch, vocabulary) of the next; as `prefill`."""
+        """One token int64 (batch,) of each sequence to the logits (batch, vocabulary) of the next;
+        as `prefill`."""
         return self.prefill(token[:, None], cache)[:, 0]
 
     def memory_shapes(self, context: int) -> list[dict[str, tuple[int, ...]]]:
-        """For each LIV the buffers that generation needs at that context, without the batch axis."""
+        """For each LIV the buffers that generation needs at that context, without the batch
+        axis."""
         return [liv.memory_shapes(context) for liv in self.blocks]
 
     def placement(self) -> torch.Tensor:
@@ -124,8 +140,8 @@ class LanguageModel(nn.Module):
 def decode(genome: Genome, model: ModelConfig) -> LanguageModel:
     """Build the language model of a genome, with fresh weights from torch's global generator.
 
-    The architecture is a pure function of its arguments; `torch.manual_seed` before the call fixes the weights. Raises
-    `GenomeError` for an invalid genome or a width it cannot have.
+    The architecture is a pure function of its arguments; `torch.manual_seed` before the call fixes
+    the weights. Raises `GenomeError` for an invalid genome or a width it cannot have.
     """
     check_fits(genome, model)
     return LanguageModel(genome, model)

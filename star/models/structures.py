@@ -1,8 +1,8 @@
 """Token-mixing structures: from feature groups to T applied to V, plain or differential.
 
-Each structure module takes the features of one LIV and returns (batch, length, inner width), the input of the
-output projection. With a memory, the features continue a sequence. `STRUCTURE_MODULES` maps token mixing and channel
-mixing to the module.
+Each structure module takes the features of one LIV and returns (batch, length, inner width), the
+input of the output projection. With a memory, the features continue a sequence. `STRUCTURE_MODULES`
+maps token mixing and channel mixing to the module.
 """
 
 import math
@@ -14,7 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import LivClass, ModelConfig
-from star.genomes.model_config import group_width, head_width, inner_width, lambda_width, operator_copies
+from star.genomes.model_config import (
+    group_width,
+    head_width,
+    inner_width,
+    lambda_width,
+    operator_copies,
+)
 from star.genomes.operators import (
     BANDED,
     DENSE,
@@ -53,7 +59,8 @@ LIVS_PER_LAYER = 2  # the source counts layers of attention and feed-forward tog
 
 
 class DifferentialWeight(nn.Module):
-    """Lambda of a differential operator (arXiv 2410.05258, equations 2 and 3), a scalar learned per LIV."""
+    """Lambda of a differential operator (arXiv 2410.05258, equations 2 and 3), a scalar learned per
+    LIV."""
 
     def __init__(self, width: int, index: int) -> None:
         super().__init__()
@@ -79,8 +86,11 @@ class StructureModule(nn.Module):
         """Buffers that generation needs, without the batch axis, when these groups are borrowed."""
         return {}
 
-    def extend(self, features: Features, computed: Collection[str], memory: Memory | None) -> Features:
-        """The features that `forward` takes and that borrowers get; `computed` are this LIV's own groups."""
+    def extend(
+        self, features: Features, computed: Collection[str], memory: Memory | None
+    ) -> Features:
+        """The features that `forward` takes and that borrowers get; `computed` are this LIV's own
+        groups."""
         return features
 
     def difference(self, outputs: list[torch.Tensor]) -> torch.Tensor:
@@ -113,7 +123,10 @@ class LowRank(StructureModule):
         self.rope_base = model.rope_base
         self.window = model.window if self.operator.sparsity == BANDED else None
         self.linear = self.operator.nonlinearity == IDENTITY and self.window is None
-        groups = {group.name: group_width(group, model.width) // self.head_width for group in self.operator.groups}
+        groups = {
+            group.name: group_width(group, model.width) // self.head_width
+            for group in self.operator.groups
+        }
         # The two operators of a differential class run as further heads of one attention.
         narrow = (self.operators * groups["B"], self.head_width // self.operators)
         self.shapes = {"B": narrow, "V": (groups["V"], self.head_width)}
@@ -122,9 +135,15 @@ class LowRank(StructureModule):
         """Keys and values of all visible positions, or the sum of their products."""
         if self.linear:
             # The sum belongs to whoever owns both B and V.
-            return {} if {"B", "V"} <= set(borrowed) else {STATE: (*self.shapes["B"], self.head_width)}
+            return (
+                {} if {"B", "V"} <= set(borrowed) else {STATE: (*self.shapes["B"], self.head_width)}
+            )
         slots = context if self.window is None else min(context, self.window)
-        return {name: (heads, slots, width) for name, (heads, width) in self.shapes.items() if name not in borrowed}
+        return {
+            name: (heads, slots, width)
+            for name, (heads, width) in self.shapes.items()
+            if name not in borrowed
+        }
 
     def _heads(self, x: torch.Tensor, name: str, position: int) -> torch.Tensor:
         """(batch, length, channels) to (batch, heads, length, head width), C and B rotated."""
@@ -135,8 +154,11 @@ class LowRank(StructureModule):
             heads = torch.cat(heads.chunk(self.operators, dim=-1), dim=1)
         return rotate(heads, self.rope_base, position)
 
-    def extend(self, features: Features, computed: Collection[str], memory: Memory | None) -> Features:
-        """Own groups by heads and rotated; with a memory, B and V together with all earlier visible positions."""
+    def extend(
+        self, features: Features, computed: Collection[str], memory: Memory | None
+    ) -> Features:
+        """Own groups by heads and rotated; with a memory, B and V together with all earlier visible
+        positions."""
         position = 0 if memory is None else memory.position
         remember = remember_all if self.window is None else remember_window
         extended = dict(features)
@@ -160,7 +182,8 @@ class LowRank(StructureModule):
         return before
 
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
-        """C (batch, heads, length, width), B and V (batch, groups, total, width), as `extend` gives them."""
+        """C (batch, heads, length, width), B and V (batch, groups, total, width), as `extend` gives
+        them."""
         (c,), (b,), (v,) = (self.paired(features, name) for name in "CBV")
         if self.linear:
             state = self.paired(features, STATE)[0] if STATE in features else None
@@ -176,10 +199,17 @@ class LowRank(StructureModule):
         nonlinearity = NONLINEARITIES[self.operator.nonlinearity]
         if self.differential_weight is None:
             return structured_attention(c, b, v, nonlinearity, self.window)
-        return differential_attention(c, b, v, self.differential_weight(), nonlinearity, self.window)
+        return differential_attention(
+            c, b, v, self.differential_weight(), nonlinearity, self.window
+        )
 
     def _linear_attention(
-        self, c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+        self,
+        c: torch.Tensor,
+        b: torch.Tensor,
+        v: torch.Tensor,
+        state: torch.Tensor | None,
+        earlier: int,
     ) -> torch.Tensor:
         if self.differential_weight is None:
             return linear_attention(c, b, v, state, earlier)
@@ -196,7 +226,8 @@ class ScaledToeplitz(StructureModule):
         self.shape = (operator_copies(liv_class, "B"), inner_width(liv_class, model.width))
 
     def memory_shapes(self, context: int, borrowed: Collection[str]) -> dict[str, tuple[int, ...]]:
-        """The last products B * V that the kernel reaches: taps - 1 of them, or all for an implicit kernel."""
+        """The last products B * V that the kernel reaches: taps - 1 of them, or all for an implicit
+        kernel."""
         operators, channels = self.shape
         return {STATE: (operators, self.taps - 1 if self.taps else context, channels)}
 
@@ -204,18 +235,30 @@ class ScaledToeplitz(StructureModule):
         """B, C, V (batch, length, width) and the kernel K."""
         (v,) = self.paired(features, "V")
         kernels = cast(tuple[Kernel, ...], features["K"])
-        operators = zip(self.paired(features, "B"), self.paired(features, "C"), kernels, strict=True)
+        operators = zip(
+            self.paired(features, "B"), self.paired(features, "C"), kernels, strict=True
+        )
         outputs = []
         for number, (b, c, kernel) in enumerate(operators):
             if memory is None:
-                outputs.append((gated_long_conv if kernel.implicit else gated_short_conv)(b, v, c, kernel.values))
+                outputs.append(
+                    (gated_long_conv if kernel.implicit else gated_short_conv)(
+                        b, v, c, kernel.values
+                    )
+                )
             else:
                 past = memory.buffers[STATE][:, number]
                 outputs.append(self._continue(b, v, c, kernel, past, memory.position))
         return self.difference(outputs)
 
     def _continue(
-        self, b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: Kernel, past: torch.Tensor, position: int
+        self,
+        b: torch.Tensor,
+        v: torch.Tensor,
+        c: torch.Tensor,
+        kernel: Kernel,
+        past: torch.Tensor,
+        position: int,
     ) -> torch.Tensor:
         """The same for the next positions of a sequence; `past` is updated in place."""
         if kernel.implicit:
@@ -241,10 +284,13 @@ class SemiSeparable(StructureModule):
         return {STATE: self.shape}
 
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
-        """A (step sizes and rates), B and C (batch, length, state), V and the gate G (batch, length, channels)."""
+        """A (step sizes and rates), B and C (batch, length, state), V and the gate G (batch,
+        length, channels)."""
         (v,), (gate,) = self.paired(features, "V"), self.paired(features, "G")
         transitions = cast(tuple[Transition, ...], features["A"])
-        operators = list(zip(transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True))
+        operators = list(
+            zip(transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True)
+        )
         fused = len(operators) == 1
         ends = {"skip": self.skip, "gate": gate} if fused else {}
         outputs = []
@@ -252,12 +298,17 @@ class SemiSeparable(StructureModule):
             if memory is None:
                 outputs.append(selective_scan(v, step, rate, b, c, **ends))
             else:
-                outputs.append(continue_selective_scan(memory.buffers[STATE][:, number], v, step, rate, b, c, **ends))
+                outputs.append(
+                    continue_selective_scan(
+                        memory.buffers[STATE][:, number], v, step, rate, b, c, **ends
+                    )
+                )
         return outputs[0] if fused else (self.difference(outputs) + self.skip * v) * gate
 
 
 class MatrixState(StructureModule):
-    """Gated delta rule: a matrix a head that decays and corrects itself, then a head-wise norm and an output gate."""
+    """Gated delta rule: a matrix a head that decays and corrects itself, then a head-wise norm and
+    an output gate."""
 
     def __init__(self, liv_class: LivClass, model: ModelConfig, index: int) -> None:
         super().__init__(liv_class, model, index)
@@ -270,19 +321,27 @@ class MatrixState(StructureModule):
         """One matrix a head for each operator."""
         return {STATE: self.shape}
 
-    def extend(self, features: Features, computed: Collection[str], memory: Memory | None) -> Features:
+    def extend(
+        self, features: Features, computed: Collection[str], memory: Memory | None
+    ) -> Features:
         """Own B, C and V by heads, (batch, heads, length, head width); B and C with L2 norm 1."""
         extended = dict(features)
         for name in {"B", "C", "V"} & set(computed):
-            heads = (x.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for x in self.paired(features, name))
+            heads = (
+                x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+                for x in self.paired(features, name)
+            )
             extended[name] = tuple(heads if name == "V" else map(unit_norm, heads))
         return extended
 
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
-        """B, C, V as `extend` gives them, A (decays and strengths) and the gate G (batch, length, inner width)."""
+        """B, C, V as `extend` gives them, A (decays and strengths) and the gate G (batch, length,
+        inner width)."""
         (v,), (gate,) = self.paired(features, "V"), self.paired(features, "G")
         transitions = cast(tuple[DeltaTransition, ...], features["A"])
-        operators = zip(transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True)
+        operators = zip(
+            transitions, self.paired(features, "B"), self.paired(features, "C"), strict=True
+        )
         outputs = []
         for number, (transition, b, c) in enumerate(operators):
             if memory is None:
@@ -292,12 +351,15 @@ class MatrixState(StructureModule):
                 y, last = gated_delta_rule(c, b, v, *transition, state=state, return_state=True)
                 state.copy_(last)
                 outputs.append(y)
-        y = F.rms_norm(self.difference(outputs), (self.head_width,), self.norm.to(v.dtype), self.norm_eps)
+        y = F.rms_norm(
+            self.difference(outputs), (self.head_width,), self.norm.to(v.dtype), self.norm_eps
+        )
         return y.transpose(1, 2).flatten(2) * gate
 
 
 def unit_norm(x: torch.Tensor) -> torch.Tensor:
-    """x (..., width) divided by its L2 norm, with an epsilon of 1e-6 under the root as in Gated DeltaNet."""
+    """x (..., width) divided by its L2 norm, with an epsilon of 1e-6 under the root as in Gated
+    DeltaNet."""
     return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
 
 

@@ -1,4 +1,5 @@
-"""Builds the pymoo algorithm that the configuration names, with this project's variation operators."""
+"""Builds the pymoo algorithm that the configuration names, with this project's variation
+operators."""
 
 import io
 import warnings
@@ -39,9 +40,16 @@ from star.search.variation import (
 )
 
 Indices = npt.NDArray[np.int64]
-LEAST = {"population": 1, "generations": 1, "crossover_points": 1, "tournament_size": 1, "elitism": 0}
+LEAST = {
+    "population": 1,
+    "generations": 1,
+    "crossover_points": 1,
+    "tournament_size": 1,
+    "elitism": 0,
+}
 PROBABILITIES = tuple(
-    f"{name}_probability" for name in ("crossover", "mutation", "sharing", "sharing_mutation", "operator")
+    f"{name}_probability"
+    for name in ("crossover", "mutation", "sharing", "sharing_mutation", "operator")
 )
 TOURNAMENT_SIZE = 2  # of pymoo's algorithms
 
@@ -53,18 +61,28 @@ def check_search(config: SearchConfig) -> None:
             raise UserError(f"search.{name}={getattr(config, name)}: expected at least {least}")
     for name in PROBABILITIES:
         if not 0 <= getattr(config, name) <= 1:
-            raise UserError(f"search.{name}={getattr(config, name)}: expected a probability from 0 to 1")
+            raise UserError(
+                f"search.{name}={getattr(config, name)}: expected a probability from 0 to 1"
+            )
     for name in ("objectives", "classes", "seeds", "baselines"):
-        if not all(isinstance(value, str) for value in getattr(config, name)):  # OmegaConf lets lists in lists pass
+        if not all(
+            isinstance(value, str) for value in getattr(config, name)
+        ):  # OmegaConf lets lists in lists pass
             raise UserError(f"search.{name}={getattr(config, name)}: expected a list of names")
     if "_target_" not in config.algorithm:
-        raise UserError("search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search")
+        raise UserError(
+            "search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search"
+        )
     search_alphabet(config)
     if config.scalarisation not in KINDS:
-        raise UserError(f"search.scalarisation={config.scalarisation}: expected one of {', '.join(KINDS)}")
+        raise UserError(
+            f"search.scalarisation={config.scalarisation}: expected one of {', '.join(KINDS)}"
+        )
     finite = all(0 <= weight < np.inf for weight in config.weights)
     if config.weights and not (finite and any(config.weights)):
-        raise UserError(f"search.weights={config.weights}: expected numbers of at least 0, not all of them 0")
+        raise UserError(
+            f"search.weights={config.weights}: expected numbers of at least 0, not all of them 0"
+        )
 
 
 def build_algorithm(
@@ -72,12 +90,18 @@ def build_algorithm(
 ) -> tuple[Algorithm, CanonicalDuplicates, GenomeRepair]:
     """The algorithm, set up on the problem, with its duplicate elimination and repair.
 
-    Arguments in `search.algorithm` beside `_target_` are the algorithm's own. Raises `UserError` when the target
-    cannot be imported, does not take the operators, cannot minimise that many objectives, or proposes no genomes.
+    Arguments in `search.algorithm` beside `_target_` are the algorithm's own. Raises `UserError`
+    when the target cannot be imported, does not take the operators, cannot minimise that many
+    objectives, or proposes no genomes.
     """
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # what pymoo has to say, it says again below
+    with (
+        warnings.catch_warnings(),
+        redirect_stdout(io.StringIO()),
+    ):  # what pymoo has to say, it says again below
         warnings.simplefilter("ignore")
-        _rehearse(_set_up(config, problem, seeds, seed)[0], config, problem)  # its own copy: the search starts afresh
+        _rehearse(
+            _set_up(config, problem, seeds, seed)[0], config, problem
+        )  # its own copy: the search starts afresh
     return _set_up(config, problem, seeds, seed)
 
 
@@ -87,7 +111,8 @@ def _set_up(
     target = f"search.algorithm._target_={config.algorithm['_target_']}"
     if config.weights and len(config.weights) != problem.n_obj:
         raise UserError(
-            f"search.weights={config.weights}: expected one for each of the {problem.n_obj} in search.objectives, or []"
+            f"search.weights={config.weights}: expected one for each of the {problem.n_obj} in "
+            f"search.objectives, or []"
         )
     duplicates, repair = CanonicalDuplicates(problem.alphabet, problem.full_depth), GenomeRepair()
     operators: dict[str, Any] = {
@@ -104,7 +129,9 @@ def _set_up(
         algorithm = _instantiate(config.algorithm, operators)
     except (InstantiationException, HydraException) as error:
         reason = " ".join(str(error.__cause__ or error).split())
-        raise UserError(f"search.algorithm={dict(config.algorithm)}: cannot be built ({reason})") from None
+        raise UserError(
+            f"search.algorithm={dict(config.algorithm)}: cannot be built ({reason})"
+        ) from None
     if not isinstance(algorithm, Algorithm):
         raise UserError(f"{target}: not a pymoo algorithm")
     if problem.n_obj > 1 and isinstance(getattr(algorithm, "survival", None), FitnessSurvival):
@@ -133,10 +160,11 @@ def _mutation(config: SearchConfig, problem: GenomeProblem) -> Mutation:
 
 
 def _instantiate(algorithm: dict[str, Any], operators: dict[str, Any]) -> Any:
-    """The algorithm with these operators; without `pop_size` where its reference directions decide that.
+    """The algorithm with these operators; without `pop_size` where its reference directions decide
+    that.
 
-    A copy but for the operators: default arguments of pymoo's are objects that all instances share, such as SPEA2's
-    survival with the range of the objectives seen so far.
+    A copy but for the operators: default arguments of pymoo's are objects that all instances share,
+    such as SPEA2's survival with the range of the objectives seen so far.
     """
     try:
         built = instantiate(algorithm, **operators, _convert_="all")
@@ -152,11 +180,14 @@ def _set_tournament(algorithm: Algorithm, size: int) -> None:
     """Let so many individuals compete for each parent, where parents are selected by tournament."""
     selection = getattr(getattr(algorithm, "mating", None), "selection", None)
     if size != TOURNAMENT_SIZE and isinstance(selection, TournamentSelection):
-        algorithm.mating.selection = TournamentSelection(func_comp=knockout(selection.func_comp), pressure=size)  # pyright: ignore
+        algorithm.mating.selection = TournamentSelection(
+            func_comp=knockout(selection.func_comp), pressure=size
+        )  # pyright: ignore
 
 
 def knockout(compare: Callable[..., Indices]) -> Callable[..., Indices]:
-    """A comparison of any number of individuals from one of two, which is what pymoo's algorithms have."""
+    """A comparison of any number of individuals from one of two, which is what pymoo's algorithms
+    have."""
 
     def compare_all(population: Population, competitors: Indices, **kwargs: Any) -> Indices:
         """Winners (tournaments, 1) from indices (tournaments, size)."""
@@ -169,8 +200,9 @@ def knockout(compare: Callable[..., Indices]) -> Callable[..., Indices]:
 
 
 def _rehearse(algorithm: Algorithm, config: SearchConfig, problem: GenomeProblem) -> None:
-    """Ask for two generations, with made-up objective values between: many pymoo algorithms accept any operators,
-    then ignore them and propose vectors of floats, or fail on several objectives or on the constraint."""
+    """Ask for two generations, with made-up objective values between: many pymoo algorithms accept
+    any operators, then ignore them and propose vectors of floats, or fail on several objectives or
+    on the constraint."""
     values = np.random.default_rng(0)
     try:
         for generation in range(2):
@@ -182,15 +214,20 @@ def _rehearse(algorithm: Algorithm, config: SearchConfig, problem: GenomeProblem
             for individual in population:
                 problem.genome(individual.X)
             objectives = values.random((len(population), problem.n_obj))
-            Evaluator().eval(StaticProblem(problem, F=objectives, G=np.zeros((len(population), 1))), population)
+            Evaluator().eval(
+                StaticProblem(problem, F=objectives, G=np.zeros((len(population), 1))), population
+            )
             algorithm.tell(infills=population)
     except Exception as error:
-        raise _cannot_search(f"search.algorithm._target_={config.algorithm['_target_']}", error) from error
+        raise _cannot_search(
+            f"search.algorithm._target_={config.algorithm['_target_']}", error
+        ) from error
 
 
 def _cannot_search(target: str, error: Exception) -> UserError:
     reason = shorten(f"{type(error).__name__}: {error}", 200)
     return UserError(
-        f"{target}: cannot search genomes ({reason}); expected an algorithm that works with the given operators, such "
+        f"{target}: cannot search genomes ({reason}); expected an algorithm that works with the "
+        f"given operators, such "
         "as pymoo.algorithms.moo.nsga2.NSGA2"
     )

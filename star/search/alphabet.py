@@ -6,14 +6,17 @@ from star.search.config import SearchConfig
 
 
 def base_alphabet(config: SearchConfig) -> Alphabet:
-    """The classes that random genomes are made of: those of `search.alphabet`, or those in `search.classes`.
+    """The classes that random genomes are made of: those of `search.alphabet`, or those in
+    `search.classes`.
 
     Raises `UserError` for an unknown alphabet or class.
     """
     try:
         alphabet = get_alphabet(config.alphabet)
     except GenomeError:
-        raise UserError(f"search.alphabet={config.alphabet}: expected one of {', '.join(ALPHABETS)}") from None
+        raise UserError(
+            f"search.alphabet={config.alphabet}: expected one of {', '.join(ALPHABETS)}"
+        ) from None
     try:
         return alphabet.restricted(config.classes)
     except GenomeError as error:
@@ -21,7 +24,8 @@ def base_alphabet(config: SearchConfig) -> Alphabet:
 
 
 def search_alphabet(config: SearchConfig) -> Alphabet:
-    """All classes that candidates may have: with `search.operator_probability`, every valid operator's.
+    """All classes that candidates may have: with `search.operator_probability`, every valid
+    operator's.
 
     Raises `UserError` as `base_alphabet`.
     """

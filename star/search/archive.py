@@ -1,4 +1,5 @@
-"""Everything a search has evaluated: answers repeated genomes, ranks, and the front over the whole run."""
+"""Everything a search has evaluated: answers repeated genomes, ranks, and the front over the whole
+run."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,7 +33,9 @@ class Archive:
         """Keep a finished candidate; one of the same genome gives way to it."""
         replaced = self._by_id.get(evaluated.genome_id)
         self._by_id[evaluated.genome_id] = evaluated
-        if replaced is not None and replaced.evaluation.feasible:  # what it dominated may be of the front now
+        if (
+            replaced is not None and replaced.evaluation.feasible
+        ):  # what it dominated may be of the front now
             self._front = {}
             for other in self.feasible:
                 self._compare(other)
@@ -40,7 +43,8 @@ class Archive:
             self._compare(evaluated)
 
     def _compare(self, evaluated: Evaluated) -> None:
-        """Add a measured candidate to the front, in the place of those it dominates, unless one there dominates it."""
+        """Add a measured candidate to the front, in the place of those it dominates, unless one
+        there dominates it."""
         (own,) = self.values([evaluated])
         ids, front = list(self._front), np.array(list(self._front.values())).reshape(-1, len(own))
         if ((front <= own).all(axis=1) & (front < own).any(axis=1)).any():
@@ -66,7 +70,9 @@ class Archive:
 
     def failures(self) -> Counter[str]:
         """How many candidates were infeasible, by kind of failure."""
-        return Counter(e.evaluation.failure for e in self._by_id.values() if not e.evaluation.measured)
+        return Counter(
+            e.evaluation.failure for e in self._by_id.values() if not e.evaluation.measured
+        )
 
     def train_tokens(self) -> int:
         """Training tokens of all candidates together."""
@@ -74,7 +80,9 @@ class Archive:
 
     def stopped(self) -> int:
         """How many candidates successive halving stopped."""
-        return sum(e.evaluation.measured and not e.evaluation.feasible for e in self._by_id.values())
+        return sum(
+            e.evaluation.measured and not e.evaluation.feasible for e in self._by_id.values()
+        )
 
     def values(self, candidates: Sequence[Evaluated]) -> Values:
         """Objective vectors of measured candidates, (candidates, objectives)."""
@@ -87,10 +95,13 @@ class Archive:
         if not feasible:
             return {}
         ranks = pareto_ranks(self.values(feasible))
-        return {evaluated.genome_id: int(rank) for evaluated, rank in zip(feasible, ranks, strict=True)}
+        return {
+            evaluated.genome_id: int(rank) for evaluated, rank in zip(feasible, ranks, strict=True)
+        }
 
     def front(self) -> list[Evaluated]:
-        """Non-dominated candidates over the whole run, baselines included, by cache, then loss, then id."""
+        """Non-dominated candidates over the whole run, baselines included, by cache, then loss,
+        then id."""
         front = [self._by_id[genome_id] for genome_id in self._front]
 
         def key(evaluated: Evaluated) -> tuple[float, float, str]:
@@ -100,7 +111,8 @@ class Archive:
         return sorted(front, key=key)
 
     def fix_reference(self) -> None:
-        """Take the reference point of the hypervolume from the baselines, or from what there is without any."""
+        """Take the reference point of the hypervolume from the baselines, or from what there is
+        without any."""
         if self._reference is not None:
             return
         known = self.baselines or self.feasible
@@ -110,4 +122,8 @@ class Archive:
     def hypervolume(self) -> float:
         """Hypervolume of the present front, 0 to 1 (see `front.hypervolume`)."""
         self.fix_reference()
-        return 0.0 if self._reference is None else hypervolume(self.values(self.front()), self._reference)
+        return (
+            0.0
+            if self._reference is None
+            else hypervolume(self.values(self.front()), self._reference)
+        )

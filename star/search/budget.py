@@ -17,7 +17,8 @@ class Budget:
     cache: CacheSetting
 
     def refuse(self, genome: Genome) -> Evaluation | None:
-        """The infeasible evaluation of a genome whose static objectives decide that it need not be trained."""
+        """The infeasible evaluation of a genome whose static objectives decide that it need not be
+        trained."""
         limits = self.constraints.largest()
         if not limits:
             return None
@@ -26,6 +27,13 @@ class Budget:
         return infeasible(OVER_BUDGET, reason, metrics) if reason else None
 
     def judge(self, evaluation: Evaluation) -> Evaluation:
-        """The evaluation itself, or an infeasible one with its metrics when a trained objective is over budget."""
-        reason = violated(evaluation.metrics, self.constraints.largest()) if evaluation.feasible else ""
-        return replace(evaluation, status=INFEASIBLE, reason=f"{OVER_BUDGET}: {reason}") if reason else evaluation
+        """The evaluation itself, or an infeasible one with its metrics when a trained objective is
+        over budget."""
+        reason = (
+            violated(evaluation.metrics, self.constraints.largest()) if evaluation.feasible else ""
+        )
+        return (
+            replace(evaluation, status=INFEASIBLE, reason=f"{OVER_BUDGET}: {reason}")
+            if reason
+            else evaluation
+        )

@@ -20,7 +20,8 @@ METRICS = ("validation_loss", "bits_per_byte", "perplexity", "parameters", "cach
 
 @dataclass(frozen=True)
 class Candidate:
-    """A genome to evaluate. generation counts from 0; parents are genome ids; variation is what made it of them."""
+    """A genome to evaluate. generation counts from 0; parents are genome ids; variation is what
+    made it of them."""
 
     genome: Genome
     origin: str
@@ -31,7 +32,8 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A candidate with its evaluation. train_tokens: training tokens until it was measured, 0 when it was not."""
+    """A candidate with its evaluation. train_tokens: training tokens until it was measured, 0 when
+    it was not."""
 
     candidate: Candidate
     evaluation: Evaluation
@@ -51,7 +53,9 @@ class Evaluated:
             "generation": self.candidate.generation,
             "origin": self.candidate.origin,
             "parents": " ".join(self.candidate.parents),
-            "variation": json.dumps(dict(self.candidate.variation)) if self.candidate.variation else "",
+            "variation": json.dumps(dict(self.candidate.variation))
+            if self.candidate.variation
+            else "",
             "genome": self.candidate.genome.to_text(),
             "status": self.evaluation.status,
             "reason": self.evaluation.reason,

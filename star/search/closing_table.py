@@ -1,4 +1,5 @@
-"""The closing table: the front beside the baselines trained in the same run, with differences in percent."""
+"""The closing table: the front beside the baselines trained in the same run, with differences in
+percent."""
 
 from collections.abc import Mapping
 
@@ -32,7 +33,8 @@ def composition(genome: Genome) -> str:
 
 
 def percent(value: float, against: float) -> str:
-    """Signed difference of value to `against` in percent; a multiple from 10 on, `n/a` where `against` is zero."""
+    """Signed difference of value to `against` in percent; a multiple from 10 on, `n/a` where
+    `against` is zero."""
     if not against:
         return "n/a"
     ratio = value / against
@@ -60,16 +62,25 @@ def _add_row(table: Table, evaluated: Evaluated, name: str, compared: list[Evalu
     )
 
 
-def print_closing_table(console: Console, archive: Archive, baseline_ids: Mapping[str, str]) -> None:
+def print_closing_table(
+    console: Console, archive: Archive, baseline_ids: Mapping[str, str]
+) -> None:
     """Print front, baselines, and for each baseline the smallest cache at or below its loss.
 
-    baseline_ids: genome ids of the baselines by name; designs that agree at this depth have the same id.
+    baseline_ids: genome ids of the baselines by name; designs that agree at this depth have the
+    same id.
     """
     if not archive.feasible:
-        console.print("no candidate could be measured: there is no front; population.csv holds the reasons")
+        console.print(
+            "no candidate could be measured: there is no front; population.csv holds the reasons"
+        )
         return
     measured = {b.genome_id: b for b in archive.baselines}
-    baselines = {name: measured[genome_id] for name, genome_id in baseline_ids.items() if genome_id in measured}
+    baselines = {
+        name: measured[genome_id]
+        for name, genome_id in baseline_ids.items()
+        if genome_id in measured
+    }
     names: dict[str, str] = {}
     for name, baseline in baselines.items():
         names.setdefault(baseline.genome_id, name)
@@ -85,7 +96,12 @@ def print_closing_table(console: Console, archive: Archive, baseline_ids: Mappin
     against = [baselines[name] for name in compared]
     for evaluated in archive.front():
         is_baseline = evaluated.candidate.origin == BASELINE
-        _add_row(table, evaluated, names[evaluated.genome_id] if is_baseline else evaluated.genome_id, against)
+        _add_row(
+            table,
+            evaluated,
+            names[evaluated.genome_id] if is_baseline else evaluated.genome_id,
+            against,
+        )
     table.add_section()
     for name, baseline in baselines.items():
         _add_row(table, baseline, name, against)
@@ -95,13 +111,17 @@ def print_closing_table(console: Console, archive: Archive, baseline_ids: Mappin
 
 
 def _compared_cost(archive: Archive) -> tuple[str, str]:
-    """The cost that the closing lines minimise: parameters where they alone are an objective; and the other one."""
+    """The cost that the closing lines minimise: parameters where they alone are an objective; and
+    the other one."""
     names = [objective.name for objective in archive.objectives if objective.name in COSTS]
-    return ("parameters", "cache_bytes") if names == ["parameters"] else ("cache_bytes", "parameters")
+    return (
+        ("parameters", "cache_bytes") if names == ["parameters"] else ("cache_bytes", "parameters")
+    )
 
 
 def _smallest_cost_line(name: str, baseline: Evaluated, archive: Archive) -> str:
-    """The evolved genome with the smallest cost among those at or below the baseline's loss, in words."""
+    """The evolved genome with the smallest cost among those at or below the baseline's loss, in
+    words."""
     own = baseline.evaluation.metrics
     better = [
         evaluated
@@ -113,7 +133,9 @@ def _smallest_cost_line(name: str, baseline: Evaluated, archive: Archive) -> str
         return f"{name}: no evolved genome reaches its loss of {own['validation_loss']:.4f}"
     cost, other = _compared_cost(archive)
     words, superlative = COSTS[cost], SUPERLATIVES[cost]
-    best = min(better, key=lambda e: (e.evaluation.metrics[cost], e.evaluation.metrics["validation_loss"]))
+    best = min(
+        better, key=lambda e: (e.evaluation.metrics[cost], e.evaluation.metrics["validation_loss"])
+    )
     metrics = best.evaluation.metrics
     share = f"{metrics[cost]:,} bytes of {words} where it needs none"
     if own[cost]:
@@ -121,5 +143,6 @@ def _smallest_cost_line(name: str, baseline: Evaluated, archive: Archive) -> str
     return (
         f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}, {share}, "
         f"loss {percent(metrics['validation_loss'], own['validation_loss'])}, "
-        f"{COSTS[other]} {percent(metrics[other], own[other])}  [{composition(best.candidate.genome)}]"
+        f"{COSTS[other]} {percent(metrics[other], own[other])}  "
+        f"[{composition(best.candidate.genome)}]"
     )

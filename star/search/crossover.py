@@ -19,8 +19,8 @@ Matrix = npt.NDArray[np.int64]
 class LivCrossover(Crossover):
     """k-point crossover whose cuts lie between LIVs; children keep their parents' ids and the cuts.
 
-    Parents of different depths are cut where both have LIVs; the last segment is long or short, so that children have a
-    parent's depth.
+    Parents of different depths are cut where both have LIVs; the last segment is long or short, so
+    that children have a parent's depth.
     """
 
     def __init__(self, points: int = 2, prob: float = 0.9) -> None:
@@ -28,24 +28,37 @@ class LivCrossover(Crossover):
         self.points = points
         self._cuts: list[list[int]] = []  # of the matings in the call under way
 
-    def do(self, problem: GenomeProblem, pop: Any, parents: Any = None, *args: Any, **kwargs: Any) -> Population:
+    def do(
+        self, problem: GenomeProblem, pop: Any, parents: Any = None, *args: Any, **kwargs: Any
+    ) -> Population:
         """Cross the mated parents; children carry `parents`, the ids of both, and `variation`."""
         matings = pop if parents is None else [pop[mating] for mating in parents]
         self._cuts = [[] for _ in matings]
         children = super().do(problem, pop, parents, *args, **kwargs)
         firsts, seconds = ([mating[number] for mating in matings] for number in range(2))
-        unlike = np.stack([child.X for child in children]) != np.stack([parent.X for parent in firsts + seconds])
+        unlike = np.stack([child.X for child in children]) != np.stack(
+            [parent.X for parent in firsts + seconds]
+        )
         crossed = zip(unlike.any(axis=1).tolist(), self._cuts * 2, strict=True)
         cuts = [cut if is_crossed else [] for is_crossed, cut in crossed]
-        record(children, CROSSOVER, cuts[: len(matings)] + [[0, *cut] for cut in cuts[len(matings) :]])
-        first_ids, second_ids = (ids(group, problem.alphabet, problem.full_depth) for group in (firsts, seconds))
+        record(
+            children, CROSSOVER, cuts[: len(matings)] + [[0, *cut] for cut in cuts[len(matings) :]]
+        )
+        first_ids, second_ids = (
+            ids(group, problem.alphabet, problem.full_depth) for group in (firsts, seconds)
+        )
         pairs = list(zip(first_ids, second_ids, strict=True))
         for child, pair in zip(children, pairs + pairs, strict=True):
             child.set("parents", list(pair))
         return children
 
     def _do(  # type: ignore[override]
-        self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
+        self,
+        problem: GenomeProblem,
+        X: Matrix,
+        *args: Any,
+        random_state: np.random.Generator,
+        **kwargs: Any,
     ) -> Matrix:
         """X and the result: int64 (2, matings, depth * 5)."""
         depth, matings = problem.depth, X.shape[1]
@@ -56,7 +69,9 @@ class LivCrossover(Crossover):
         self._cuts = cuts.tolist()
         return _swapped(X, cuts, depth)
 
-    def _cross_varying(self, problem: GenomeProblem, X: Matrix, draws: npt.NDArray[np.float64]) -> Matrix:
+    def _cross_varying(
+        self, problem: GenomeProblem, X: Matrix, draws: npt.NDArray[np.float64]
+    ) -> Matrix:
         """The same for parents of different depths; draws: one for each place of a cut."""
         shared = np.min([depths_of(as_livs(parents, problem.alphabet)) for parents in X], axis=0)
         places = 1 + np.arange(problem.depth - 1)
@@ -68,7 +83,8 @@ class LivCrossover(Crossover):
 
 
 def _swapped(X: Matrix, cuts: Matrix, depth: int) -> Matrix:
-    """Children (2, matings, depth * 5) of parents X that exchange every second segment; a cut at `depth` is none."""
+    """Children (2, matings, depth * 5) of parents X that exchange every second segment; a cut at
+    `depth` is none."""
     is_cut = np.zeros((len(cuts), depth + 1), dtype=bool)
     np.put_along_axis(is_cut, cuts, True, axis=1)
     swapped = np.logical_xor.accumulate(is_cut[:, :depth], axis=1)

@@ -1,6 +1,8 @@
-"""Populations of genomes of different depths: arrays (genomes, most, 5) whose absent LIVs are zeros at the end.
+"""Populations of genomes of different depths: arrays (genomes, most, 5) whose absent LIVs are zeros
+at the end.
 
-The functions of `star.genomes.population` know no absent LIVs; here they are applied to the genomes of each depth.
+The functions of `star.genomes.population` know no absent LIVs; here they are applied to the genomes
+of each depth.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +33,8 @@ def without_absent(vector: npt.NDArray) -> npt.NDArray:
 
 
 def by_depth(livs: Matrix) -> Iterator[tuple[npt.NDArray[np.int64] | slice, Matrix]]:
-    """(rows, their genes without absent LIVs) for each depth among livs (genomes, most, 5), ascending."""
+    """(rows, their genes without absent LIVs) for each depth among livs (genomes, most, 5),
+    ascending."""
     if livs[:, -1].any(axis=1).all():
         yield slice(None), livs
         return
@@ -42,7 +45,8 @@ def by_depth(livs: Matrix) -> Iterator[tuple[npt.NDArray[np.int64] | slice, Matr
 
 
 def apply_by_depth(function: Callable[[Matrix], Matrix], livs: Matrix) -> Matrix:
-    """What the function, called for each depth, makes of genes (genomes, depth, 5); absent LIVs stay so."""
+    """What the function, called for each depth, makes of genes (genomes, depth, 5); absent LIVs
+    stay so."""
     result = np.zeros_like(livs)
     for rows, genes in by_depth(livs):
         result[rows, : genes.shape[1]] = function(genes)
@@ -58,8 +62,8 @@ def without_gaps(livs: Matrix) -> Matrix:
 def fit_group_numbers(livs: Matrix) -> Matrix:
     """The same architectures with no group number above the depth.
 
-    LIVs that were taken from a deeper genome may have such a number. In each class it becomes the smallest that no LIV
-    of the class has, in ascending order.
+    LIVs that were taken from a deeper genome may have such a number. In each class it becomes the
+    smallest that no LIV of the class has, in ascending order.
     """
     fitted, depths = livs.copy(), depths_of(livs)
     for row in np.flatnonzero((livs[:, :, GROUP_NUMBERS] > depths[:, None, None]).any(axis=(1, 2))):

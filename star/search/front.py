@@ -19,13 +19,15 @@ def pareto_ranks(values: Values) -> npt.NDArray[np.int64]:
 
 
 def reference_point(values: Values) -> Values:
-    """Reference of the hypervolume: 1.1 x the worst of the given rows (the baselines, or the first generation)."""
+    """Reference of the hypervolume: 1.1 x the worst of the given rows (the baselines, or the first
+    generation)."""
     worst = values.max(axis=0) * REFERENCE_MARGIN
     return np.where(worst > 0, worst, 1.0)
 
 
 def hypervolume(values: Values, reference: Values) -> float:
-    """Share of the box between zero and the reference point that the rows of values dominate, 0 to 1."""
+    """Share of the box between zero and the reference point that the rows of values dominate, 0 to
+    1."""
     if not len(values):
         return 0.0
     indicator = HV(ref_point=np.ones(len(reference)))

@@ -1,8 +1,10 @@
-"""Successive halving inside a generation (Jamieson and Talwalkar 2016, arXiv 1502.07943), with several objectives.
+"""Successive halving inside a generation (Jamieson and Talwalkar 2016, arXiv 1502.07943), with
+several objectives.
 
-All candidates of a generation are trained a little; those of better non-dominated rank go on from where they are to the
-next rung, and so on to the end of the training. The rank is taken among everything that the search has brought to that
-rung, so that a poor generation does not promote what an earlier one has beaten.
+All candidates of a generation are trained a little; those of better non-dominated rank go on from
+where they are to the next rung, and so on to the end of the training. The rank is taken among
+everything that the search has brought to that rung, so that a poor generation does not promote what
+an earlier one has beaten.
 """
 
 import shutil
@@ -23,7 +25,8 @@ from star.search.front import Values, pareto_ranks
 
 @dataclass
 class HalvingConfig:
-    """rungs: steps after which a candidate can be stopped, ascending; none trains every candidate to the end.
+    """rungs: steps after which a candidate can be stopped, ascending; none trains every candidate
+    to the end.
 
     keep: share of the candidates at a rung that goes on from it.
     """
@@ -32,15 +35,19 @@ class HalvingConfig:
     keep: float = 0.5
 
     def check(self, steps: int) -> None:
-        """Raise `UserError` naming the key, its value and what was expected. steps: of the whole training."""
+        """Raise `UserError` naming the key, its value and what was expected. steps: of the whole
+        training."""
         all_steps = [0, *self.rungs, steps]
         if any(later <= earlier for earlier, later in pairwise(all_steps)):
             raise UserError(
-                f"search.halving.rungs={self.rungs}: expected ascending numbers of steps between 0 and "
+                f"search.halving.rungs={self.rungs}: expected ascending numbers of steps between 0 "
+                f"and "
                 f"training.steps={steps}, such as [{steps // 8},{steps // 4}], or []"
             )
         if not 0 < self.keep < 1:
-            raise UserError(f"search.halving.keep={self.keep}: expected a share between 0 and 1, such as 0.5")
+            raise UserError(
+                f"search.halving.keep={self.keep}: expected a share between 0 and 1, such as 0.5"
+            )
 
     def steps(self, steps: int) -> list[int]:
         """Finished steps at each rung, the last being the whole training."""
@@ -53,8 +60,11 @@ class SuccessiveHalving:
     tokens_per_step: training tokens of one step, for the record.
     """
 
-    def __init__(self, config: HalvingConfig, steps: int, tokens_per_step: int, states: Path | None = None) -> None:
-        """steps: of the whole training. states: folder of training states, which lives as long as a generation."""
+    def __init__(
+        self, config: HalvingConfig, steps: int, tokens_per_step: int, states: Path | None = None
+    ) -> None:
+        """steps: of the whole training. states: folder of training states, which lives as long as a
+        generation."""
         self.rungs = [Rung(count, states) for count in config.steps(steps)]
         self.keep, self.tokens_per_step, self.states = config.keep, tokens_per_step, states
         self._seen: dict[Rung, Values] = {}
@@ -66,7 +76,9 @@ class SuccessiveHalving:
     def stopped(self, evaluated: Evaluated, rung: Rung) -> Evaluated:
         """A candidate that was not promoted from a rung."""
         reason = f"after {rung.steps} of {self.rungs[-1].steps} steps, for better ones"
-        return replace(evaluated, evaluation=replace(evaluated.evaluation, status=STOPPED, reason=reason))
+        return replace(
+            evaluated, evaluation=replace(evaluated.evaluation, status=STOPPED, reason=reason)
+        )
 
     def promoted(self, rung: Rung, values: Values) -> list[int]:
         """Which rows of values (candidates, objectives) go on from a rung, ascending.

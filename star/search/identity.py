@@ -25,11 +25,14 @@ def as_livs(X: Matrix, alphabet: Alphabet) -> Matrix:
 
 @lru_cache(maxsize=4)
 def _known_ids(alphabet: Alphabet, full_depth: int | None) -> dict[bytes, str]:
-    """Genome ids by genes: crossover and the elimination of duplicates look at the same individuals many times."""
+    """Genome ids by genes: crossover and the elimination of duplicates look at the same individuals
+    many times."""
     return {}
 
 
-def ids(individuals: Iterable[Individual], alphabet: Alphabet, full_depth: int | None = None) -> list[str]:
+def ids(
+    individuals: Iterable[Individual], alphabet: Alphabet, full_depth: int | None = None
+) -> list[str]:
     """Ids of genomes; with a full depth, of what they are when repeated to it.
 
     Raises `GenomeError` for the first that is not valid.
@@ -41,7 +44,13 @@ def ids(individuals: Iterable[Individual], alphabet: Alphabet, full_depth: int |
         known.clear()
     unknown = {key: row for key, row in zip(keys, rows, strict=True) if key not in known}
     if unknown:
-        known.update(zip(unknown, _computed(np.stack(list(unknown.values())), alphabet, full_depth), strict=True))
+        known.update(
+            zip(
+                unknown,
+                _computed(np.stack(list(unknown.values())), alphabet, full_depth),
+                strict=True,
+            )
+        )
     return [known[key] for key in keys]
 
 

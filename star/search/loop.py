@@ -1,7 +1,8 @@
-"""The generation loop: ask pymoo for genomes, evaluate those not yet known, tell it the results in order.
+"""The generation loop: ask pymoo for genomes, evaluate those not yet known, tell it the results in
+order.
 
-The loop is deterministic given the algorithm's seed and the evaluations: results are told in the order of asking,
-however the workers finish.
+The loop is deterministic given the algorithm's seed and the evaluations: results are told in the
+order of asking, however the workers finish.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,9 +31,12 @@ OnFinished = Callable[[Evaluated], None]
 
 
 class EvaluateMany(Protocol):
-    """Evaluates genomes, to a rung where one is given; yields (index, evaluation) once for each as it finishes."""
+    """Evaluates genomes, to a rung where one is given; yields (index, evaluation) once for each as
+    it finishes."""
 
-    def __call__(self, genomes: Sequence[Genome], rung: Rung = ..., /) -> Iterator[tuple[int, Evaluation]]:
+    def __call__(
+        self, genomes: Sequence[Genome], rung: Rung = ..., /
+    ) -> Iterator[tuple[int, Evaluation]]:
         """Train to the end without a rung."""
         ...
 
@@ -41,9 +45,10 @@ class EvaluateMany(Protocol):
 class EvaluationLoop:
     """Evaluates candidates that the archive does not know, and keeps them there.
 
-    seed: of every evaluation, for the record. on_finished is called for each candidate as it finishes. memory: answers
-    what was evaluated before and keeps what is evaluated now. budget: of every candidate, baselines have none. tokens:
-    of one whole training, for the record. halving: trains most candidates less; None trains all to the end.
+    seed: of every evaluation, for the record. on_finished is called for each candidate as it
+    finishes. memory: answers what was evaluated before and keeps what is evaluated now. budget: of
+    every candidate, baselines have none. tokens: of one whole training, for the record. halving:
+    trains most candidates less; None trains all to the end.
     """
 
     archive: Archive
@@ -56,7 +61,8 @@ class EvaluationLoop:
     halving: SuccessiveHalving | None = None
 
     def run(self, candidates: Sequence[Candidate]) -> None:
-        """Evaluate candidates; they enter the archive in the given order, also those finished before an interrupt."""
+        """Evaluate candidates; they enter the archive in the given order, also those finished
+        before an interrupt."""
         fresh: dict[str, Candidate] = {}
         for candidate in candidates:
             if candidate.genome.id not in self.archive:
@@ -72,8 +78,13 @@ class EvaluationLoop:
                 self.archive.add(finished[index])
 
     def _finish(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
-        """Indices and evaluated candidates: first those that need no training, then the others as they finish."""
-        baselines = {index: candidate for index, candidate in candidates.items() if candidate.origin == BASELINE}
+        """Indices and evaluated candidates: first those that need no training, then the others as
+        they finish."""
+        baselines = {
+            index: candidate
+            for index, candidate in candidates.items()
+            if candidate.origin == BASELINE
+        }
         yield from self._measure(baselines)
         competing: dict[int, Candidate] = {}
         for index, candidate in candidates.items():
@@ -84,13 +95,19 @@ class EvaluationLoop:
                 yield index, Evaluated(candidate, refused, self.seed)
             else:
                 competing[index] = candidate
-        trained = self._measure(competing) if self.halving is None else self._climb(competing, self.halving)
+        trained = (
+            self._measure(competing)
+            if self.halving is None
+            else self._climb(competing, self.halving)
+        )
         for index, evaluated in trained:
             if self.budget is not None:
                 evaluated = replace(evaluated, evaluation=self.budget.judge(evaluated.evaluation))
             yield index, evaluated
 
-    def _measure(self, candidates: dict[int, Candidate], rung: Rung | None = None) -> Iterator[tuple[int, Evaluated]]:
+    def _measure(
+        self, candidates: dict[int, Candidate], rung: Rung | None = None
+    ) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates, to a rung where one is given: first those that memory answers."""
         waiting: list[int] = []
         tokens = self.tokens if rung is None or self.halving is None else self.halving.tokens(rung)
@@ -101,14 +118,20 @@ class EvaluationLoop:
             else:
                 yield index, Evaluated(candidate, known, self.seed, tokens if known.measured else 0)
         genomes = [candidates[index].genome for index in waiting]
-        for number, evaluation in self.evaluate_many(genomes) if rung is None else self.evaluate_many(genomes, rung):
+        for number, evaluation in (
+            self.evaluate_many(genomes) if rung is None else self.evaluate_many(genomes, rung)
+        ):
             index = waiting[number]
-            evaluated = Evaluated(candidates[index], evaluation, self.seed, tokens if evaluation.measured else 0)
+            evaluated = Evaluated(
+                candidates[index], evaluation, self.seed, tokens if evaluation.measured else 0
+            )
             if self.memory is not None:
                 self.memory.remember(evaluated, rung)
             yield index, evaluated
 
-    def _climb(self, candidates: dict[int, Candidate], halving: SuccessiveHalving) -> Iterator[tuple[int, Evaluated]]:
+    def _climb(
+        self, candidates: dict[int, Candidate], halving: SuccessiveHalving
+    ) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates from rung to rung; those that are not promoted, or fail, leave."""
         before: dict[int, Evaluated] = {}
         climbing = candidates
@@ -122,7 +145,9 @@ class EvaluationLoop:
                     reached[index] = evaluated
             before = {index: reached[index] for index in sorted(reached)}
             chosen = halving.promoted(rung, self.archive.values(list(before.values())))
-            climbing = {index: candidates[index] for number, index in enumerate(before) if number in chosen}
+            climbing = {
+                index: candidates[index] for number, index in enumerate(before) if number in chosen
+            }
             for index, evaluated in before.items():
                 if index not in climbing:
                     yield index, halving.stopped(evaluated, rung)
@@ -130,15 +155,22 @@ class EvaluationLoop:
 
 
 def _with_earlier(evaluated: Evaluated, earlier: Evaluated | None) -> Evaluated:
-    """A rung's result with the seconds of the rungs before it, and their tokens where it has none of its own."""
+    """A rung's result with the seconds of the rungs before it, and their tokens where it has none
+    of its own."""
     if earlier is None:
         return evaluated
     seconds = evaluated.evaluation.train_seconds + earlier.evaluation.train_seconds
     evaluation = replace(evaluated.evaluation, train_seconds=seconds)
-    return replace(evaluated, evaluation=evaluation, train_tokens=evaluated.train_tokens or earlier.train_tokens)
+    return replace(
+        evaluated,
+        evaluation=evaluation,
+        train_tokens=evaluated.train_tokens or earlier.train_tokens,
+    )
 
 
-def _candidates(population: Population, generation: int, problem: GenomeProblem, seeds: set[str]) -> list[Candidate]:
+def _candidates(
+    population: Population, generation: int, problem: GenomeProblem, seeds: set[str]
+) -> list[Candidate]:
     candidates = []
     for individual in population:
         genome = problem.genome(individual.X).canonical()
@@ -148,22 +180,29 @@ def _candidates(population: Population, generation: int, problem: GenomeProblem,
     return candidates
 
 
-def _tell(algorithm: Algorithm, population: Population, candidates: list[Candidate], archive: Archive) -> None:
-    """Hand objective values to pymoo; candidates that were not measured, or are over budget, violate the constraint.
+def _tell(
+    algorithm: Algorithm, population: Population, candidates: list[Candidate], archive: Archive
+) -> None:
+    """Hand objective values to pymoo; candidates that were not measured, or are over budget,
+    violate the constraint.
 
-    What successive halving stopped has its loss after fewer steps, which is above what it would have reached.
+    What successive halving stopped has its loss after fewer steps, which is above what it would
+    have reached.
     """
     evaluated = [archive[candidate.genome.id] for candidate in candidates]
     objectives = [objective.name for objective in archive.objectives]
     values = [[e.evaluation.metrics.get(name, np.inf) for name in objectives] for e in evaluated]
     violations = [[0.0 if e.evaluation.measured else 1.0] for e in evaluated]
-    static = StaticProblem(algorithm.problem, F=np.array(values, dtype=float), G=np.array(violations))
+    static = StaticProblem(
+        algorithm.problem, F=np.array(values, dtype=float), G=np.array(violations)
+    )
     Evaluator().eval(static, population)
     algorithm.tell(infills=population)
 
 
 def evaluate_baselines(baselines: dict[str, Genome], evaluation: EvaluationLoop) -> None:
-    """Evaluate named designs before the search, under the same recipe; they set the hypervolume's reference."""
+    """Evaluate named designs before the search, under the same recipe; they set the hypervolume's
+    reference."""
     evaluation.run([Candidate(genome, BASELINE, 0) for genome in baselines.values()])
     evaluation.archive.fix_reference()
 
@@ -177,7 +216,8 @@ def run_generations(
 ) -> Iterator[int]:
     """Run generations, yielding the number of each (from 0) when it is finished.
 
-    seeds: ids of the genomes that seeded the first generation. Ends early when the algorithm finds no new genome.
+    seeds: ids of the genomes that seeded the first generation. Ends early when the algorithm finds
+    no new genome.
     """
     problem = algorithm.problem
     assert isinstance(problem, GenomeProblem)

@@ -23,10 +23,18 @@ RUN, SHARED = "run", "shared"
 class SearchMemory:
     """Answers genomes that were evaluated before and appends those that are finished now."""
 
-    def __init__(self, ledger: Ledger, recipe: Mapping[str, Any], seed: int, run: str, is_own: bool) -> None:
-        """recipe: content of the recipe in the ledger. run: name of the run. is_own: the ledger holds no other run,
-        even where that name differs because the folder was moved."""
-        self.ledger, self.recipe, self.seed, self.run, self.is_own = ledger, recipe, seed, run, is_own
+    def __init__(
+        self, ledger: Ledger, recipe: Mapping[str, Any], seed: int, run: str, is_own: bool
+    ) -> None:
+        """recipe: content of the recipe in the ledger. run: name of the run. is_own: the ledger
+        holds no other run, even where that name differs because the folder was moved."""
+        self.ledger, self.recipe, self.seed, self.run, self.is_own = (
+            ledger,
+            recipe,
+            seed,
+            run,
+            is_own,
+        )
         self._recipe_ids: dict[int, str] = {}
 
     def _recipe_id(self, rung: Rung | None) -> str:
@@ -40,7 +48,9 @@ class SearchMemory:
 
     def recall(self, genome: Genome, rung: Rung | None = None) -> Evaluation | None:
         """The finished evaluation of a genome, or that of a rung of it, if there is one."""
-        return self.ledger.get(genome.id, self._recipe_id(rung), self.seed, None if self.is_own else self.run)
+        return self.ledger.get(
+            genome.id, self._recipe_id(rung), self.seed, None if self.is_own else self.run
+        )
 
     def remember(self, evaluated: Evaluated, rung: Rung | None = None) -> None:
         """Append a finished evaluation, or that of a rung, at once on disk."""
@@ -66,7 +76,8 @@ class SearchMemory:
 
 
 def ledger_path(setting: str, folder: Path) -> Path:
-    """Where the ledger lies: in the run folder, in the user's data folder (or STAR_CACHE_DIR), or at a path."""
+    """Where the ledger lies: in the run folder, in the user's data folder (or STAR_CACHE_DIR), or
+    at a path."""
     if setting == RUN:
         return folder / LEDGER
     if setting == SHARED:
@@ -77,13 +88,16 @@ def ledger_path(setting: str, folder: Path) -> Path:
 def open_memory(setting: str, folder: Path, recipe: Recipe, fingerprint: str) -> SearchMemory:
     """Open the ledger for one search. fingerprint: of the data.
 
-    Raises `UserError` for a ledger that cannot be used, and for a run folder's own ledger of another recipe.
+    Raises `UserError` for a ledger that cannot be used, and for a run folder's own ledger of
+    another recipe.
     """
     path = ledger_path(setting, folder)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"ledger={setting}: {path.parent} cannot be made ({error.strerror})") from None
+        raise UserError(
+            f"ledger={setting}: {path.parent} cannot be made ({error.strerror})"
+        ) from None
     ledger = Ledger(path)
     content = recipe_content(recipe, fingerprint)
     known = ledger.recipes()
@@ -92,7 +106,10 @@ def open_memory(setting: str, folder: Path, recipe: Recipe, fingerprint: str) ->
         changed = "; ".join(differences(there, content, set()))
         ledger.close()
         raise UserError(
-            f"run_dir={folder}: its evaluations were made by another recipe ({changed}); choose another folder"
+            f"run_dir={folder}: its evaluations were made by another recipe ({changed}); choose "
+            f"another folder"
         )
-    ledger.add_recipe(content)  # before those of its rungs, which say nothing about what a resumed run must have
+    ledger.add_recipe(
+        content
+    )  # before those of its rungs, which say nothing about what a resumed run must have
     return SearchMemory(ledger, content, recipe.seed, str(folder.resolve()), setting == RUN)

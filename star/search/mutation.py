@@ -32,11 +32,18 @@ class RecordedMutation(Mutation):
         return mutated
 
     def _do(
-        self, problem: GenomeProblem, X: Matrix, *args: Any, random_state: np.random.Generator, **kwargs: Any
+        self,
+        problem: GenomeProblem,
+        X: Matrix,
+        *args: Any,
+        random_state: np.random.Generator,
+        **kwargs: Any,
     ) -> Matrix:
         """X and the result: int64 (individuals, depth * 5)."""
         pool = problem.pool(X)
-        livs = apply_by_depth(lambda genes: self._mutated(genes, random_state, pool), as_livs(X, problem.alphabet))
+        livs = apply_by_depth(
+            lambda genes: self._mutated(genes, random_state, pool), as_livs(X, problem.alphabet)
+        )
         return livs.reshape(X.shape)
 
     def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
@@ -45,10 +52,11 @@ class RecordedMutation(Mutation):
 
 
 class GeneMutation(RecordedMutation):
-    """Each gene changes with probability `rate`, drawn from the values valid there, or from its whole range.
+    """Each gene changes with probability `rate`, drawn from the values valid there, or from its
+    whole range.
 
-    Constrained mutation of a valid genome stays valid; genes of an invalid one are drawn from their whole ranges. With
-    `constrained=False` the result may need repair.
+    Constrained mutation of a valid genome stays valid; genes of an invalid one are drawn from their
+    whole ranges. With `constrained=False` the result may need repair.
     """
 
     def __init__(self, rate: float = 0.1, constrained: bool = True) -> None:
@@ -60,7 +68,9 @@ class GeneMutation(RecordedMutation):
         """Genes of (genomes, depth, 5)."""
         livs = genes.copy()
         chosen = rng.random(livs.shape) < self.rate
-        bound = genomes.valid(livs, alphabet) if self.constrained else np.zeros(len(livs), dtype=bool)
+        bound = (
+            genomes.valid(livs, alphabet) if self.constrained else np.zeros(len(livs), dtype=bool)
+        )
         for rows, mutate in ((bound, _mutate_constrained), (~bound, _mutate_freely)):
             if rows.any():
                 livs[rows] = mutate(livs[rows], chosen[rows], rng, alphabet)
@@ -70,7 +80,8 @@ class GeneMutation(RecordedMutation):
 class MutationChain(Mutation):
     """Mutations of other kinds, in order, before that of the genes, whose `rate` it has.
 
-    With probability `instead_probability` an individual is mutated by `instead` and not gene by gene.
+    With probability `instead_probability` an individual is mutated by `instead` and not gene by
+    gene.
     """
 
     def __init__(
@@ -101,7 +112,10 @@ class MutationChain(Mutation):
             return self.genes.do(problem, pop, *args, **kwargs)
         chosen = kwargs["random_state"].random(len(pop)) < self.instead_probability
         mutated = list(pop)
-        for mutation, rows in ((self.instead, np.flatnonzero(chosen)), (self.genes, np.flatnonzero(~chosen))):
+        for mutation, rows in (
+            (self.instead, np.flatnonzero(chosen)),
+            (self.genes, np.flatnonzero(~chosen)),
+        ):
             if len(rows):
                 results = mutation.do(problem, Population.create(*pop[rows]), *args, **kwargs)
                 for row, individual in zip(rows, results, strict=True):
@@ -110,15 +124,19 @@ class MutationChain(Mutation):
 
 
 def _another(present: Matrix, highest: int | Matrix, rng: np.random.Generator) -> Matrix:
-    """Values from 1 to highest, uniformly among those other than the present ones, which stay if there is no other."""
+    """Values from 1 to highest, uniformly among those other than the present ones, which stay if
+    there is no other."""
     inside = (present >= 1) & (present <= highest)
     drawn = 1 + (rng.random(present.shape) * (highest - inside)).astype(np.int64)
     drawn += inside & (drawn >= present)
     return np.where(drawn <= highest, drawn, present)
 
 
-def _mutate_freely(genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
-    """Every gene chosen (genomes, depth, 5) takes another value of its whole range; the result may be invalid."""
+def _mutate_freely(
+    genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
+) -> Matrix:
+    """Every gene chosen (genomes, depth, 5) takes another value of its whole range; the result may
+    be invalid."""
     table, depth = genomes.tables(alphabet), genes.shape[1]
     highest = np.array([len(table.ids), depth, 2, depth, genomes.STRATEGIES - 1])
     mutated = genes.copy()
@@ -127,16 +145,24 @@ def _mutate_freely(genes: Matrix, chosen: Booleans, rng: np.random.Generator, al
     known = is_class & (present > 0) & (present < len(table.place))
     place = np.where(known, table.place[np.where(known, present, 0)], 0)
     drawn = _another(np.where(is_class, place, present), highest[gene], rng)
-    mutated[genome, liv, gene] = np.where(is_class, table.ids[np.where(is_class, drawn, 1) - 1], drawn)
+    mutated[genome, liv, gene] = np.where(
+        is_class, table.ids[np.where(is_class, drawn, 1) - 1], drawn
+    )
     return mutated
 
 
-def _mutate_constrained(genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
-    """Chosen genes of valid genomes change one after the other, each to another value that is valid with all others as
-    they are by then; a gene with one valid value stays. What is valid is `valid_gene_values`, written for arrays."""
+def _mutate_constrained(
+    genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
+) -> Matrix:
+    """Chosen genes of valid genomes change one after the other, each to another value that is valid
+    with all others as they are by then; a gene with one valid value stays. What is valid is
+    `valid_gene_values`, written for arrays."""
     table, depth = genomes.tables(alphabet), genes.shape[1]
     mutated = genes.copy()
-    for gene, highest in ((FEATURIZER_GROUP, depth), (FEATURIZER_SHARING, 2)):  # always valid, whatever the others are
+    for gene, highest in (
+        (FEATURIZER_GROUP, depth),
+        (FEATURIZER_SHARING, 2),
+    ):  # always valid, whatever the others are
         here = chosen[:, :, gene]
         mutated[here, gene] = _another(genes[here, gene], highest, rng)
     planes = {gene: np.ascontiguousarray(mutated[:, :, gene]) for gene in _ALLOWED}
@@ -153,7 +179,8 @@ def _mutate_constrained(genes: Matrix, chosen: Booleans, rng: np.random.Generato
 
 
 def _draw_another(allowed: Booleans, present: Matrix, rng: np.random.Generator) -> Matrix:
-    """A column of allowed (genomes, values) where it is true, uniformly but for the present one; it, if no other is."""
+    """A column of allowed (genomes, values) where it is true, uniformly but for the present one;
+    it, if no other is."""
     allowed[np.arange(len(present)), present] = False
     ranks = allowed.cumsum(axis=1)
     count = ranks[:, -1]
@@ -162,20 +189,26 @@ def _draw_another(allowed: Booleans, present: Matrix, rng: np.random.Generator) 
 
 
 def _conflicts(same: Booleans, strategy: Matrix, liv: int) -> Booleans:
-    """(genomes, depth): LIVs, of those marked, that share features by another strategy than `liv` shares by."""
+    """(genomes, depth): LIVs, of those marked, that share features by another strategy than `liv`
+    shares by."""
     own = strategy[:, liv, None]
     return same & (strategy != own) & (strategy != NOT_SHARED) & (own != NOT_SHARED)
 
 
-def _allowed_classes(classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: genomes.Tables) -> Booleans:
-    """(genomes, ids): classes that have the LIV's strategy, and whose group of its number shares by no other."""
+def _allowed_classes(
+    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: genomes.Tables
+) -> Booleans:
+    """(genomes, ids): classes that have the LIV's strategy, and whose group of its number shares by
+    no other."""
     allowed = table.strategies[:, strategy[:, liv]].T.copy()
     genome, other = np.nonzero(_conflicts(number == number[:, liv, None], strategy, liv))
     allowed[genome, classes[genome, other]] = False
     return allowed
 
 
-def _allowed_groups(classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: genomes.Tables) -> Booleans:
+def _allowed_groups(
+    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: genomes.Tables
+) -> Booleans:
     """(genomes, depth + 1): feature groups of the LIV's class that share by no other strategy."""
     allowed = np.ones((len(number), number.shape[1] + 1), dtype=bool)
     allowed[:, 0] = False
@@ -184,13 +217,22 @@ def _allowed_groups(classes: Matrix, number: Matrix, strategy: Matrix, liv: int,
     return allowed
 
 
-def _allowed_strategies(classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: genomes.Tables) -> Booleans:
-    """(genomes, strategies): strategy 1 and that of the LIV's group, or all of its class where the group has none."""
-    partners = (classes == classes[:, liv, None]) & (number == number[:, liv, None]) & (strategy != NOT_SHARED)
+def _allowed_strategies(
+    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: genomes.Tables
+) -> Booleans:
+    """(genomes, strategies): strategy 1 and that of the LIV's group, or all of its class where the
+    group has none."""
+    partners = (
+        (classes == classes[:, liv, None])
+        & (number == number[:, liv, None])
+        & (strategy != NOT_SHARED)
+    )
     partners[:, liv] = False
     agreed = (strategy * partners).max(axis=1)[:, None]
     columns = np.arange(genomes.STRATEGIES)
-    return table.strategies[classes[:, liv]] & ((agreed == 0) | (columns == agreed) | (columns == NOT_SHARED))
+    return table.strategies[classes[:, liv]] & (
+        (agreed == 0) | (columns == agreed) | (columns == NOT_SHARED)
+    )
 
 
 _ALLOWED = {CLASS: _allowed_classes, FEATURE_GROUP: _allowed_groups, STRATEGY: _allowed_strategies}

@@ -42,7 +42,10 @@ class SearchProgress:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Leave the bar as it is."""
         self._bar.stop()
@@ -57,14 +60,21 @@ class SearchProgress:
 
     def generation_started(self, generation: int, generations: int) -> None:
         """Name the generation (from 0) that is being evaluated."""
-        self._bar.update(self._task, description=f"generation {generation + 1}/{generations}", state=self._state())
+        self._bar.update(
+            self._task,
+            description=f"generation {generation + 1}/{generations}",
+            state=self._state(),
+        )
 
     def generation_finished(self, generation: int, generations: int, evaluations: int) -> None:
-        """Show the state of the front after a generation (from 0); `evaluations` were proposed so far."""
+        """Show the state of the front after a generation (from 0); `evaluations` were proposed so
+        far."""
         name, state = f"generation {generation + 1}/{generations}", self._state()
         self._finished = max(self._finished, evaluations)
         self._bar.update(self._task, completed=self._finished, state=state)
         if generation + 1 < generations:
             self.generation_started(generation + 1, generations)
         if not self._console.is_terminal:
-            self._console.print(f"{name}  {self._finished}/{self._total} candidates  {state}", highlight=False)
+            self._console.print(
+                f"{name}  {self._finished}/{self._total} candidates  {state}", highlight=False
+            )

@@ -1,4 +1,5 @@
-"""Random search: the baseline of every search, with the same sampling as the first generation of the others."""
+"""Random search: the baseline of every search, with the same sampling as the first generation of
+the others."""
 
 from typing import Any
 
@@ -18,27 +19,38 @@ class FreshGenomes:
     """Draws random genomes that were not proposed before, seeds first as long as they are new."""
 
     def __init__(
-        self, sampling: GenomeSampling, repair: Repair | None, eliminate_duplicates: DuplicateElimination | None
+        self,
+        sampling: GenomeSampling,
+        repair: Repair | None,
+        eliminate_duplicates: DuplicateElimination | None,
     ) -> None:
         self.sampling = sampling
         self.repair = repair or NoRepair()
         self.eliminate_duplicates = eliminate_duplicates or DefaultDuplicateElimination()
 
-    def repaired(self, problem: Any, population: Any, random_state: np.random.Generator) -> Population:
+    def repaired(
+        self, problem: Any, population: Any, random_state: np.random.Generator
+    ) -> Population:
         """The same individuals with valid genomes."""
         repaired = self.repair(problem, population, random_state=random_state)
         assert isinstance(repaired, Population)
         return repaired
 
     def draw(
-        self, problem: GenomeProblem, count: int, known: Population, random_state: np.random.Generator
+        self,
+        problem: GenomeProblem,
+        count: int,
+        known: Population,
+        random_state: np.random.Generator,
     ) -> Population:
         """`count` new genomes that are not in `known`; fewer only when there seem to be no more."""
         found = Population.empty()
         for _ in range(MOST_ATTEMPTS):
             if len(found) >= count:
                 break
-            asked = count - len(found) + len(self.sampling.seeds)  # the seeds come with every sample
+            asked = (
+                count - len(found) + len(self.sampling.seeds)
+            )  # the seeds come with every sample
             drawn = self.sampling(problem, asked, random_state=random_state)
             exhausted = len(drawn) < asked
             drawn = self.repaired(problem, drawn, random_state)
@@ -50,7 +62,8 @@ class FreshGenomes:
 
 
 class RandomSearch(PymooRandomSearch):
-    """Every generation pop_size random genomes that were never proposed before; ends when there are no more."""
+    """Every generation pop_size random genomes that were never proposed before; ends when there are
+    no more."""
 
     def __init__(
         self,
@@ -64,5 +77,11 @@ class RandomSearch(PymooRandomSearch):
         self.fresh = FreshGenomes(sampling, repair, eliminate_duplicates)
 
     def _infill(self) -> Population:
-        assert isinstance(self.problem, GenomeProblem) and self.pop is not None and self.random_state is not None
-        return self.fresh.draw(self.problem, self.n_points_per_iteration, self.pop, self.random_state)
+        assert (
+            isinstance(self.problem, GenomeProblem)
+            and self.pop is not None
+            and self.random_state is not None
+        )
+        return self.fresh.draw(
+            self.problem, self.n_points_per_iteration, self.pop, self.random_state
+        )

@@ -1,7 +1,7 @@
 """The run folder of a search: its CSVs and the genomes of the front.
 
-Every file is written under a temporary name and moved into place, so that a reader never sees half of one. They are
-views: the ledger holds what a resumed run starts from.
+Every file is written under a temporary name and moved into place, so that a reader never sees half
+of one. They are views: the ledger holds what a resumed run starts from.
 """
 
 import csv
@@ -37,15 +37,19 @@ class RunFolder:
     """The files of one run."""
 
     def __init__(self, path: Path) -> None:
-        """Create the folder, or go on in it. Raises `UserError` when it cannot be written or holds something else.
+        """Create the folder, or go on in it. Raises `UserError` when it cannot be written or holds
+        something else.
 
-        A run leaves its configuration first, its ledger next and its CSVs last, so that one killed at any instant is
-        known as a run.
+        A run leaves its configuration first, its ledger next and its CSVs last, so that one killed
+        at any instant is known as a run.
         """
         self.path = path
-        if (path / POPULATION).exists() and not ((path / LEDGER).exists() or (path / CONFIGURATION).exists()):
+        if (path / POPULATION).exists() and not (
+            (path / LEDGER).exists() or (path / CONFIGURATION).exists()
+        ):
             raise UserError(
-                f"run_dir={path}: holds {POPULATION} without a ledger to go on from, and no {CONFIGURATION}; "
+                f"run_dir={path}: holds {POPULATION} without a ledger to go on from, and no "
+                f"{CONFIGURATION}; "
                 "choose another folder"
             )
         with writing(path):
@@ -56,13 +60,15 @@ class RunFolder:
     def append(self, evaluated: Evaluated) -> None:
         """Add one finished candidate to `population.csv`; its rank follows at the generation's end.
 
-        Where candidates finish faster than the file can be written, the line follows with a later one.
+        Where candidates finish faster than the file can be written, the line follows with a later
+        one.
         """
         self._unranked += _csv([evaluated.row()], header=False)
         self._write_in_time(self._write_population)
 
     def update_views(self, archive: Archive) -> None:
-        """`write_views` at a generation's end, unless generations pass faster than the files can be written."""
+        """`write_views` at a generation's end, unless generations pass faster than the files can be
+        written."""
         self._write_in_time(lambda: self.write_views(archive))
 
     def _write_in_time(self, write: Callable[[], None]) -> None:
@@ -77,7 +83,9 @@ class RunFolder:
     def write_views(self, archive: Archive) -> None:
         """Write both CSVs with ranks over the whole run, and the genome files of the front."""
         ranks, front = archive.ranks(), archive.front()
-        self._ranked = _csv(evaluated.row(ranks.get(evaluated.genome_id)) for evaluated in archive.all)
+        self._ranked = _csv(
+            evaluated.row(ranks.get(evaluated.genome_id)) for evaluated in archive.all
+        )
         self._unranked = ""
         self._write_population()
         atomic.write_text(self.path / PARETO, _csv(evaluated.row(0) for evaluated in front))

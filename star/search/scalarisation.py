@@ -1,11 +1,13 @@
 """Scalarisations: several objectives to one number, and pymoo's genetic algorithm on that number.
 
-With w the weights, normalised to sum 1, and z the objectives scaled to 0..1 over the candidates compared:
+With w the weights, normalised to sum 1, and z the objectives scaled to 0..1 over the candidates
+compared:
 
     weights    sum(w z)
     chebyshev  max(w z) + 0.05 sum(w z), the augmented Chebyshev function
 
-The weighted sum finds only what lies on the convex hull of a front, the Chebyshev function any part of it.
+The weighted sum finds only what lies on the convex hull of a front, the Chebyshev function any part
+of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -52,7 +54,8 @@ class Kind:
 
 KINDS: dict[str, Kind] = {
     "weights": Kind(WeightedSum, lambda weights: weights),
-    # pymoo's AASF divides by its weights, which are a direction to search in: a heavy weight is a short component.
+    # pymoo's AASF divides by its weights, which are a direction to search in: a heavy weight is a
+    # short component.
     "chebyshev": Kind(lambda: AASF(eps=0.0, rho=AUGMENTATION), _reciprocal),
 }
 
@@ -60,7 +63,8 @@ KINDS: dict[str, Kind] = {
 class Scalarisation:
     """One number for each candidate, smaller is better.
 
-    kind: a name in `KINDS`. weights: one for each objective, at least one positive; equal when empty.
+    kind: a name in `KINDS`. weights: one for each objective, at least one positive; equal when
+    empty.
     """
 
     def __init__(self, kind: str = "chebyshev", weights: Sequence[float] = ()) -> None:
@@ -68,7 +72,8 @@ class Scalarisation:
         self.weights = np.array(weights, dtype=np.float64)
 
     def values(self, objectives: Values) -> Values:
-        """(candidates,) from finite objectives (candidates, objectives); a single objective is returned as it is."""
+        """(candidates,) from finite objectives (candidates, objectives); a single objective is
+        returned as it is."""
         count = objectives.shape[1]
         if count == 1:
             return objectives[:, 0]
@@ -89,7 +94,8 @@ class Scalarisation:
 
 
 class ScalarisedSurvival(Survival):
-    """The best under a scalarisation over all that compete, infeasible ones last; each individual keeps its score."""
+    """The best under a scalarisation over all that compete, infeasible ones last; each individual
+    keeps its score."""
 
     def __init__(self, scalarisation: Scalarisation) -> None:
         super().__init__(filter_infeasible=False)
@@ -99,14 +105,19 @@ class ScalarisedSurvival(Survival):
         """Set every individual's score among these."""
         population.set(SCORE, self.scalarisation.scores(population))
 
-    def _do(self, problem: Any, pop: Population, *args: Any, n_survive: int | None = None, **kwargs: Any) -> Population:
+    def _do(
+        self, problem: Any, pop: Population, *args: Any, n_survive: int | None = None, **kwargs: Any
+    ) -> Population:
         self.rate(pop)
         order = np.lexsort([matrix(pop, SCORE)[:, 0], matrix(pop, "CV")[:, 0]])
         return take(pop, order[:n_survive])
 
 
-def compare_scores(population: Population, pairs: npt.NDArray[np.int64], **kwargs: Any) -> npt.NDArray[np.int64]:
-    """Winner of each pair of indices (pairs, 2) as pymoo's GA finds it, with the score as the objective: (pairs, 1)."""
+def compare_scores(
+    population: Population, pairs: npt.NDArray[np.int64], **kwargs: Any
+) -> npt.NDArray[np.int64]:
+    """Winner of each pair of indices (pairs, 2) as pymoo's GA finds it, with the score as the
+    objective: (pairs, 1)."""
     scored = Population.new(F=matrix(population, SCORE), G=population.get("G"))
     return comp_by_cv_and_fitness(scored, pairs, random_state=kwargs["random_state"])
 

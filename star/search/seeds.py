@@ -1,4 +1,5 @@
-"""Genomes that a search starts from: library names, genome files, folders of them, and CSVs of earlier runs."""
+"""Genomes that a search starts from: library names, genome files, folders of them, and CSVs of
+earlier runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,13 +28,20 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> 
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise UserError(f"search.seeds: {path} cannot be read as CSV ({' '.join(str(error).split())})") from None
+        raise UserError(
+            f"search.seeds: {path} cannot be read as CSV ({' '.join(str(error).split())})"
+        ) from None
     if "genome" not in table.columns:
-        raise UserError(f"search.seeds: {path} has no column 'genome'; expected a pareto.csv or population.csv")
+        raise UserError(
+            f"search.seeds: {path} has no column 'genome'; expected a pareto.csv or population.csv"
+        )
     if "status" in table.columns:
         table = table[table["status"] == "ok"]
     if table.empty:
-        raise UserError(f"search.seeds: {path} holds no measured genome; expected a CSV of a run that has results")
+        raise UserError(
+            f"search.seeds: {path} holds no measured genome; expected a CSV of a run that has "
+            f"results"
+        )
     genomes = []
     for line, text in zip(table.index + 2, table["genome"], strict=True):
         try:
@@ -50,7 +58,9 @@ def _read_seed(reference: str, bounds: Bounds, alphabet: str, notices: list[str]
         files = sorted(path.glob("*.yaml"))
         if not files:
             raise UserError(f"search.seeds: the folder {reference} holds no genome files (*.yaml)")
-        return [genome for file in files for genome in _read_seed(str(file), bounds, alphabet, notices)]
+        return [
+            genome for file in files for genome in _read_seed(str(file), bounds, alphabet, notices)
+        ]
     if path.suffix == ".csv":
         return _read_csv(path, bounds, alphabet, notices)
     try:
@@ -68,7 +78,8 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
         if alphabet.by_id.get(liv_class.id) != liv_class:
             names = ", ".join(allowed.name for allowed in alphabet.classes)
             raise GenomeError(
-                f"LIV {index} is {liv_class.name}, expected one of {names} (search.alphabet={alphabet.name}, "
+                f"LIV {index} is {liv_class.name}, expected one of {names} "
+                f"(search.alphabet={alphabet.name}, "
                 "search.classes; search.operator_probability above 0 admits every operator)"
             )
     return Genome(genome.livs, alphabet)
@@ -77,17 +88,20 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
 def read_seeds(
     references: Sequence[str], depth: int, alphabet: str | Alphabet, most: int | None = None
 ) -> tuple[list[Genome], list[str]]:
-    """The seed genomes at the wanted depth, without repetition, and notices about those repeated or cut.
+    """The seed genomes at the wanted depth, without repetition, and notices about those repeated or
+    cut.
 
-    most: keeps what has from `depth` to so many LIVs, and fits the others to the nearest.
-    Raises `UserError` naming the file, LIV and gene of a seed that is missing, malformed or invalid, or whose classes
-    the search's alphabet does not have.
+    most: keeps what has from `depth` to so many LIVs, and fits the others to the nearest. Raises
+    `UserError` naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
+    whose classes the search's alphabet does not have.
     """
     letters = get_alphabet(alphabet)
     notices: list[str] = []
     seeds: dict[str, Genome] = {}
     for reference in references:
-        for genome in _read_seed(reference, (depth, depth if most is None else most), letters.name, notices):
+        for genome in _read_seed(
+            reference, (depth, depth if most is None else most), letters.name, notices
+        ):
             try:
                 adopted = _adopted(genome, letters)
             except GenomeError as error:

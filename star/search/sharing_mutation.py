@@ -1,7 +1,9 @@
-"""Mutations that change which LIVs share as one step: copying a LIV with its sharing, and joining or parting two LIVs.
+"""Mutations that change which LIVs share as one step: copying a LIV with its sharing, and joining
+or parting two LIVs.
 
-Gene by gene such a change takes several mutations, of which each alone is inert: a LIV that is marked as sharing while
-no other is in its group is the same architecture, and its offspring a duplicate. What these make is valid.
+Gene by gene such a change takes several mutations, of which each alone is inert: a LIV that is
+marked as sharing while no other is in its group is the same architecture, and its offspring a
+duplicate. What these make is valid.
 """
 
 import numpy as np
@@ -9,7 +11,14 @@ import numpy.typing as npt
 
 from star.genomes import NOT_SHARED, Alphabet
 from star.genomes import population as genomes
-from star.search.mutation import CLASS, FEATURE_GROUP, FEATURIZER_GROUP, FEATURIZER_SHARING, STRATEGY, RecordedMutation
+from star.search.mutation import (
+    CLASS,
+    FEATURE_GROUP,
+    FEATURIZER_GROUP,
+    FEATURIZER_SHARING,
+    STRATEGY,
+    RecordedMutation,
+)
 
 Matrix = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -21,9 +30,9 @@ COPY, JOIN, ROUNDS = 0.5, 0.9, 2  # found in experiments/tabular; a group of thr
 class SharingMutation(RecordedMutation):
     """Changes of whole LIVs and groups.
 
-    Twice in turn, with probability `copy` a LIV of a genome becomes a copy of another one, and with probability `join`
-    one begins or ceases to share weights with another of its class, or shares features with it by another strategy,
-    the group of the other one with them.
+    Twice in turn, with probability `copy` a LIV of a genome becomes a copy of another one, and with
+    probability `join` one begins or ceases to share weights with another of its class, or shares
+    features with it by another strategy, the group of the other one with them.
     """
 
     def __init__(self, copy: float = COPY, join: float = JOIN) -> None:
@@ -49,7 +58,8 @@ def _copy_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator) -> None:
 
 
 def _join_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> None:
-    """One LIV of each of these genomes joins another of its class, or leaves it, where there is another."""
+    """One LIV of each of these genomes joins another of its class, or leaves it, where there is
+    another."""
     index = np.arange(len(rows))
     target = rng.integers(genes.shape[1], size=len(rows))
     same = genes[rows, :, CLASS] == genes[rows, target, CLASS][:, None]
@@ -65,7 +75,8 @@ def _join_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator, alphabet: 
 def _join_weights(
     genes: Matrix, rows: Matrix, target: Matrix, partner: Matrix, drawn: Values, alphabet: Alphabet
 ) -> None:
-    """The target leaves the featurizer group that it has in common with its partner, or enters the partner's."""
+    """The target leaves the featurizer group that it has in common with its partner, or enters the
+    partner's."""
     own, other = genes[rows, target], genes[rows, partner]
     tied = (own[:, FEATURIZER_SHARING] == SHARED) & (other[:, FEATURIZER_SHARING] == SHARED)
     tied &= own[:, FEATURIZER_GROUP] == other[:, FEATURIZER_GROUP]
@@ -77,7 +88,8 @@ def _join_weights(
 def _join_features(
     genes: Matrix, rows: Matrix, target: Matrix, partner: Matrix, drawn: Values, alphabet: Alphabet
 ) -> None:
-    """The target enters its partner's feature group, which takes a strategy of the class, not to share being one.
+    """The target enters its partner's feature group, which takes a strategy of the class, not to
+    share being one.
 
     drawn: 0 to 1, which one.
     """
@@ -88,5 +100,7 @@ def _join_features(
     strategy = table.choices[own[:, CLASS], (drawn * table.count[own[:, CLASS]]).astype(np.int64)]
     members = livs[:, :, STRATEGY] != NOT_SHARED
     members[index, target] = members[index, partner] = True
-    members &= (livs[:, :, CLASS] == own[:, CLASS, None]) & (livs[:, :, FEATURE_GROUP] == own[:, FEATURE_GROUP, None])
+    members &= (livs[:, :, CLASS] == own[:, CLASS, None]) & (
+        livs[:, :, FEATURE_GROUP] == own[:, FEATURE_GROUP, None]
+    )
     genes[rows, :, STRATEGY] = np.where(members, strategy[:, None], livs[:, :, STRATEGY])

@@ -1,4 +1,5 @@
-"""When a search ends: beside the number of generations, after so many evaluations, seconds, tokens, or without gain."""
+"""When a search ends: beside the number of generations, after so many evaluations, seconds, tokens,
+or without gain."""
 
 import re
 import time
@@ -17,8 +18,9 @@ LEAST_GAIN = 1e-6  # of the hypervolume, which is scaled to 0..1
 class StopConfig:
     """Each ends the search at the end of a generation; None does not.
 
-    evaluations: candidates evaluated. wall_time: of this process, in seconds or as `90min`, `2h`. training_tokens: over
-    all candidates, for example `50M`. patience: generations without a gain in hypervolume.
+    evaluations: candidates evaluated. wall_time: of this process, in seconds or as `90min`, `2h`.
+    training_tokens: over all candidates, for example `50M`. patience: generations without a gain in
+    hypervolume.
     """
 
     evaluations: int | None = None
@@ -39,10 +41,14 @@ class StopConfig:
 
 
 def parse_duration(key: str, value: Any) -> float:
-    """Seconds from a number or text such as 90min, 2h or 1.5d. Raises `UserError` naming the key otherwise."""
+    """Seconds from a number or text such as 90min, 2h or 1.5d. Raises `UserError` naming the key
+    otherwise."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", str(value))
     if match is None or match[2] not in SECONDS or float(match[1]) <= 0:
-        raise UserError(f"{key}={value}: expected a positive number of seconds, or with a unit such as 90min, 2h or 1d")
+        raise UserError(
+            f"{key}={value}: expected a positive number of seconds, or with a unit such as 90min, "
+            f"2h or 1d"
+        )
     return float(match[1]) * SECONDS[match[2]]
 
 
@@ -56,7 +62,8 @@ class Stopping:
     _without_gain: int = 0
 
     def reason(self, archive: Archive) -> str:
-        """Why the search ends after the generation that has just finished; empty when it goes on."""
+        """Why the search ends after the generation that has just finished; empty when it goes
+        on."""
         hypervolume = archive.hypervolume()
         self._without_gain = 0 if hypervolume > self._best + LEAST_GAIN else self._without_gain + 1
         self._best = max(self._best, hypervolume)
@@ -73,4 +80,11 @@ class Stopping:
             ),
             f"search.stop.patience={config.patience}": (config.patience, self._without_gain),
         }
-        return next((name for name, (limit, value) in reached.items() if limit is not None and value >= limit), "")
+        return next(
+            (
+                name
+                for name, (limit, value) in reached.items()
+                if limit is not None and value >= limit
+            ),
+            "",
+        )

@@ -1,8 +1,8 @@
-"""Variation of genomes as pymoo operators: sampling, repair and duplicate elimination, with crossover and mutation from
-their own modules.
+"""Variation of genomes as pymoo operators: sampling, repair and duplicate elimination, with
+crossover and mutation from their own modules.
 
-Each works with any pymoo genetic algorithm on a `GenomeProblem`, on whole populations at once. All draw from the
-algorithm's own generator. What made an individual stays with it (`records.py`).
+Each works with any pymoo genetic algorithm on a `GenomeProblem`, on whole populations at once. All
+draw from the algorithm's own generator. What made an individual stays with it (`records.py`).
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,8 @@ Booleans = npt.NDArray[np.bool_]
 
 
 class GenomeSampling(Sampling):
-    """Seeds first, then random valid genomes, all different; fewer only when the space has no more."""
+    """Seeds first, then random valid genomes, all different; fewer only when the space has no
+    more."""
 
     def __init__(self, seeds: Sequence[Genome] = (), sharing_probability: float = 0.25) -> None:
         super().__init__()
@@ -45,7 +46,9 @@ class GenomeSampling(Sampling):
         **kwargs: Any,
     ) -> Matrix:
         """int64 (at most n_samples, depth * 5)."""
-        chosen = {problem.vector(seed.canonical()).tobytes(): problem.vector(seed) for seed in self.seeds}
+        chosen = {
+            problem.vector(seed.canonical()).tobytes(): problem.vector(seed) for seed in self.seeds
+        }
         for _ in range(100):
             if len(chosen) >= n_samples:
                 break
@@ -54,19 +57,23 @@ class GenomeSampling(Sampling):
         return np.stack(list(chosen.values())[:n_samples])
 
     def _drawn(self, problem: GenomeProblem, count: int, rng: np.random.Generator) -> Matrix:
-        """Random valid genomes (count, depth, 5), of every depth alike where it varies; some may be equal."""
+        """Random valid genomes (count, depth, 5), of every depth alike where it varies; some may be
+        equal."""
         if not problem.varies:
             return genomes.sample(count, problem.depth, rng, problem.base, self.sharing_probability)
         livs = np.zeros((count, problem.depth, GENES_PER_LIV), dtype=np.int64)
         depths = rng.integers(problem.least_depth, problem.depth + 1, size=count)
         for depth in np.unique(depths):
             rows = np.flatnonzero(depths == depth)
-            livs[rows, :depth] = genomes.sample(len(rows), depth, rng, problem.base, self.sharing_probability)
+            livs[rows, :depth] = genomes.sample(
+                len(rows), depth, rng, problem.base, self.sharing_probability
+            )
         return livs
 
 
 class GenomeRepair(Repair):
-    """Resample offending genes. `repaired_genes` and `repaired_genomes` count what was done, of `seen` genomes."""
+    """Resample offending genes. `repaired_genes` and `repaired_genomes` count what was done, of
+    `seen` genomes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +98,8 @@ class GenomeRepair(Repair):
 
 
 class CanonicalDuplicates(DuplicateElimination):
-    """Drops individuals whose canonical form is among the others, or was proposed earlier in this search.
+    """Drops individuals whose canonical form is among the others, or was proposed earlier in this
+    search.
 
     proposed: ids of the genomes proposed earlier.
     """

@@ -15,10 +15,11 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 class TrainingConfig:
     """AdamW training from scratch, and the held-out sample that measures quality.
 
-    steps: optimiser steps. batch_size: sequences a step. micro_batch_size: sequences at a time (None: all).
-    length: tokens a sequence. learning_rate: peak. schedule: `constant` or `cosine` (to final_fraction of the peak)
-    after warmup_steps of linear warm-up. gradient_clip: largest gradient norm. validation_batches
-    of validation_batch_size sequences. precision: `auto` is bfloat16 autocast on CUDA and float32 elsewhere.
+    steps: optimiser steps. batch_size: sequences a step. micro_batch_size: sequences at a time
+    (None: all). length: tokens a sequence. learning_rate: peak. schedule: `constant` or `cosine`
+    (to final_fraction of the peak) after warmup_steps of linear warm-up. gradient_clip: largest
+    gradient norm. validation_batches of validation_batch_size sequences. precision: `auto` is
+    bfloat16 autocast on CUDA and float32 elsewhere.
     """
 
     steps: int = 100
@@ -39,7 +40,13 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        for name in ("steps", "batch_size", "length", "validation_batches", "validation_batch_size"):
+        for name in (
+            "steps",
+            "batch_size",
+            "length",
+            "validation_batches",
+            "validation_batch_size",
+        ):
             _expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
         _expect("warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "at least 0")
         for name in ("learning_rate", "gradient_clip"):
@@ -51,7 +58,12 @@ class TrainingConfig:
         fits = micro is None or (micro >= 1 and self.batch_size % micro == 0)
         _expect("micro_batch_size", micro, fits, f"a divisor of batch_size={self.batch_size}")
         for name, choices in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            _expect(name, getattr(self, name), getattr(self, name) in choices, f"one of {', '.join(choices)}")
+            _expect(
+                name,
+                getattr(self, name),
+                getattr(self, name) in choices,
+                f"one of {', '.join(choices)}",
+            )
         check_device("training.device", self.device)
 
     @property
@@ -70,7 +82,9 @@ class TrainingConfig:
 
     def autocast_dtype(self, device: torch.device) -> torch.dtype | None:
         """bfloat16 where autocast is wanted, else None."""
-        wanted = self.precision == "bfloat16" or (self.precision == "auto" and device.type == "cuda")
+        wanted = self.precision == "bfloat16" or (
+            self.precision == "auto" and device.type == "cuda"
+        )
         return torch.bfloat16 if wanted else None
 
 

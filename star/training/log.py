@@ -1,4 +1,5 @@
-"""The log of a training: one CSV row a step and, where TensorBoard is installed, its event files."""
+"""The log of a training: one CSV row a step and, where TensorBoard is installed, its event
+files."""
 
 import csv
 from pathlib import Path
@@ -9,7 +10,15 @@ from star import atomic
 from star.errors import UserError
 
 LOG, EVENTS = "log.csv", "tensorboard"
-COLUMNS = ("step", "tokens", "train_loss", "gradient_norm", "learning_rate", "validation_loss", "seconds")
+COLUMNS = (
+    "step",
+    "tokens",
+    "train_loss",
+    "gradient_norm",
+    "learning_rate",
+    "validation_loss",
+    "seconds",
+)
 TENSORBOARD = ("auto", "always", "never")
 
 
@@ -23,16 +32,19 @@ def _event_writer(folder: Path, step: int, wanted: str) -> Any:
         if wanted == "auto":
             return None
         raise UserError(
-            "tensorboard=always: TensorBoard is not installed; pip install 'star-synthesis[tensorboard]'"
+            "tensorboard=always: TensorBoard is not installed; pip install "
+            "'star-synthesis[tensorboard]'"
         ) from None
     return SummaryWriter(str(folder / EVENTS), purge_step=step + 1)
 
 
 class TrainingLog:
-    """Rows of `log.csv`; after an interruption it goes on behind the row of the step that training resumes from."""
+    """Rows of `log.csv`; after an interruption it goes on behind the row of the step that training
+    resumes from."""
 
     def __init__(self, folder: Path, step: int, tensorboard: str) -> None:
-        """Keep the rows up to `step`. Raises `UserError` when TensorBoard is demanded but missing."""
+        """Keep the rows up to `step`. Raises `UserError` when TensorBoard is demanded but
+        missing."""
         self.path = folder / LOG
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         lines = [",".join(COLUMNS), *(",".join(row[column] for column in COLUMNS) for row in kept)]
@@ -48,7 +60,11 @@ class TrainingLog:
             return []
         text = self.path.read_text(encoding="utf-8")
         lines = text[: text.rfind("\n") + 1].splitlines()
-        return [row for row in csv.DictReader(lines) if None not in row.values() and row["step"].isdecimal()]
+        return [
+            row
+            for row in csv.DictReader(lines)
+            if None not in row.values() and row["step"].isdecimal()
+        ]
 
     def write(self, **values: float | None) -> None:
         """Add one row, at once on disk; columns that were not measured stay empty."""
@@ -63,7 +79,10 @@ class TrainingLog:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stream.close()
         if self._events is not None:

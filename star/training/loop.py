@@ -19,7 +19,8 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Quality:
-    """Held-out quality. validation_loss: nats per token; bits_per_byte; perplexity: exp(validation_loss)."""
+    """Held-out quality. validation_loss: nats per token; bits_per_byte; perplexity:
+    exp(validation_loss)."""
 
     validation_loss: float
     bits_per_byte: float
@@ -38,8 +39,8 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only: norms, biases and other vectors are not decayed, nor are parameters
-    that a model marks with `no_weight_decay`."""
+    """AdamW with weight decay on matrices only: norms, biases and other vectors are not decayed,
+    nor are parameters that a model marks with `no_weight_decay`."""
     decayed, free = [], []
     for parameter in model.parameters():
         is_matrix = parameter.ndim >= 2 and not getattr(parameter, "no_weight_decay", False)
@@ -77,7 +78,8 @@ def _accumulate(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) 
 
 @dataclass(frozen=True)
 class StepResult:
-    """One finished step, counted from 1: its batch's mean loss, the gradient norm before clipping, the rate used."""
+    """One finished step, counted from 1: its batch's mean loss, the gradient norm before clipping,
+    the rate used."""
 
     step: int
     loss: float
@@ -88,11 +90,13 @@ class StepResult:
 class Trainer:
     """A training between two steps: the model, its optimiser and the number of finished steps.
 
-    Nothing else decides what follows: batches depend on (seed, step) alone and no random numbers are drawn.
+    Nothing else decides what follows: batches depend on (seed, step) alone and no random numbers
+    are drawn.
     """
 
     def __init__(self, model: nn.Module, corpus: Corpus, config: TrainingConfig, seed: int) -> None:
-        """Move the model to `config.torch_device()`. Raises `UserError` for a corpus shorter than `config.length`."""
+        """Move the model to `config.torch_device()`. Raises `UserError` for a corpus shorter than
+        `config.length`."""
         corpus.check_length(config.length)
         self.corpus, self.config, self.seed = corpus, config, seed
         self.device = config.torch_device()
@@ -106,11 +110,14 @@ class Trainer:
         return self.step * self.config.tokens_per_step
 
     def advance(self) -> StepResult:
-        """Make one step in place. Raises `Diverged` when the loss or gradient norm is not finite."""
+        """Make one step in place. Raises `Diverged` when the loss or gradient norm is not
+        finite."""
         learning_rate = learning_rate_at(self.step, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
-        tokens = self.corpus.batch(self.seed, self.step, self.config.batch_size, self.config.length).to(self.device)
+        tokens = self.corpus.batch(
+            self.seed, self.step, self.config.batch_size, self.config.length
+        ).to(self.device)
         loss = _accumulate(self.model, tokens, self.config)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip))
         for name, value in (("loss", loss), ("gradient norm", norm)):
@@ -124,7 +131,8 @@ class Trainer:
 
 @torch.no_grad()
 def validate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> Quality:
-    """Quality on the corpus's fixed held-out sample. Raises `Diverged` when the loss is not finite."""
+    """Quality on the corpus's fixed held-out sample. Raises `Diverged` when the loss is not
+    finite."""
     corpus.check_length(config.length)
     device, training = config.torch_device(), model.training
     model.to(device).eval()

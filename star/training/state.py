@@ -14,10 +14,11 @@ SCHEMA = "1"
 
 
 def train_further(trainer: Trainer, steps: int, state: Path | None) -> float:
-    """Train to `steps` finished steps, from the saved state where there is one; returns the seconds it took.
+    """Train to `steps` finished steps, from the saved state where there is one; returns the seconds
+    it took.
 
-    The state is saved unless these are all steps, after which nothing goes on from it. Errors as `Trainer.advance` and
-    `load_state`.
+    The state is saved unless these are all steps, after which nothing goes on from it. Errors as
+    `Trainer.advance` and `load_state`.
     """
     start = time.perf_counter()
     if state is not None and state.exists():
@@ -32,7 +33,9 @@ def train_further(trainer: Trainer, steps: int, state: Path | None) -> float:
 
 def save_state(path: Path, trainer: Trainer) -> None:
     """Write weights, optimiser moments and the step as one whole file."""
-    tensors = {f"model.{name}": parameter for name, parameter in named_weights(trainer.model).items()}
+    tensors = {
+        f"model.{name}": parameter for name, parameter in named_weights(trainer.model).items()
+    }
     for index, moments in trainer.optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{name}": moment for name, moment in moments.items()})
     atomic.write_tensors(path, tensors, {"schema": SCHEMA, "step": str(trainer.step)})
@@ -48,8 +51,15 @@ def load_state(path: Path, trainer: Trainer) -> None:
     for key, tensor in tensors.items():
         part, _, name = key.partition(".")
         parts.setdefault(part, {})[name] = tensor
-    if metadata.get("schema") != SCHEMA or not metadata.get("step", "").isdecimal() or len(parts) > 2:
-        raise UserError(f"{path}: not the state of a training of this version; delete it to train from the start")
+    if (
+        metadata.get("schema") != SCHEMA
+        or not metadata.get("step", "").isdecimal()
+        or len(parts) > 2
+    ):
+        raise UserError(
+            f"{path}: not the state of a training of this version; delete it to train from the "
+            f"start"
+        )
     copy_weights(trainer.model, parts["model"], path)
     _restore_moments(trainer.optimizer, parts["optimizer"])
     trainer.step = int(metadata["step"])
@@ -61,4 +71,6 @@ def _restore_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         moments.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    optimizer.load_state_dict(
+        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
+    )

@@ -33,7 +33,9 @@ def cache_files(cache: Path) -> list[Path]:
 
 def test_whole_files_are_held_out(tmp_path: Path) -> None:
     corpus = load_corpus(write_texts(tmp_path / "texts"))
-    train, held = (set(bytes(part).split(SEPARATOR)) - {b""} for part in (corpus.train, corpus.validation))
+    train, held = (
+        set(bytes(part).split(SEPARATOR)) - {b""} for part in (corpus.train, corpus.validation)
+    )
     assert train and held and not train & held
     assert len(train | held) == 40
 
@@ -123,7 +125,10 @@ def test_suffixes_globs_and_binary_files(tmp_path: Path) -> None:
     [
         (DataConfig("files", "/no/such/place"), "data.path=/no/such/place: no such file or folder"),
         (DataConfig("files"), "data.path is not set"),
-        (DataConfig(path="texts"), "data.path=texts: the data is the standard library; add data=files"),
+        (
+            DataConfig(path="texts"),
+            "data.path=texts: the data is the standard library; add data=files",
+        ),
         (DataConfig("web"), "data.kind='web': expected one of stdlib, files"),
         (DataConfig(held_out=0.0), "data.held_out=0.0"),
     ],

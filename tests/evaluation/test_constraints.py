@@ -8,7 +8,16 @@ from star.evaluation.constraints import ConstraintsConfig, parse_quantity, viola
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [(5, 5), (1e6, 1e6), ("1e6", 1e6), ("4MB", 4e6), ("1.5M", 1.5e6), ("2 GiB", 2**31), ("64kB", 64e3), ("7B", 7)],
+    [
+        (5, 5),
+        (1e6, 1e6),
+        ("1e6", 1e6),
+        ("4MB", 4e6),
+        ("1.5M", 1.5e6),
+        ("2 GiB", 2**31),
+        ("64kB", 64e3),
+        ("7B", 7),
+    ],
 )
 def test_quantities_are_read(text: object, value: float) -> None:
     assert parse_quantity("key", text) == value
@@ -16,7 +25,9 @@ def test_quantities_are_read(text: object, value: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "MB", "4 mb", "-3", "1e", "four", True, None, "4MB5"])
 def test_other_text_is_refused(text: object) -> None:
-    with pytest.raises(UserError, match=r"^constraints.x=.*: expected a number, alone or with a unit"):
+    with pytest.raises(
+        UserError, match=r"^constraints.x=.*: expected a number, alone or with a unit"
+    ):
         parse_quantity("constraints.x", text)
 
 

@@ -15,7 +15,15 @@ import torch
 
 from star.data import DataConfig
 from star.errors import UserError
-from star.evaluation import FAILURES, CacheSetting, Evaluation, LimitsConfig, Recipe, Workers, plan_workers
+from star.evaluation import (
+    FAILURES,
+    CacheSetting,
+    Evaluation,
+    LimitsConfig,
+    Recipe,
+    Workers,
+    plan_workers,
+)
 from star.evaluation.evaluator import failure
 from star.evaluation.limits import MemoryLimit, peak_bytes, reset_peak
 from star.evaluation.workers import POLL
@@ -83,10 +91,13 @@ def raise_unsendable() -> Evaluation:
 
 
 def diverge() -> Evaluation:
-    return Evaluation("ok", "", {"validation_loss": float("nan"), "perplexity": float("inf"), "parameters": 5})
+    return Evaluation(
+        "ok", "", {"validation_loss": float("nan"), "perplexity": float("inf"), "parameters": 5}
+    )
 
 
-# One fault a row, chosen by a genome's depth: what happens, and how its reason begins when it is not tried again.
+# One fault a row, chosen by a genome's depth: what happens, and how its reason begins when it is
+# not tried again.
 FAULTS: list[tuple[Callable[[], Evaluation], str]] = [
     (segfault, "worker_died: the worker process was killed by SIGSEGV, in attempt 1"),
     (exit_cleanly, "worker_died: the worker process ended with exit code 0, in attempt 1"),
@@ -101,11 +112,14 @@ FIRST_HEALTHY = len(FAULTS) + 1
 
 
 def fault_by_depth(genome: Genome) -> Evaluation:
-    """A task for workers: the fault of this depth, or a result that tells the depth and needs time and memory."""
+    """A task for workers: the fault of this depth, or a result that tells the depth and needs time
+    and memory."""
     if genome.depth < FIRST_HEALTHY:
         return FAULTS[genome.depth - 1][0]()
     time.sleep(0.1)
-    size = np.zeros(200 * 10**6, dtype=np.uint8).size  # not there in a process that holds what ran out of memory before
+    size = np.zeros(
+        200 * 10**6, dtype=np.uint8
+    ).size  # not there in a process that holds what ran out of memory before
     return Evaluation("ok", "", {"validation_loss": float(genome.depth), "size": size})
 
 
@@ -125,7 +139,9 @@ def check_result(depth: int, evaluation: Evaluation) -> None:
 
 @pytest.mark.slow
 def test_every_fault_has_its_reason_and_all_other_results_are_right() -> None:
-    depths = [depth for number in range(1, FIRST_HEALTHY) for depth in (FIRST_HEALTHY + number, number)]
+    depths = [
+        depth for number in range(1, FIRST_HEALTHY) for depth in (FIRST_HEALTHY + number, number)
+    ]
     depths += range(2 * FIRST_HEALTHY, 2 * FIRST_HEALTHY + 10)
     limits = LimitsConfig(seconds=3, memory="300MB" if IS_LINUX else None, retries=0)
     checks: list[float] = []
@@ -140,14 +156,17 @@ def test_every_fault_has_its_reason_and_all_other_results_are_right() -> None:
 
 
 def die_at_first(genome: Genome) -> Evaluation:
-    """A task for workers: depth 1 kills its process once, depth 2 always, others tell which it is."""
+    """A task for workers: depth 1 kills its process once, depth 2 always, others tell which it
+    is."""
     if genome.depth <= 2:
         return (kill_once, kill)[genome.depth - 1]()
     return Evaluation("ok", "", {"pid": os.getpid()})
 
 
 @pytest.mark.slow
-def test_the_dead_are_tried_again_and_processes_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_dead_are_tried_again_and_processes_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv(MARKERS, str(tmp_path))
     with Workers(plan_workers(1, 1, 1, "cpu"), RECIPE, die_at_first) as workers:
         finished = list(workers.evaluate([genome(depth) for depth in (3, 1, 2, 4)]))

@@ -22,13 +22,28 @@ from star.training import TrainingConfig
 RECIPE = Recipe(ModelConfig(), CacheSetting(), TrainingConfig(), DataConfig(), seed=3)
 CONTENT = recipe_content(RECIPE, "f00d")
 RESULT = Evaluation(
-    "ok", "", {"validation_loss": 2.1234567890123457, "cache_bytes": 512}, 1.5, peak_bytes=7, device="cpu"
+    "ok",
+    "",
+    {"validation_loss": 2.1234567890123457, "cache_bytes": 512},
+    1.5,
+    peak_bytes=7,
+    device="cpu",
 )
 
 
 def record(number: int, seed: int = 3) -> Record:
     return Record(
-        f"{number:012x}", "71111", "star", seed, RESULT, "run", 2, "offspring", ("a", "b"), {"cuts": [1]}, "t"
+        f"{number:012x}",
+        "71111",
+        "star",
+        seed,
+        RESULT,
+        "run",
+        2,
+        "offspring",
+        ("a", "b"),
+        {"cuts": [1]},
+        "t",
     )
 
 
@@ -40,7 +55,8 @@ def test_what_is_added_is_read_back_exactly(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         assert ledger.get(record(1).genome_id, recipe, 3) == RESULT
         assert (
-            ledger.get(record(1).genome_id, recipe, 4) is None and ledger.get(record(1).genome_id, "other", 3) is None
+            ledger.get(record(1).genome_id, recipe, 4) is None
+            and ledger.get(record(1).genome_id, "other", 3) is None
         )
         assert list(ledger.records(recipe)) == [record(1)] and len(ledger) == 1
         assert ledger.recipes() == {recipe_id(CONTENT): CONTENT}
@@ -56,7 +72,9 @@ def test_a_finished_evaluation_is_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", CIRCUMSTANTIAL)
-def test_a_failure_by_limits_or_chance_holds_for_its_own_run_only(tmp_path: Path, kind: str) -> None:
+def test_a_failure_by_limits_or_chance_holds_for_its_own_run_only(
+    tmp_path: Path, kind: str
+) -> None:
     failed, genome = Evaluation("infeasible", f"{kind}: made up"), record(1).genome_id
     with Ledger(tmp_path / "ledger") as ledger:
         recipe = ledger.add_recipe(CONTENT)
@@ -64,7 +82,11 @@ def test_a_failure_by_limits_or_chance_holds_for_its_own_run_only(tmp_path: Path
         assert ledger.get(genome, recipe, 3, "second") is None
         ledger.add(replace(record(1), run="second"), recipe)
         assert ledger.get(genome, recipe, 3, "first") == failed  # its replay is exact
-        assert ledger.get(genome, recipe, 3, "second") == ledger.get(genome, recipe, 3, "third") == RESULT
+        assert (
+            ledger.get(genome, recipe, 3, "second")
+            == ledger.get(genome, recipe, 3, "third")
+            == RESULT
+        )
         assert ledger.get(genome, recipe, 3) == failed  # without a run: in a ledger of one run only
         assert len(ledger) == 2
 
@@ -95,7 +117,9 @@ def make_at_once(path: Path, others: Barrier) -> None:
 def test_a_ledger_made_by_several_processes_at_once_is_one(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     others = context.Barrier(4)
-    makers = [context.Process(target=make_at_once, args=(tmp_path / "ledger", others)) for _ in range(4)]
+    makers = [
+        context.Process(target=make_at_once, args=(tmp_path / "ledger", others)) for _ in range(4)
+    ]
     for maker in makers:
         maker.start()
     for maker in makers:
@@ -107,15 +131,27 @@ def test_a_ledger_made_by_several_processes_at_once_is_one(tmp_path: Path) -> No
 
 def test_recipes_differ_by_everything_that_can_change_a_result() -> None:
     others = [
-        recipe_content(Recipe(ModelConfig(width=128), CacheSetting(), TrainingConfig(), DataConfig(), 3), "f00d"),
-        recipe_content(Recipe(ModelConfig(), CacheSetting(context=8), TrainingConfig(), DataConfig(), 3), "f00d"),
-        recipe_content(Recipe(ModelConfig(), CacheSetting(), TrainingConfig(steps=7), DataConfig(), 3), "f00d"),
+        recipe_content(
+            Recipe(ModelConfig(width=128), CacheSetting(), TrainingConfig(), DataConfig(), 3),
+            "f00d",
+        ),
+        recipe_content(
+            Recipe(ModelConfig(), CacheSetting(context=8), TrainingConfig(), DataConfig(), 3),
+            "f00d",
+        ),
+        recipe_content(
+            Recipe(ModelConfig(), CacheSetting(), TrainingConfig(steps=7), DataConfig(), 3), "f00d"
+        ),
         recipe_content(RECIPE, "beef"),
         {**CONTENT, "evaluation_version": -1},
     ]
     assert len({recipe_id(content) for content in [CONTENT, *others]}) == 6
-    moved = Recipe(ModelConfig(), CacheSetting(), TrainingConfig(), DataConfig("files", "/elsewhere"), 4)
-    assert recipe_id(recipe_content(moved, "f00d")) == recipe_id(CONTENT)  # the text and the seed are keys of their own
+    moved = Recipe(
+        ModelConfig(), CacheSetting(), TrainingConfig(), DataConfig("files", "/elsewhere"), 4
+    )
+    assert recipe_id(recipe_content(moved, "f00d")) == recipe_id(
+        CONTENT
+    )  # the text and the seed are keys of their own
 
 
 def foreign(path: Path) -> None:
@@ -165,11 +201,16 @@ def test_what_is_no_ledger_is_refused_and_kept(tmp_path: Path, make, message: st
 def test_a_read_only_ledger_is_refused(tmp_path: Path) -> None:
     Ledger(tmp_path / "ledger").close()
     (tmp_path / "ledger").chmod(0o400)
-    with pytest.raises(UserError, match="readonly|read-only|unable to open"), Ledger(tmp_path / "ledger") as ledger:
+    with (
+        pytest.raises(UserError, match="readonly|read-only|unable to open"),
+        Ledger(tmp_path / "ledger") as ledger,
+    ):
         ledger.add_recipe(CONTENT)
 
 
-def test_a_locked_ledger_is_an_error_of_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_ledger_is_an_error_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("star.evaluation.ledger.LOCK_SECONDS", 0.1)
     with Ledger(tmp_path / "ledger") as ledger:
         ledger.add_recipe(CONTENT)
@@ -227,5 +268,8 @@ def test_a_hundred_thousand_rows_answer_at_once(tmp_path: Path) -> None:
             start = time.perf_counter()
             assert ledger.get(record(number * 7919).genome_id, recipe, 3) is not None
             taken.append(time.perf_counter() - start)
-    print(f"100,000 rows: opened in {opened:.2f} s, median look-up {statistics.median(taken) * 1e6:.0f} us")
+    print(
+        f"100,000 rows: opened in {opened:.2f} s, median look-up "
+        f"{statistics.median(taken) * 1e6:.0f} us"
+    )
     assert len(taken) == 2000  # times are printed, not judged: see experiments/search_overhead

@@ -54,7 +54,9 @@ def recipe_of(config: EvolveConfig, seed: int = 0) -> Recipe:
 
 
 def settings_of(config: EvolveConfig) -> dict[str, object]:
-    return recipe_settings(recipe_of(config), config.depth, config.search.alphabet, config.search.classes)
+    return recipe_settings(
+        recipe_of(config), config.depth, config.search.alphabet, config.search.classes
+    )
 
 
 def sharing_patterns(liv_class: int, members: int) -> int:
@@ -63,12 +65,18 @@ def sharing_patterns(liv_class: int, members: int) -> int:
     strategies = range(2, 2 + len(alphabet.by_id[liv_class].operator.structure.sharing))
     weights = [(1, 1), (1, 2), (2, 2)]
     features = [(1, 1), *itertools.product((1, 2), strategies)]
-    choices = [(liv_class, *weight, *feature) for weight, feature in itertools.product(weights, features)]
+    choices = [
+        (liv_class, *weight, *feature) for weight, feature in itertools.product(weights, features)
+    ]
     backbones = itertools.product(choices, repeat=members)
-    return len({canonical_livs(livs, alphabet) for livs in backbones if not find_problems(livs, alphabet)})
+    return len(
+        {canonical_livs(livs, alphabet) for livs in backbones if not find_problems(livs, alphabet)}
+    )
 
 
-def test_table_holds_every_architecture_of_its_space_once(table: Table, config: EvolveConfig) -> None:
+def test_table_holds_every_architecture_of_its_space_once(
+    table: Table, config: EvolveConfig
+) -> None:
     ids = [c.id for c in get_alphabet("star").classes if c.name in config.search.classes]
     patterns = {(c, members): sharing_patterns(c, members) for c in ids for members in (1, 2, 3)}
     count = sum(
@@ -86,7 +94,11 @@ def test_table_holds_every_architecture_of_its_space_once(table: Table, config: 
 @pytest.mark.slow
 @pytest.mark.parametrize(("text", "seed"), [("91111-71111-91111", 0), ("31112-91111-31112", 1)])
 def test_answers_are_those_of_a_fresh_training(
-    text: str, seed: int, config: EvolveConfig, table: Table, evaluator: Callable[[int], TabularEvaluator]
+    text: str,
+    seed: int,
+    config: EvolveConfig,
+    table: Table,
+    evaluator: Callable[[int], TabularEvaluator],
 ) -> None:
     corpus = load_corpus(config.data)
     if corpus.fingerprint != table.recipe["data_fingerprint"]:
@@ -100,7 +112,9 @@ def test_answers_are_those_of_a_fresh_training(
     assert answer.metrics == pytest.approx(dict(trained.metrics), rel=TOLERANCE)
 
 
-def test_equal_architectures_get_equal_answers(evaluator: Callable[[int], TabularEvaluator]) -> None:
+def test_equal_architectures_get_equal_answers(
+    evaluator: Callable[[int], TabularEvaluator],
+) -> None:
     canonical, written_otherwise = "31112-91111-31112", "33132-92121-33132"
     genomes = [Genome.from_text(text) for text in (canonical, written_otherwise)]
     (_, first), (_, second) = evaluator(0).evaluate(genomes)
@@ -114,17 +128,23 @@ def test_static_objectives_follow_the_settings(config: EvolveConfig, table: Tabl
     assert static_metrics(genome, config.model, recipe.cache).items() <= answer.metrics.items()
 
 
-def test_rungs_are_columns_of_the_same_training(table: Table, evaluator: Callable[[int], TabularEvaluator]) -> None:
+def test_rungs_are_columns_of_the_same_training(
+    table: Table, evaluator: Callable[[int], TabularEvaluator]
+) -> None:
     text = "71111-91111-91111"
     row = table.rows[(table.rows["genome"] == text) & (table.rows["seed"] == 1)].iloc[0]
     for steps in table.recipe["steps"]:
         ((_, answer),) = evaluator(1).evaluate([Genome.from_text(text)], Rung(steps))
         assert answer.metrics["validation_loss"] == row[f"validation_loss_{steps}"]
-    with pytest.raises(UserError, match="has no losses after 30 steps, expected one of 10, 20, 40, 80"):
+    with pytest.raises(
+        UserError, match="has no losses after 30 steps, expected one of 10, 20, 40, 80"
+    ):
         list(evaluator(1).evaluate([Genome.from_text(text)], Rung(30)))
 
 
-def test_searches_of_any_seed_see_a_seed_of_the_table(evaluator: Callable[[int], TabularEvaluator]) -> None:
+def test_searches_of_any_seed_see_a_seed_of_the_table(
+    evaluator: Callable[[int], TabularEvaluator],
+) -> None:
     genome = Genome.from_text("71111-91111-91111")
     losses = []
     for seed in range(4):
@@ -134,7 +154,9 @@ def test_searches_of_any_seed_see_a_seed_of_the_table(evaluator: Callable[[int],
 
 
 @pytest.mark.parametrize("text", ["21111-91111-91111", "71111-91111"])
-def test_a_genome_of_another_space_is_infeasible(text: str, evaluator: Callable[[int], TabularEvaluator]) -> None:
+def test_a_genome_of_another_space_is_infeasible(
+    text: str, evaluator: Callable[[int], TabularEvaluator]
+) -> None:
     ((_, answer),) = evaluator(0).evaluate([Genome.from_text(text)])
     assert answer.failure == "invalid" and f"{text} is not in the table" in answer.reason
 
@@ -149,13 +171,19 @@ def test_an_interrupt_ends_the_search(config: EvolveConfig, table: Table) -> Non
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(TabularEvaluator(table, recipe_of(config), interrupt).evaluate([Genome.from_text("91111-91111-91111")]))
+        list(
+            TabularEvaluator(table, recipe_of(config), interrupt).evaluate(
+                [Genome.from_text("91111-91111-91111")]
+            )
+        )
 
 
 def test_another_recipe_is_refused_with_the_difference(config: EvolveConfig) -> None:
     assert open_table("tabular", None, settings_of(config)) is not None
     other = replace(config, depth=4, training=replace(config.training, steps=40))
-    with pytest.raises(UserError, match=r"depth is 3 there, 4 here; training.steps is 80 there, 40 here"):
+    with pytest.raises(
+        UserError, match=r"depth is 3 there, 4 here; training.steps is 80 there, 40 here"
+    ):
         open_table("tabular", None, settings_of(other))
 
 
@@ -166,7 +194,9 @@ def test_rungs_that_the_table_does_not_have_are_refused(config: EvolveConfig) ->
 
 def test_training_needs_no_table(config: EvolveConfig) -> None:
     assert open_table("train", None, settings_of(replace(config, depth=8))) is None
-    with pytest.raises(UserError, match=r"search.table=x: is read with search.evaluator=tabular only"):
+    with pytest.raises(
+        UserError, match=r"search.table=x: is read with search.evaluator=tabular only"
+    ):
         open_table("train", "x", settings_of(config))
     with pytest.raises(UserError, match=r"search.evaluator=guess: expected one of train, tabular"):
         open_table("guess", None, settings_of(config))
@@ -185,7 +215,9 @@ def test_fingerprints_tell_tables_apart(table: Table, tmp_path: Path) -> None:
     assert Table.read(write_copy(table, tmp_path, changed)).fingerprint != table.fingerprint
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "no recipe", "other recipe", "no column", "gap"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "truncated", "no recipe", "other recipe", "no column", "gap"]
+)
 def test_a_table_that_cannot_be_used_is_refused(damage: str, table: Table, tmp_path: Path) -> None:
     rows = table.rows.copy()
     if damage == "no column":
@@ -201,7 +233,9 @@ def test_a_table_that_cannot_be_used_is_refused(damage: str, table: Table, tmp_p
         (tmp_path / "recipe.yaml").unlink()
     elif damage == "other recipe":
         (tmp_path / "recipe.yaml").write_text("lr: 1\n")
-    with pytest.raises(UserError, match=r"search.table=.*table.csv.gz: cannot be used \(.*build.py makes one"):
+    with pytest.raises(
+        UserError, match=r"search.table=.*table.csv.gz: cannot be used \(.*build.py makes one"
+    ):
         Table.read(path)
 
 
@@ -210,12 +244,20 @@ def evolve(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "star.evolve", "+experiment=tabular", *arguments]
     environment = {**os.environ, "STAR_CACHE_DIR": str(folder / "cache")}
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
     )
 
 
 @pytest.mark.slow
-def test_the_command_searches_the_table_without_any_text_and_resumes(tmp_path: Path, table: Table) -> None:
+def test_the_command_searches_the_table_without_any_text_and_resumes(
+    tmp_path: Path, table: Table
+) -> None:
     result = evolve("search.generations=3", "seed=1", "run_dir=run", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert not (tmp_path / "cache").exists()

@@ -55,13 +55,17 @@ def test_the_same_candidate_gives_the_same_numbers_whatever_came_before(corpus: 
         ("11111-91111", {"learning_rate": 1e30, "gradient_clip": 1e30}, "diverged: "),
     ],
 )
-def test_failures_become_infeasible_with_their_reason(corpus: Corpus, genome: str, changes: dict, reason: str) -> None:
+def test_failures_become_infeasible_with_their_reason(
+    corpus: Corpus, genome: str, changes: dict, reason: str
+) -> None:
     result = evaluate(Genome.from_text(genome), recipe(**changes), corpus)
     assert not result.feasible and result.reason.startswith(reason) and "\n" not in result.reason
     assert "validation_loss" not in result.metrics
 
 
-def test_an_error_of_a_module_is_a_build_error(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_a_module_is_a_build_error(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*args: object) -> None:
         raise RuntimeError("no\nkernel")
 
@@ -75,7 +79,10 @@ def test_an_error_of_a_module_is_a_build_error(corpus: Corpus, monkeypatch: pyte
     [
         (KeyError("gate"), "build_error: KeyError: 'gate'"),
         (AssertionError("shape"), "build_error: AssertionError: shape"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out_of_memory: DefaultCPUAllocator"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            "out_of_memory: DefaultCPUAllocator",
+        ),
         (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory: CUDA"),
         (MemoryError(), "out_of_memory: MemoryError"),
     ],
@@ -134,13 +141,22 @@ def test_a_dying_worker_takes_one_candidate_with_it() -> None:
     settings = plan_workers(2, 1, 1, "cpu")
     with Workers(settings, recipe(), die_on_single_livs) as workers:
         results = dict(workers.evaluate(genomes))
-    assert [results[n].status for n in range(6)] == ["ok", "infeasible", "ok", "ok", "infeasible", "ok"]
+    assert [results[n].status for n in range(6)] == [
+        "ok",
+        "infeasible",
+        "ok",
+        "ok",
+        "infeasible",
+        "ok",
+    ]
     assert results[1].reason.startswith("worker_died: ")
     assert [results[n].metrics["validation_loss"] for n in (0, 2, 3, 5)] == [2, 3, 4, 5]
 
 
 @pytest.mark.slow
-def test_workers_give_what_the_parent_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_give_what_the_parent_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STAR_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "texts").mkdir()
     for n in range(6):

@@ -16,7 +16,8 @@ def test_a_restricted_alphabet_keeps_name_ids_and_order() -> None:
 
 def test_a_class_that_the_alphabet_lacks_is_named_with_those_it_has() -> None:
     with pytest.raises(
-        GenomeError, match=r"class 'LinAttn' is unknown in alphabet star; available: SA-1, .*GConv-2-Diff$"
+        GenomeError,
+        match=r"class 'LinAttn' is unknown in alphabet star; available: SA-1, .*GConv-2-Diff$",
     ):
         ALPHABETS["star"].restricted(["SA-1", "LinAttn"])
 

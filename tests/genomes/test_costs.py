@@ -14,11 +14,15 @@ from star.genomes import Genome, GenomeError, ModelConfig, cache_bytes, load_gen
         ("striped_mamba", 48, 2048, 1.14e9, 136e6),
     ],
 )
-def test_published_backbones(name: str, depth: int, width: int, parameters: float, cache: float) -> None:
+def test_published_backbones(
+    name: str, depth: int, width: int, parameters: float, cache: float
+) -> None:
     genome, _, _ = load_genome(name, depth)
     model = ModelConfig(width=width)
     assert parameter_count(genome, model).non_embedding == pytest.approx(parameters, rel=0.005)
-    assert cache_bytes(genome, model, context=4096, dtype="bfloat16") == pytest.approx(cache, rel=0.005)
+    assert cache_bytes(genome, model, context=4096, dtype="bfloat16") == pytest.approx(
+        cache, rel=0.005
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,10 @@ def test_published_backbones(name: str, depth: int, width: int, parameters: floa
         ("11113-11113", 3 * 64 * 100),
         ("11115-11115", 3 * 64 * 100),
         ("18.1.1.1.2-18.1.1.1.2", 4 * 16 * 16),
-        ("18.1.1.1.3-18.1.1.1.3", 2 * 4 * 16 * 16),  # a state of its own unless both B and V are borrowed
+        (
+            "18.1.1.1.3-18.1.1.1.3",
+            2 * 4 * 16 * 16,
+        ),  # a state of its own unless both B and V are borrowed
         ("51115-51115", 2 * 64 * 16 + 3 * 64),
         ("21112-21112", 2 * 64 * 100 + 4 * 2 * 64),
     ],

@@ -31,7 +31,9 @@ def test_file_round_trip(tmp_path: Path) -> None:
 
 
 def test_single_liv_stays_text(tmp_path: Path) -> None:
-    write_genome_file(tmp_path / "g.yaml", GenomeFile("one", Genome.from_text("91111"), pattern=True))
+    write_genome_file(
+        tmp_path / "g.yaml", GenomeFile("one", Genome.from_text("91111"), pattern=True)
+    )
     assert read_genome_file(tmp_path / "g.yaml").genome.to_text() == "91111"
 
 
@@ -61,14 +63,26 @@ def test_single_liv_stays_text(tmp_path: Path) -> None:
             "schema: 1\noperators: {5: '12213'}\ngenome: 91111-91111\n",
             "'operators' has 5, which is Rec-1 in alphabet star",
         ),
-        ("schema: 1\noperators: {23: '12214'}\ngenome: 91111-91111\n", "operator genome '12214' is not valid"),
-        ("schema: 1\noperators: {23: '91112d'}\ngenome: 91111-91111\n", "diagonal operators have no differential form"),
+        (
+            "schema: 1\noperators: {23: '12214'}\ngenome: 91111-91111\n",
+            "operator genome '12214' is not valid",
+        ),
+        (
+            "schema: 1\noperators: {23: '91112d'}\ngenome: 91111-91111\n",
+            "diagonal operators have no differential form",
+        ),
         (
             "schema: 1\noperators: {23: '12213'}\ngenome: 24.1.1.1.1\n",
             "LIV 0 gene liv_class: 24 is neither in alphabet star",
         ),
-        ("schema: 1\noperators: {23: '12213'}\ngenome: 23.9.1.1.1\n", "LIV 0 gene featurizer_group: 9 is not allowed"),
-        ("schema: 1\noperators: {23: '12123'}\ngenome: 1.1.1.1.1-23.1.1.1.1\n", "23 and 1 are the same class"),
+        (
+            "schema: 1\noperators: {23: '12213'}\ngenome: 23.9.1.1.1\n",
+            "LIV 0 gene featurizer_group: 9 is not allowed",
+        ),
+        (
+            "schema: 1\noperators: {23: '12123'}\ngenome: 1.1.1.1.1-23.1.1.1.1\n",
+            "23 and 1 are the same class",
+        ),
         ("- a\n", "expected a mapping"),
         ("a: [\n", "not readable as YAML"),
         ("schema: 1\ngenome: !!python/object/apply:os.system [true]\n", "not readable as YAML"),
@@ -84,7 +98,9 @@ def test_bad_files_are_named_with_their_fault(tmp_path: Path, text: str, message
 
 
 def test_library_designs_fit_any_depth() -> None:
-    assert {"transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena"} <= set(library_names())
+    assert {"transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena"} <= set(
+        library_names()
+    )
     for name in library_names():
         assert read_library(name).name == name
         for depth in (1, 8, 24, 33):
@@ -120,8 +136,12 @@ def test_a_file_holds_the_operators_that_its_alphabet_lacks(tmp_path: Path) -> N
     assert read_genome_file(tmp_path / "g.yaml").genome == found
 
 
-def test_a_genome_without_other_operators_is_written_over_the_named_alphabet(tmp_path: Path) -> None:
-    write_genome_file(tmp_path / "g.yaml", GenomeFile("g", Genome.from_text("91111-11111", "star+operators")))
+def test_a_genome_without_other_operators_is_written_over_the_named_alphabet(
+    tmp_path: Path,
+) -> None:
+    write_genome_file(
+        tmp_path / "g.yaml", GenomeFile("g", Genome.from_text("91111-11111", "star+operators"))
+    )
     assert "operators" not in (tmp_path / "g.yaml").read_text()
     assert read_genome_file(tmp_path / "g.yaml").genome == Genome.from_text("91111-11111", "star")
 

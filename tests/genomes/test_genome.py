@@ -33,15 +33,20 @@ def raw_genes(seed: int, depth: int = 6, highest: int = 30) -> np.ndarray:
 def architecture(genome: Genome) -> tuple:
     """Every tie a genome implies, written independently of the canonical form.
 
-    A convolution kernel does not depend on the input: borrowing it and tying its weights are the same.
+    A convolution kernel does not depend on the input: borrowing it and tying its weights are the
+    same.
     """
     rows = []
-    for index, (liv_class, sharing) in enumerate(zip(genome.classes(), genome.sharing, strict=True)):
+    for index, (liv_class, sharing) in enumerate(
+        zip(genome.classes(), genome.sharing, strict=True)
+    ):
         row: list = [liv_class.id]
         for group in liv_class.operator.groups:
             source = sharing.feature_owner if group.name in sharing.borrowed else index
             weights = genome.sharing[source].weight_owner[group.name]
-            row.append((group.name, weights) if group.name == "K" else (group.name, source, weights))
+            row.append(
+                (group.name, weights) if group.name == "K" else (group.name, source, weights)
+            )
         rows.append(tuple(row))
     return tuple(rows)
 
@@ -68,13 +73,17 @@ def test_dots_are_written_only_when_needed() -> None:
     assert Genome((Liv(10), Liv(9)), ALPHABETS["star"]).to_text() == "10.1.1.1.1-9.1.1.1.1"
 
 
-@pytest.mark.parametrize("text", ["", "2121", "21211-", "21211-3111x", "10.1.1.1", "1.1.1.1.1.1", "²1111"])
+@pytest.mark.parametrize(
+    "text", ["", "2121", "21211-", "21211-3111x", "10.1.1.1", "1.1.1.1.1.1", "²1111"]
+)
 def test_malformed_text_names_the_liv(text: str) -> None:
     with pytest.raises(GenomeError, match="LIV [01] is"):
         Genome.from_text(text)
 
 
-@pytest.mark.parametrize("array", [np.ones(7, int), np.ones((2, 5), int), np.ones(5), np.ones(0, int)])
+@pytest.mark.parametrize(
+    "array", [np.ones(7, int), np.ones((2, 5), int), np.ones(5), np.ones(0, int)]
+)
 def test_malformed_array_states_the_expected_shape(array: np.ndarray) -> None:
     with pytest.raises(GenomeError, match=r"shape \(depth \* 5,\)"):
         Genome.from_array(array)
@@ -107,7 +116,9 @@ def test_repair_makes_valid_and_changes_only_what_it_reports(seed: int, repair_s
 
 
 @given(SEEDS, st.integers(0, 39))
-def test_valid_values_are_exactly_those_that_keep_the_genome_valid(seed: int, position: int) -> None:
+def test_valid_values_are_exactly_those_that_keep_the_genome_valid(
+    seed: int, position: int
+) -> None:
     genome = sample(seed)
     genes, (liv, gene) = genome.to_array(), divmod(position, 5)
     valid = set(valid_values(genes, liv, gene, "extended").tolist())
@@ -167,7 +178,9 @@ def test_fit_depth_keeps_classes_and_stays_valid(seed: int, depth: int) -> None:
     genome = sample(seed, 6)
     fitted = fit_depth(genome, depth)
     assert fitted.depth == depth and fitted.validate() == []
-    assert [liv.liv_class for liv in fitted.livs] == [genome.livs[n % 6].liv_class for n in range(depth)]
+    assert [liv.liv_class for liv in fitted.livs] == [
+        genome.livs[n % 6].liv_class for n in range(depth)
+    ]
 
 
 def test_repetitions_share_within_themselves_only() -> None:
@@ -178,7 +191,10 @@ def test_operator_codes_are_read_back() -> None:
     for operator in VALID_OPERATORS:
         assert OperatorGenome.from_code(operator.code) == operator
     assert OperatorGenome.from_code("1.2.1.2.3").code == "12123"
-    assert OperatorGenome(10, 4, 1, 1, 3).code == "10.4.1.1.3" and ALPHABETS["extended"].by_id[22].operator.state == 0
+    assert (
+        OperatorGenome(10, 4, 1, 1, 3).code == "10.4.1.1.3"
+        and ALPHABETS["extended"].by_id[22].operator.state == 0
+    )
 
 
 @pytest.mark.parametrize("code", ["1212", "1212x", "10.4.1.1", "", "²2123"])

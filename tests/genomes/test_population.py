@@ -1,4 +1,5 @@
-"""Populations as arrays: the same sampling, repair, canonical form and ids as one genome at a time."""
+"""Populations as arrays: the same sampling, repair, canonical form and ids as one genome at a
+time."""
 
 import numpy as np
 import pytest
@@ -6,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2, chi2_contingency
 
-from star.genomes import ALPHABETS, GENE_NAMES, NOT_SHARED, STRUCTURES, Genome, fit_depth, population
+from star.genomes import (
+    ALPHABETS,
+    GENE_NAMES,
+    NOT_SHARED,
+    STRUCTURES,
+    Genome,
+    fit_depth,
+    population,
+)
 from star.genomes.sharing import canonical_livs
 from star.genomes.validity import find_problems, repair_livs
 
@@ -16,7 +25,8 @@ NAMES = st.sampled_from(sorted(ALPHABETS))
 
 
 def crowded(seed: int, count: int, depth: int, alphabet: str) -> np.ndarray:
-    """Genes within their ranges, few classes and few group numbers each: groups are large and strategies disagree."""
+    """Genes within their ranges, few classes and few group numbers each: groups are large and
+    strategies disagree."""
     rng = np.random.default_rng(seed)
     genes = np.ones((count, depth, 5), dtype=np.int64)
     palettes = rng.choice(ALPHABETS[alphabet].ids, size=(count, 3))
@@ -36,7 +46,9 @@ def problems(genes: np.ndarray, alphabet: str) -> list[int]:
     return [len(find_problems(livs, ALPHABETS[alphabet])) for livs in genes.tolist()]
 
 
-def one_at_a_time(depth: int, rng: np.random.Generator, alphabet: str, sharing_probability: float) -> list:
+def one_at_a_time(
+    depth: int, rng: np.random.Generator, alphabet: str, sharing_probability: float
+) -> list:
     """A random genome drawn gene by gene, as `random_genome` describes it."""
     letters = ALPHABETS[alphabet]
     palette = [int(rng.choice(letters.ids)) for _ in range(int(rng.integers(1, depth + 1)))]
@@ -54,9 +66,13 @@ def one_at_a_time(depth: int, rng: np.random.Generator, alphabet: str, sharing_p
 
 @settings(deadline=None)
 @given(SEEDS, DEPTHS, NAMES)
-def test_canonical_form_equals_that_of_one_genome_at_a_time(seed: int, depth: int, name: str) -> None:
+def test_canonical_form_equals_that_of_one_genome_at_a_time(
+    seed: int, depth: int, name: str
+) -> None:
     alphabet = ALPHABETS[name]
-    genes, _ = population.repair(crowded(seed, 50, depth, name), np.random.default_rng(seed), alphabet)
+    genes, _ = population.repair(
+        crowded(seed, 50, depth, name), np.random.default_rng(seed), alphabet
+    )
     expected = np.array([canonical_livs(livs, alphabet) for livs in genes.tolist()])
     assert np.array_equal(population.canonical(genes, alphabet), expected)
 
@@ -64,7 +80,9 @@ def test_canonical_form_equals_that_of_one_genome_at_a_time(seed: int, depth: in
 def test_canonical_form_does_not_depend_on_the_other_genomes() -> None:
     alphabet = ALPHABETS["extended"]
     count = 2 * population.CHUNK + 3
-    genes, _ = population.repair(crowded(0, count, 5, "extended"), np.random.default_rng(0), alphabet)
+    genes, _ = population.repair(
+        crowded(0, count, 5, "extended"), np.random.default_rng(0), alphabet
+    )
     together = population.canonical(genes, alphabet)
     for row in (0, population.CHUNK - 1, population.CHUNK, count - 1):
         assert np.array_equal(population.canonical(genes[[row]], alphabet)[0], together[row])
@@ -72,16 +90,23 @@ def test_canonical_form_does_not_depend_on_the_other_genomes() -> None:
 
 @settings(deadline=None)
 @given(SEEDS, st.sampled_from([1, 2, 3, 5]), st.integers(1, 12), NAMES)
-def test_fitted_depth_equals_that_of_one_genome_at_a_time(seed: int, own: int, depth: int, name: str) -> None:
+def test_fitted_depth_equals_that_of_one_genome_at_a_time(
+    seed: int, own: int, depth: int, name: str
+) -> None:
     alphabet = ALPHABETS[name]
-    genes, _ = population.repair(crowded(seed, 20, own, name), np.random.default_rng(seed), alphabet)
+    genes, _ = population.repair(
+        crowded(seed, 20, own, name), np.random.default_rng(seed), alphabet
+    )
     fitted = population.fit_depth(genes, depth, alphabet)
-    expected = [fit_depth(Genome.from_genes(livs, name), depth).canonical() for livs in genes.tolist()]
+    expected = [
+        fit_depth(Genome.from_genes(livs, name), depth).canonical() for livs in genes.tolist()
+    ]
     assert fitted.tolist() == [[list(liv) for liv in genome.livs] for genome in expected]
 
 
 def test_every_strategy_leaves_the_borrower_a_group_of_its_own() -> None:
-    # The canonical form of arrays relies on it: LIVs that borrow by the same strategy have weights in common.
+    # The canonical form of arrays relies on it: LIVs that borrow by the same strategy have weights
+    # in common.
     for structure in STRUCTURES.values():
         assert all(set(structure.groups) - set(borrowed) for borrowed in structure.sharing.values())
 
@@ -104,7 +129,9 @@ def test_valid_genomes_are_those_without_problems(seed: int, depth: int, name: s
 
 @settings(deadline=None)
 @given(SEEDS, DEPTHS, NAMES, st.booleans())
-def test_repair_makes_valid_and_leaves_valid_genomes_alone(seed: int, depth: int, name: str, wild: bool) -> None:
+def test_repair_makes_valid_and_leaves_valid_genomes_alone(
+    seed: int, depth: int, name: str, wild: bool
+) -> None:
     genes = arbitrary(seed, 30, depth) if wild else crowded(seed, 30, depth, name)
     before = genes.copy()
     fixed, changed = population.repair(genes, np.random.default_rng(seed), ALPHABETS[name])
@@ -115,7 +142,9 @@ def test_repair_makes_valid_and_leaves_valid_genomes_alone(seed: int, depth: int
 
 
 def test_repair_leaves_genes_alone_that_are_valid_given_those_before() -> None:
-    genes = np.array([[[1, 1, 1, 1, 2], [1, 1, 1, 1, 2], [1, 1, 1, 1, 3], [1, 1, 1, 2, 3], [30, 2, 1, 2, 1]]])
+    genes = np.array(
+        [[[1, 1, 1, 1, 2], [1, 1, 1, 1, 2], [1, 1, 1, 1, 3], [1, 1, 1, 2, 3], [30, 2, 1, 2, 1]]]
+    )
     fixed, changed = population.repair(genes, np.random.default_rng(0), ALPHABETS["star"])
     assert np.argwhere(changed[0]).tolist() == [[2, 4], [4, 0]]
     assert fixed[0, 2, 4] in (1, 2)
@@ -133,7 +162,9 @@ def test_repair_draws_as_one_genome_at_a_time_does(livs: list[list[int]]) -> Non
     alphabet, rng, count = ALPHABETS["star"], np.random.default_rng(3), 4000
     arrays, _ = population.repair(np.array([livs] * count), rng, alphabet)
     single = [repair_livs(livs, rng, alphabet)[0] for _ in range(count)]
-    assert_same_distribution(encoded(arrays.reshape(count, -1)), encoded(np.array(single).reshape(count, -1)))
+    assert_same_distribution(
+        encoded(arrays.reshape(count, -1)), encoded(np.array(single).reshape(count, -1))
+    )
 
 
 def encoded(rows: np.ndarray) -> list[tuple]:
@@ -143,7 +174,9 @@ def encoded(rows: np.ndarray) -> list[tuple]:
 def assert_same_distribution(first: list, second: list) -> None:
     """Chi-square test of two lists of outcomes; rare ones are counted together."""
     outcomes = sorted(set(first) | set(second))
-    table = np.array([[sample.count(outcome) for outcome in outcomes] for sample in (first, second)])
+    table = np.array(
+        [[sample.count(outcome) for outcome in outcomes] for sample in (first, second)]
+    )
     rare = table.sum(axis=0) < 10
     table = np.concatenate([table[:, ~rare], table[:, rare].sum(axis=1, keepdims=True)], axis=1)
     table = table[:, table.sum(axis=0) > 0]
@@ -159,22 +192,32 @@ def test_sampling_draws_as_one_genome_at_a_time_does(name: str, depth: int) -> N
     single = np.array([one_at_a_time(depth, rng, name, 0.5) for _ in range(count)])
     deepest = depth - 1  # one LIV a genome: its LIVs are not independent
     for gene in range(len(GENE_NAMES)):
-        assert_same_distribution(arrays[:, deepest, gene].tolist(), single[:, deepest, gene].tolist())
-    palettes = [[len(set(livs)) for livs in sample[:, :, 0].tolist()] for sample in (arrays, single)]
+        assert_same_distribution(
+            arrays[:, deepest, gene].tolist(), single[:, deepest, gene].tolist()
+        )
+    palettes = [
+        [len(set(livs)) for livs in sample[:, :, 0].tolist()] for sample in (arrays, single)
+    ]
     assert_same_distribution(*palettes)
-    sharing = [(sample[:, :, 2::2] != NOT_SHARED).sum(axis=(1, 2)).tolist() for sample in (arrays, single)]
+    sharing = [
+        (sample[:, :, 2::2] != NOT_SHARED).sum(axis=(1, 2)).tolist() for sample in (arrays, single)
+    ]
     assert_same_distribution(*sharing)
 
 
 @settings(deadline=None)
 @given(SEEDS, DEPTHS, NAMES, st.sampled_from([0.0, 0.25, 1.0]))
-def test_samples_are_valid_canonical_and_repeatable(seed: int, depth: int, name: str, probability: float) -> None:
+def test_samples_are_valid_canonical_and_repeatable(
+    seed: int, depth: int, name: str, probability: float
+) -> None:
     alphabet = ALPHABETS[name]
     genes = population.sample(20, depth, np.random.default_rng(seed), alphabet, probability)
     assert genes.dtype == np.int64 and genes.shape == (20, depth, 5)
     assert not any(problems(genes, name))
     assert np.array_equal(population.canonical(genes, alphabet), genes)
-    assert np.array_equal(population.sample(20, depth, np.random.default_rng(seed), alphabet, probability), genes)
+    assert np.array_equal(
+        population.sample(20, depth, np.random.default_rng(seed), alphabet, probability), genes
+    )
     assert probability or (genes[:, :, 2::2] == NOT_SHARED).all()
 
 
@@ -182,4 +225,7 @@ def test_no_genomes_are_no_problem() -> None:
     alphabet, rng = ALPHABETS["star"], np.random.default_rng(0)
     empty = population.sample(0, 4, rng, alphabet)
     assert empty.shape == population.canonical(empty, alphabet).shape == (0, 4, 5)
-    assert population.repair(empty, rng, alphabet)[0].shape == (0, 4, 5) and population.ids(empty, alphabet) == []
+    assert (
+        population.repair(empty, rng, alphabet)[0].shape == (0, 4, 5)
+        and population.ids(empty, alphabet) == []
+    )

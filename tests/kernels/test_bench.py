@@ -40,17 +40,25 @@ def eager(c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor]:
     return (torch.nn.functional.silu(c) * v,)
 
 
-def test_json_holds_times_and_ratios(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_holds_times_and_ratios(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_peers(monkeypatch, eager=eager)
     found = rows(capsys)
     assert [row["pass"] for row in found] == ["forward", "forward+backward"]
     for row in found:
-        assert row["device"] == "cpu" and row["case"].startswith("swiglu float32 ") and row["peer"] == "eager"
+        assert (
+            row["device"] == "cpu"
+            and row["case"].startswith("swiglu float32 ")
+            and row["peer"] == "eager"
+        )
         assert row["ratio"] == pytest.approx(row["peer_ms"] / row["ours_ms"])
         assert row["peak_mib"] > 0 and row["share_of_ceiling"] > 0 and row["difference"] < 1e-5
 
 
-def test_peers_that_cannot_run_are_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_peers_that_cannot_run_are_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(**inputs: Any) -> Any:
         import a_package_that_is_not_there  # type: ignore[import-not-found]  # noqa: F401
 
@@ -60,7 +68,9 @@ def test_peers_that_cannot_run_are_told(capsys: pytest.CaptureFixture[str], monk
     with_peers(monkeypatch, missing=missing, refusing=refusing)
     found = rows(capsys)
     assert [row["peer_reason"] for row in found[:2]] == ["not installed", "needs a GPU"]
-    assert all(row["ratio"] is None and row["peer_ms"] is None and row["ours_ms"] > 0 for row in found)
+    assert all(
+        row["ratio"] is None and row["peer_ms"] is None and row["ours_ms"] > 0 for row in found
+    )
 
 
 def test_a_peer_that_computes_something_else_is_marked(
@@ -71,7 +81,9 @@ def test_a_peer_that_computes_something_else_is_marked(
     assert "computes something else" in capsys.readouterr().out
 
 
-def test_ours_that_cannot_run_exits_1(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_that_cannot_run_exits_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def run(**inputs: Any) -> Any:
         raise RuntimeError("broken")
 
@@ -88,7 +100,9 @@ def test_lengths_grow_linearly_in_memory(capsys: pytest.CaptureFixture[str]) -> 
     assert "x2.0" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["--operation", "none"], ["--threads", "0"], ["--dtype", "int8"]])
+@pytest.mark.parametrize(
+    "arguments", [["--operation", "none"], ["--threads", "0"], ["--dtype", "int8"]]
+)
 def test_bad_arguments_exit_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         bench.main(arguments)
@@ -111,7 +125,11 @@ def test_a_peer_without_backward_still_has_a_forward_time(
 ) -> None:
     with_peers(monkeypatch, cut=lambda c, v: (eager(c, v)[0].detach(),))
     forward, both = rows(capsys)
-    assert forward["ratio"] > 0 and both["ratio"] is None and both["peer_reason"] == "it has no backward"
+    assert (
+        forward["ratio"] > 0
+        and both["ratio"] is None
+        and both["peer_reason"] == "it has no backward"
+    )
 
 
 def test_quadratic_operations_are_left_out_of_lengths() -> None:
@@ -124,9 +142,13 @@ def test_quadratic_operations_are_left_out_of_lengths() -> None:
 
 
 def test_share_of_ceiling_is_of_the_binding_limit() -> None:
-    share = benchmarks.share_of_ceiling(moved=10, operations=100, seconds=2.0, copied=10.0, multiplied=1000.0)
+    share = benchmarks.share_of_ceiling(
+        moved=10, operations=100, seconds=2.0, copied=10.0, multiplied=1000.0
+    )
     assert share == pytest.approx(0.5)
-    share = benchmarks.share_of_ceiling(moved=10, operations=1000, seconds=2.0, copied=100.0, multiplied=1000.0)
+    share = benchmarks.share_of_ceiling(
+        moved=10, operations=1000, seconds=2.0, copied=100.0, multiplied=1000.0
+    )
     assert share == pytest.approx(0.5)
 
 
@@ -146,14 +168,26 @@ def test_rates_are_positive() -> None:
 @pytest.mark.slow
 def test_the_gpu_suite_in_the_interpreter(tmp_path: Path) -> None:
     script = CHECKOUT / "experiments" / "kernels" / "gpu_suite.py"
-    command = [sys.executable, str(script), "--dry-run", "--operation", "swiglu", "--output", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ.copy(), timeout=300)
+    command = [
+        sys.executable,
+        str(script),
+        "--dry-run",
+        "--operation",
+        "swiglu",
+        "--output",
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ.copy(), timeout=300
+    )
     (results,) = tmp_path.glob("results_*.json")
     content = json.loads(results.read_text())
     assert done.returncode == 0, (content["notes"], done.stderr)
     assert set(content["certificates"]) == {"swiglu"} and all(
         e["passed"] for e in content["certificates"]["swiglu"].values()
     )
-    assert {row["implementation"] for row in content["bench"]} == {"triton"} and len(content["lengths"]) == 2
+    assert {row["implementation"] for row in content["bench"]} == {"triton"} and len(
+        content["lengths"]
+    ) == 2
     assert "## Certificates" in results.with_suffix(".md").read_text()
     assert len(list(tmp_path.glob("CPU-with-Triton-s-interpreter_*.json"))) == 1

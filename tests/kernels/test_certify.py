@@ -1,4 +1,5 @@
-"""Certification finds what is wrong with a kernel, and certificates speak for exactly what was checked."""
+"""Certification finds what is wrong with a kernel, and certificates speak for exactly what was
+checked."""
 
 import dataclasses
 import json
@@ -90,9 +91,12 @@ def test_changing_an_input_fails() -> None:
 
 
 def test_gradients_that_cancel_by_chance_do_not_fail() -> None:
-    """The gradient of one factor is a sum of random signs; an error small beside its terms must not fail it."""
+    """The gradient of one factor is a sum of random signs; an error small beside its terms must not
+    fail it."""
 
-    def inputs(sizes: Any, dtype: torch.dtype, device: torch.device, generator: torch.Generator) -> Any:
+    def inputs(
+        sizes: Any, dtype: torch.dtype, device: torch.device, generator: torch.Generator
+    ) -> Any:
         return {"w": torch.ones(1), "x": torch.randn(64, generator=generator)}
 
     def run(w: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor]:
@@ -100,7 +104,10 @@ def test_gradients_that_cancel_by_chance_do_not_fail() -> None:
         return (noisy * w,)
 
     operation = dataclasses.replace(SWIGLU, inputs=inputs, run=run, reference=lambda w, x: (x * w,))
-    errors = [compare(operation, {"case": case}, torch.float32, CPU, 0)["gradient of w"] for case in range(100)]
+    errors = [
+        compare(operation, {"case": case}, torch.float32, CPU, 0)["gradient of w"]
+        for case in range(100)
+    ]
     assert max(errors) < 3e-5 and sorted(errors)[-10] > 1e-7
 
 
@@ -111,7 +118,9 @@ def test_each_seed_draws_other_numbers() -> None:
     assert once(1) == once(1) != once(2)
 
 
-def test_a_run_prints_a_table_and_writes_a_certificate(capsys: pytest.CaptureFixture[str], own_cache: Path) -> None:
+def test_a_run_prints_a_table_and_writes_a_certificate(
+    capsys: pytest.CaptureFixture[str], own_cache: Path
+) -> None:
     assert certify.main(["--quick", "--operation", "swiglu", "--seed", "7"]) == 0
     printed = capsys.readouterr().out
     assert printed.count("passed") == 3 and "seed 7" in printed
@@ -155,14 +164,22 @@ def test_bad_arguments_exit_2(arguments: list[str]) -> None:
     assert exit.value.code == 2
 
 
-def test_a_place_that_cannot_be_written_exits_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_exits_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     assert certify.main(["--output", str(tmp_path / "file" / "certificate.json")]) == 2
     assert "cannot be written" in capsys.readouterr().err
 
 
-def entry(passed: bool = True, sizes: str = "full", source: str | None = None) -> certificates.Entry:
-    return {"passed": passed, "sizes": sizes, "source": source or certificates.source_digest("swiglu")}
+def entry(
+    passed: bool = True, sizes: str = "full", source: str | None = None
+) -> certificates.Entry:
+    return {
+        "passed": passed,
+        "sizes": sizes,
+        "source": source or certificates.source_digest("swiglu"),
+    }
 
 
 def put(folder: Path, found: certificates.Entry, **other: str) -> Path:
@@ -186,8 +203,12 @@ def test_a_certificate_holds_for_what_was_checked_alone(shipped: Path) -> None:
     assert not certificates.holds("another", torch.bfloat16, GPU)
 
 
-@pytest.mark.parametrize("other", [{"device": "NVIDIA H100"}, {"triton": "3.6.1"}, {"torch": "2.12.0"}])
-def test_a_certificate_of_another_environment_does_not_hold(shipped: Path, other: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"device": "NVIDIA H100"}, {"triton": "3.6.1"}, {"torch": "2.12.0"}]
+)
+def test_a_certificate_of_another_environment_does_not_hold(
+    shipped: Path, other: dict[str, str]
+) -> None:
     put(shipped, entry(), **other)
     assert not certificates.holds("swiglu", torch.bfloat16, GPU)
 
@@ -206,7 +227,9 @@ def test_the_users_certificate_outranks_the_shipped_one(shipped: Path) -> None:
     assert not certificates.holds("swiglu", torch.bfloat16, GPU)
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"format": 1}', pickle.dumps({}), b'{"format": 2}'])
+@pytest.mark.parametrize(
+    "content", [b"{", b"[]", b'{"format": 1}', pickle.dumps({}), b'{"format": 2}']
+)
 def test_foreign_files_are_ignored_with_one_warning(
     shipped: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:

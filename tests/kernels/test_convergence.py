@@ -10,7 +10,8 @@ from star.models import decode
 from star.training import Trainer, TrainingConfig
 
 STEPS = 50
-# Rounding differs by 1e-7 of each number and grows along 50 steps of AdamW; a wrong term shows in the first digits.
+# Rounding differs by 1e-7 of each number and grows along 50 steps of AdamW; a wrong term shows in
+# the first digits.
 LARGEST_DIFFERENCE = 2e-3
 GENOME = Genome.from_text(
     "5.1.1.1.1-9.1.1.1.1-7.1.1.1.1-1.1.1.1.1-8.1.1.1.1-18.1.1.1.1-20.1.1.1.1-22.1.1.1.1-14.1.1.1.1-2.1.1.1.1",

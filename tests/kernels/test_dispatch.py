@@ -32,7 +32,9 @@ def test_auto_takes_triton_where_it_is_certified(monkeypatch: pytest.MonkeyPatch
     assert asked == [("swiglu", torch.bfloat16, torch.device("cuda", 0))]
 
 
-def test_auto_falls_back_with_one_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_falls_back_with_one_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(dispatch, "holds", lambda *question: False)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -56,7 +58,9 @@ def test_modes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("certified", [True, False])
-def test_the_question_compiles_without_breaks(monkeypatch: pytest.MonkeyPatch, certified: bool) -> None:
+def test_the_question_compiles_without_breaks(
+    monkeypatch: pytest.MonkeyPatch, certified: bool
+) -> None:
     def holds(*question: Any) -> bool:
         open(__file__).close()  # torch.compile cannot trace this
         return certified

@@ -1,4 +1,5 @@
-"""The gated delta rule beyond the registry's tests: transformers' convention, states, steps, compilation, errors."""
+"""The gated delta rule beyond the registry's tests: transformers' convention, states, steps,
+compilation, errors."""
 
 from typing import Any
 
@@ -11,7 +12,9 @@ from star.kernels.gated_delta_rule import _gated_delta_rule, gated_delta_rule, s
 NAMES = ("q", "k", "v", "decay", "beta", "state")
 
 
-def draw(length: int, key: int = 5, value: int = 7, dtype: torch.dtype = torch.float64) -> list[Any]:
+def draw(
+    length: int, key: int = 5, value: int = 7, dtype: torch.dtype = torch.float64
+) -> list[Any]:
     """q, k, v, decay, beta and a state for batch 2 and 3 heads."""
     generator = torch.Generator().manual_seed(length)
 
@@ -23,7 +26,9 @@ def draw(length: int, key: int = 5, value: int = 7, dtype: torch.dtype = torch.f
     return [x.to(dtype) for x in (q, k, normal(length, value), *gates, normal(key, value))]
 
 
-@pytest.mark.parametrize("name", ["torch_recurrent_gated_delta_rule", "torch_chunk_gated_delta_rule"])
+@pytest.mark.parametrize(
+    "name", ["torch_recurrent_gated_delta_rule", "torch_chunk_gated_delta_rule"]
+)
 def test_it_is_the_rule_of_qwen3_next(name: str) -> None:
     model = pytest.importorskip("transformers.models.qwen3_next.modeling_qwen3_next")
     theirs = getattr(model, name)
@@ -31,12 +36,16 @@ def test_it_is_the_rule_of_qwen3_next(name: str) -> None:
     *inputs, state = [x.requires_grad_() for x in draw(70, dtype=torch.float32)]
     y, last = gated_delta_rule(*inputs, state=state, return_state=True)
     rows = [x.transpose(1, 2) for x in inputs]
-    z, end = theirs(*rows, initial_state=state, output_final_state=True, use_qk_l2norm_in_kernel=False)
+    z, end = theirs(
+        *rows, initial_state=state, output_final_state=True, use_qk_l2norm_in_kernel=False
+    )
     torch.testing.assert_close(y, z.transpose(1, 2), atol=2e-5, rtol=2e-5)
     torch.testing.assert_close(last, end, atol=2e-5, rtol=2e-5)
     cotangents = torch.randn_like(y), torch.randn_like(last)
     ours = torch.autograd.grad((y, last), (*inputs, state), cotangents)
-    expected = torch.autograd.grad((z, end), (*inputs, state), (cotangents[0].transpose(1, 2), cotangents[1]))
+    expected = torch.autograd.grad(
+        (z, end), (*inputs, state), (cotangents[0].transpose(1, 2), cotangents[1])
+    )
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -47,7 +56,9 @@ def test_normalised_keys_are_what_their_flag_makes() -> None:
     q, k, v, decay, beta, _ = draw(9, dtype=torch.float32)
     rows = [x.transpose(1, 2) for x in (3 * q, 5 * k, v, decay, beta)]
     z, _ = theirs(*rows, use_qk_l2norm_in_kernel=True)
-    torch.testing.assert_close(gated_delta_rule(q, k, v, decay, beta), z.transpose(1, 2), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        gated_delta_rule(q, k, v, decay, beta), z.transpose(1, 2), atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("length", [1, 16, 37])
@@ -61,7 +72,9 @@ def test_the_fast_path_has_exact_gradients(length: int) -> None:
 def test_a_sequence_may_be_cut_anywhere() -> None:
     *inputs, state = draw(50)
     y, last = gated_delta_rule(*inputs, state=state, return_state=True)
-    first, middle = gated_delta_rule(*(x[:, :, :19] for x in inputs), state=state, return_state=True)
+    first, middle = gated_delta_rule(
+        *(x[:, :, :19] for x in inputs), state=state, return_state=True
+    )
     second, end = gated_delta_rule(*(x[:, :, 19:] for x in inputs), state=middle, return_state=True)
     torch.testing.assert_close((torch.cat([first, second], dim=2), end), (y, last))
 
@@ -76,7 +89,9 @@ def test_steps_continue_a_prefix(dtype: torch.dtype) -> None:
         for t in range(5, 12):
             step = step_gated_delta_rule(*(x[:, :, t] for x in inputs), state=state)
             assert step.dtype == dtype and state.data_ptr() == where
-            torch.testing.assert_close(step, y[:, :, t], atol=1e-5 if dtype == torch.float32 else 2e-2, rtol=1e-2)
+            torch.testing.assert_close(
+                step, y[:, :, t], atol=1e-5 if dtype == torch.float32 else 2e-2, rtol=1e-2
+            )
 
 
 def test_a_narrow_state_is_updated_in_place() -> None:
@@ -122,9 +137,13 @@ def test_compiled_whole_it_gives_the_same() -> None:
 def test_mixed_dtypes_and_autocast_return_the_dtype_of_v() -> None:
     q, k, v, decay, beta, state = (x.requires_grad_() for x in draw(20, dtype=torch.float32))
     with torch.autocast("cpu", torch.bfloat16):
-        y, last = gated_delta_rule(q.bfloat16(), k.bfloat16(), v.bfloat16(), decay, beta, state, return_state=True)
+        y, last = gated_delta_rule(
+            q.bfloat16(), k.bfloat16(), v.bfloat16(), decay, beta, state, return_state=True
+        )
     assert y.dtype == torch.bfloat16 and last.dtype == torch.float32
-    torch.testing.assert_close(y.float(), gated_delta_rule(q, k, v, decay, beta, state), atol=3e-2, rtol=3e-2)
+    torch.testing.assert_close(
+        y.float(), gated_delta_rule(q, k, v, decay, beta, state), atol=3e-2, rtol=3e-2
+    )
     gradients = torch.autograd.grad(y.float().sum() + last.sum(), (q, v, decay, state))
     assert all(grad.dtype == torch.float32 for grad in gradients)
 
@@ -134,7 +153,9 @@ def test_either_output_alone_has_gradients() -> None:
     y, last = gated_delta_rule(*inputs[:5], state=inputs[5], return_state=True)
     both = torch.autograd.grad(y.sum() + last.sum(), inputs, retain_graph=True)
     alone = [
-        torch.autograd.grad(x.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True)
+        torch.autograd.grad(
+            x.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
         for x in (y, last)
     ]
     torch.testing.assert_close(both, tuple(a + b for a, b in zip(*alone, strict=True)))
@@ -148,10 +169,18 @@ def change(name: str, x: torch.Tensor) -> list[Any]:
     ("name", "x", "said"),
     [
         ("q", torch.zeros(2, 3, 4), "q has shape .* expected .batch, heads, length, key width"),
-        ("v", torch.zeros(2, 3, 0, 7), "v has shape .* expected .batch, heads, length, value width"),
+        (
+            "v",
+            torch.zeros(2, 3, 0, 7),
+            "v has shape .* expected .batch, heads, length, value width",
+        ),
         ("k", torch.zeros(2, 3, 4, 6), r"k has shape .* expected \(2, 3, 4, 5\)"),
         ("decay", torch.zeros(2, 4, 3), r"decay has shape .* expected \(2, 3, 4\)"),
-        ("beta", torch.zeros(2, 3, 4, dtype=torch.long), "beta has dtype torch.int64, expected one of"),
+        (
+            "beta",
+            torch.zeros(2, 3, 4, dtype=torch.long),
+            "beta has dtype torch.int64, expected one of",
+        ),
         ("state", torch.zeros(2, 3, 7, 5), r"state has shape .* expected \(2, 3, 5, 7\)"),
         ("k", torch.zeros(2, 3, 4, 5, device="meta"), "k is on meta, expected cpu"),
     ],

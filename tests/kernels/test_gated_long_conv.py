@@ -1,4 +1,5 @@
-"""The gated long convolution beyond the registry's tests: transforms, gradients, compilation, errors."""
+"""The gated long convolution beyond the registry's tests: transforms, gradients, compilation,
+errors."""
 
 from typing import Any
 
@@ -15,7 +16,9 @@ def draw(length: int, channels: int = 3, dtype: torch.dtype = torch.float64) -> 
     """b, v, c and kernel for batch 2."""
     generator = torch.Generator().manual_seed(length)
     shapes = [(2, length, channels)] * 3 + [(length, channels)]
-    return [torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
+    return [
+        torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes
+    ]
 
 
 def test_transforms_hold_a_whole_convolution_and_have_small_factors() -> None:
@@ -26,7 +29,14 @@ def test_transforms_hold_a_whole_convolution_and_have_small_factors() -> None:
             while size % factor == 0:
                 size //= factor
         assert size == 1
-    assert [fourier.transform_length(n) for n in (16, 128, 129, 145, 161, 193)] == [32, 256, 288, 320, 384, 512]
+    assert [fourier.transform_length(n) for n in (16, 128, 129, 145, 161, 193)] == [
+        32,
+        256,
+        288,
+        320,
+        384,
+        512,
+    ]
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 64, 127, 300])
@@ -37,7 +47,9 @@ def test_it_is_the_sum_over_lags(length: int) -> None:
 
 @pytest.mark.parametrize("length", [1, 6, 17])
 def test_the_fast_path_has_exact_gradients(length: int) -> None:
-    assert torch.autograd.gradcheck(gated_long_conv, [x.requires_grad_() for x in draw(length, 2)], fast_mode=True)
+    assert torch.autograd.gradcheck(
+        gated_long_conv, [x.requires_grad_() for x in draw(length, 2)], fast_mode=True
+    )
 
 
 def test_the_future_has_no_influence() -> None:
@@ -49,7 +61,9 @@ def test_the_future_has_no_influence() -> None:
 
 def test_the_custom_operator_is_sound() -> None:
     for length in (1, 9):
-        torch.library.opcheck(_gated_long_conv, tuple(x.requires_grad_() for x in draw(length, dtype=torch.float32)))
+        torch.library.opcheck(
+            _gated_long_conv, tuple(x.requires_grad_() for x in draw(length, dtype=torch.float32))
+        )
 
 
 def test_compiled_whole_it_gives_the_same() -> None:
@@ -80,10 +94,16 @@ def test_mixed_dtypes_and_autocast_return_the_dtype_of_v() -> None:
         ("v", torch.zeros(2, 4), "v has shape .* expected .batch, length, channels"),
         ("b", torch.zeros(2, 4, 4), r"b has shape \(2, 4, 4\), expected \(2, 4, 3\)"),
         ("kernel", torch.zeros(3, 4), r"kernel has shape \(3, 4\), expected \(4, 3\)"),
-        ("c", torch.zeros(2, 4, 3, dtype=torch.complex64), "c has dtype torch.complex64, expected one of"),
+        (
+            "c",
+            torch.zeros(2, 4, 3, dtype=torch.complex64),
+            "c has dtype torch.complex64, expected one of",
+        ),
         ("kernel", torch.zeros(4, 3, device="meta"), "kernel is on meta, expected cpu"),
     ],
 )
 def test_unfit_arguments_are_named(name: str, x: torch.Tensor, said: str) -> None:
     with pytest.raises(ValueError, match=f"gated_long_conv: {said}"):
-        gated_long_conv(*(x if name == other else y for other, y in zip(NAMES, draw(4), strict=True)))
+        gated_long_conv(
+            *(x if name == other else y for other, y in zip(NAMES, draw(4), strict=True))
+        )

@@ -1,4 +1,5 @@
-"""The short convolutions beyond the registry's tests: conv1d's convention, tails, steps, compilation, errors."""
+"""The short convolutions beyond the registry's tests: conv1d's convention, tails, steps,
+compilation, errors."""
 
 import os
 import subprocess
@@ -25,10 +26,16 @@ def draw(length: int, taps: int, dtype: torch.dtype = torch.float64) -> dict[str
     """b, v, c, kernel, tail and bias."""
     generator = torch.Generator().manual_seed(length)
     value = (BATCH, length, CHANNELS)
-    shapes: dict[str, tuple[int, ...]] = {"b": value, "v": value, "c": value, "kernel": (CHANNELS, taps)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "b": value,
+        "v": value,
+        "c": value,
+        "kernel": (CHANNELS, taps),
+    }
     shapes |= {"tail": (BATCH, taps - 1, CHANNELS), "bias": (CHANNELS,)}
     return {
-        name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for name, shape in shapes.items()
+        name: torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        for name, shape in shapes.items()
     }
 
 
@@ -42,7 +49,9 @@ def test_it_is_conv1d_with_padding_on_the_left(taps: int) -> None:
     b, v, c, kernel, _, bias = draw(11, taps).values()
     torch.testing.assert_close(gated_short_conv(b, v, c, kernel), c * conv1d(b * v, kernel))
     torch.testing.assert_close(short_conv(v, kernel), conv1d(v, kernel))
-    torch.testing.assert_close(short_conv(v, kernel, bias, swish=True), F.silu(conv1d(v, kernel, bias)))
+    torch.testing.assert_close(
+        short_conv(v, kernel, bias, swish=True), F.silu(conv1d(v, kernel, bias))
+    )
 
 
 @pytest.mark.parametrize("length", [1, 2, 9])
@@ -71,7 +80,9 @@ def test_a_tail_continues_a_sequence(taps: int, first: int) -> None:
     for start in (None, tail):
         y, z, middle, inner = [], [], start, start
         for part in (slice(0, first), slice(first, first + 2), slice(first + 2, None)):
-            gated, middle = gated_short_conv(b[:, part], v[:, part], c[:, part], kernel, middle, return_tail=True)
+            gated, middle = gated_short_conv(
+                b[:, part], v[:, part], c[:, part], kernel, middle, return_tail=True
+            )
             plain, inner = short_conv(v[:, part], kernel, bias, True, inner, return_tail=True)
             y, z = [*y, gated], [*z, plain]
         whole, last = gated_short_conv(b, v, c, kernel, start, return_tail=True)
@@ -90,13 +101,22 @@ def test_steps_agree_with_the_whole_and_write_a_strided_tail(taps: int, dtype: t
     cache[:] = tail[:, None]
     with torch.inference_mode():
         steps = [
-            step_gated_short_conv(b[:, t : t + 1], v[:, t : t + 1], c[:, t : t + 1], kernel, cache[:, 0])
+            step_gated_short_conv(
+                b[:, t : t + 1], v[:, t : t + 1], c[:, t : t + 1], kernel, cache[:, 0]
+            )
             for t in range(6)
         ]
-        plain_steps = [step_short_conv(v[:, t : t + 1], kernel, cache[:, 1], bias, swish=True) for t in range(6)]
+        plain_steps = [
+            step_short_conv(v[:, t : t + 1], kernel, cache[:, 1], bias, swish=True)
+            for t in range(6)
+        ]
     near = 2e-2 if dtype == torch.bfloat16 else 1e-5  # a tail rounds the products
-    torch.testing.assert_close((torch.cat(steps, 1), cache[:, 0]), (gated, after), rtol=near, atol=near)
-    torch.testing.assert_close((torch.cat(plain_steps, 1), cache[:, 1]), (plain, last), rtol=near, atol=near)
+    torch.testing.assert_close(
+        (torch.cat(steps, 1), cache[:, 0]), (gated, after), rtol=near, atol=near
+    )
+    torch.testing.assert_close(
+        (torch.cat(plain_steps, 1), cache[:, 1]), (plain, last), rtol=near, atol=near
+    )
 
 
 def test_operators_keep_the_rules_of_torch_library() -> None:
@@ -130,14 +150,18 @@ def test_torch_compile_traces_them_whole() -> None:
     inputs = (b, v, c, kernel, tail, bias)
     found, expected = compiled(*inputs), function(*inputs)
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs))
+    torch.testing.assert_close(
+        torch.autograd.grad(found, inputs), torch.autograd.grad(expected, inputs)
+    )
 
 
 def test_mixed_dtypes_and_autocast_return_the_dtype_of_the_value() -> None:
     exact = draw(33, 4)
     b, v, c, kernel, tail, bias = (x.float().requires_grad_() for x in exact.values())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y, last = gated_short_conv(b, v.bfloat16(), c.half(), kernel, tail.bfloat16(), return_tail=True)
+        y, last = gated_short_conv(
+            b, v.bfloat16(), c.half(), kernel, tail.bfloat16(), return_tail=True
+        )
         z = short_conv(v.bfloat16(), kernel, bias, swish=True)
     assert y.dtype == z.dtype == last.dtype == torch.bfloat16
     grads = torch.autograd.grad((y.float().sum(), z.float().sum()), (b, v, c, kernel, bias))
@@ -149,21 +173,32 @@ def test_mixed_dtypes_and_autocast_return_the_dtype_of_the_value() -> None:
 def test_wide_values_among_narrow_ones_keep_their_precision() -> None:
     b, v, c, kernel, _, _ = draw(5, 3).values()
     expected = gated_short_conv(b, v.float().double(), c, kernel)
-    torch.testing.assert_close(gated_short_conv(b, v.float(), c, kernel), expected.float(), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        gated_short_conv(b, v.float(), c, kernel), expected.float(), rtol=1e-6, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"v": torch.zeros(2, 5)}, r"v has shape \(2, 5\), expected 3 axes \(batch, length, channels\)"),
+        (
+            {"v": torch.zeros(2, 5)},
+            r"v has shape \(2, 5\), expected 3 axes \(batch, length, channels\)",
+        ),
         ({"b": torch.zeros(2, 4, 6)}, r"b has shape \(2, 4, 6\), expected \(2, 4, 5\)"),
         ({"c": torch.zeros(2, 1, 5)}, r"c has shape \(2, 1, 5\), expected \(2, 4, 5\)"),
-        ({"kernel": torch.zeros(5, 9)}, r"kernel has shape \(5, 9\), expected \(channels, taps\) with 1 to 8 taps"),
+        (
+            {"kernel": torch.zeros(5, 9)},
+            r"kernel has shape \(5, 9\), expected \(channels, taps\) with 1 to 8 taps",
+        ),
         ({"kernel": torch.zeros(4, 3)}, r"kernel has shape \(4, 3\), expected \(5, 3\)"),
         ({"kernel": torch.zeros(5, 0)}, "1 to 8 taps"),
         ({"tail": torch.zeros(2, 3, 5)}, r"tail has shape \(2, 3, 5\), expected \(2, 2, 5\)"),
         ({"c": torch.zeros(2, 4, 5, device="meta")}, "c is on meta, expected cpu as v"),
-        ({"kernel": torch.zeros(5, 3, dtype=torch.int64)}, "kernel has dtype torch.int64, expected one of float32"),
+        (
+            {"kernel": torch.zeros(5, 3, dtype=torch.int64)},
+            "kernel has dtype torch.int64, expected one of float32",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(changed: dict[str, torch.Tensor], message: str) -> None:
@@ -176,7 +211,11 @@ def test_the_other_forms_name_themselves_in_errors() -> None:
     _, v, _, kernel, tail, bias = draw(4, 3, torch.float32).values()
     with pytest.raises(ValueError, match=r"^short_conv: bias has shape \(4,\), expected \(5,\)"):
         short_conv(v, kernel, bias[:4])
-    with pytest.raises(ValueError, match=r"^step_short_conv: x has shape \(2, 4, 5\), expected \(2, 1, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"^step_short_conv: x has shape \(2, 4, 5\), expected \(2, 1, 5\)"
+    ):
         step_short_conv(v, kernel, tail)
-    with pytest.raises(ValueError, match=r"^step_gated_short_conv: v has shape \(2, 4, 5\), expected \(2, 1, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"^step_gated_short_conv: v has shape \(2, 4, 5\), expected \(2, 1, 5\)"
+    ):
         step_gated_short_conv(v, v, v, kernel, tail)

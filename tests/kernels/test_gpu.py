@@ -1,4 +1,5 @@
-"""Triton's kernels on a GPU: every registered operation in every dtype, and their choice by `auto`."""
+"""Triton's kernels on a GPU: every registered operation in every dtype, and their choice by
+`auto`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,10 @@ from star.kernels.comparison import dtype_name
 from star.kernels.operation import Operation
 from star.kernels.registry import OPERATIONS
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA"),
+]
 EVERY_OPERATION = pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS.keys())
 
 
@@ -34,12 +38,16 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     valid_for = certificates.environment(gpu())
     entries = {
         operation.name: {
-            dtype_name(dtype): entry(Outcome(0.1), "full", 0, certificates.source_digest(operation.name))
+            dtype_name(dtype): entry(
+                Outcome(0.1), "full", 0, certificates.source_digest(operation.name)
+            )
             for dtype in operation.dtypes
         }
         for operation in OPERATIONS.values()
     }
-    certificates.write(certificates.user_folder() / certificates.file_name(valid_for), valid_for, entries)
+    certificates.write(
+        certificates.user_folder() / certificates.file_name(valid_for), valid_for, entries
+    )
     certificates.forget()
     yield
     certificates.forget()
@@ -48,12 +56,19 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 @EVERY_OPERATION
 def test_auto_takes_triton_when_certified(operation: Operation, certified: None) -> None:
     for dtype in operation.dtypes:
-        assert dispatch.choose(operation.name, torch.empty(0, dtype=dtype, device=gpu())) == dispatch.TRITON
+        assert (
+            dispatch.choose(operation.name, torch.empty(0, dtype=dtype, device=gpu()))
+            == dispatch.TRITON
+        )
 
 
 @EVERY_OPERATION
 def test_certified_operations_compile_without_breaks(operation: Operation, certified: None) -> None:
-    inputs = operation.inputs(operation.quick[-1], torch.float32, gpu(), torch.Generator().manual_seed(0))
-    compiled = torch.compile(lambda arguments: operation.run(**arguments), fullgraph=True, backend="aot_eager")
+    inputs = operation.inputs(
+        operation.quick[-1], torch.float32, gpu(), torch.Generator().manual_seed(0)
+    )
+    compiled = torch.compile(
+        lambda arguments: operation.run(**arguments), fullgraph=True, backend="aot_eager"
+    )
     for a, b in zip(compiled(inputs), operation.run(**inputs), strict=True):
         torch.testing.assert_close(a, b)

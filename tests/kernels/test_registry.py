@@ -1,4 +1,5 @@
-"""Every registered primitive against its definition: outputs and gradients, dtypes, Triton's interpreter, compilation.
+"""Every registered primitive against its definition: outputs and gradients, dtypes, Triton's
+interpreter, compilation.
 
 These tests drive the registry, so a new operation is tested by being registered.
 """
@@ -24,7 +25,9 @@ def draw(operation: Operation, sizes: Any, dtype: torch.dtype, seed: int = 0) ->
 
 def with_gradients(inputs: Inputs, dtype: torch.dtype | None = None) -> Inputs:
     return {
-        name: value.detach().to(dtype or value.dtype).requires_grad_() if torch.is_tensor(value) else value
+        name: value.detach().to(dtype or value.dtype).requires_grad_()
+        if torch.is_tensor(value)
+        else value
         for name, value in inputs.items()
     }
 
@@ -59,13 +62,17 @@ def test_references_have_exact_gradients(operation: Operation) -> None:
         inputs = with_gradients(draw(operation, sizes, torch.float64))
         names = [name for name, value in inputs.items() if torch.is_tensor(value)]
 
-        def function(*tensors: torch.Tensor, inputs: Inputs = inputs, names: list[str] = names) -> Any:
+        def function(
+            *tensors: torch.Tensor, inputs: Inputs = inputs, names: list[str] = names
+        ) -> Any:
             return operation.reference(**{**inputs, **dict(zip(names, tensors, strict=True))})
 
         assert torch.autograd.gradcheck(function, [inputs[name] for name in names], fast_mode=True)
 
 
-@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="runs in the child process below")
+@pytest.mark.skipif(
+    os.environ.get("TRITON_INTERPRET") == "1", reason="runs in the child process below"
+)
 @EVERY_OPERATION
 def test_triton_kernels_match_the_definition_under_the_interpreter(operation: Operation) -> None:
     pytest.importorskip("triton")
@@ -86,7 +93,9 @@ def test_other_memory_layouts_give_the_same(operation: Operation) -> None:
         for name, value in inputs.items()
     }
     pairs = zip(
-        outputs_and_gradients(operation.run, inputs), outputs_and_gradients(operation.run, strided), strict=True
+        outputs_and_gradients(operation.run, inputs),
+        outputs_and_gradients(operation.run, strided),
+        strict=True,
     )
     for a, b in pairs:
         torch.testing.assert_close(a, b)

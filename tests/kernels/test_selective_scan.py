@@ -20,7 +20,9 @@ TINY = 1e-30  # what float32 cannot hold counts as zero
 NAMES = ("v", "step", "rate", "b", "c", "skip", "gate", "state")
 
 HAS_NUMBA = importlib.util.find_spec("numba") is not None
-NUMBA = pytest.param("numba", marks=pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed"))
+NUMBA = pytest.param(
+    "numba", marks=pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed")
+)
 PATHS = pytest.mark.parametrize("path", ["torch", NUMBA], indirect=True)
 
 
@@ -51,7 +53,9 @@ def inputs(
         normal(batch, length, channels),
         normal(batch, channels, states),
     )
-    return {name: tensor.to(dtype).requires_grad_() for name, tensor in zip(NAMES, tensors, strict=True)}
+    return {
+        name: tensor.to(dtype).requires_grad_() for name, tensor in zip(NAMES, tensors, strict=True)
+    }
 
 
 def without(tensors: dict[str, torch.Tensor], *names: str) -> dict[str, torch.Tensor]:
@@ -68,14 +72,24 @@ def compare(found: Any, wanted: Any, given: dict[str, torch.Tensor]) -> None:
     pairs = list(zip(found(**given), wanted(**wide), strict=True))
     generator = torch.Generator().manual_seed(1)
     weights = [torch.randn(b.shape, dtype=torch.float64, generator=generator) for _, b in pairs]
-    losses = [torch.stack([(pair[i] * w).sum() for pair, w in zip(pairs, weights, strict=True)]).sum() for i in (0, 1)]
-    grads = [torch.autograd.grad(loss, list(t.values())) for loss, t in zip(losses, (given, wide), strict=True)]
+    losses = [
+        torch.stack([(pair[i] * w).sum() for pair, w in zip(pairs, weights, strict=True)]).sum()
+        for i in (0, 1)
+    ]
+    grads = [
+        torch.autograd.grad(loss, list(t.values()))
+        for loss, t in zip(losses, (given, wide), strict=True)
+    ]
     for a, b in [*pairs, *zip(*grads, strict=True)]:
-        torch.testing.assert_close(a.double(), b, rtol=0, atol=max(TINY, ROUNDING * b.abs().max().item()))
+        torch.testing.assert_close(
+            a.double(), b, rtol=0, atol=max(TINY, ROUNDING * b.abs().max().item())
+        )
 
 
 @pytest.mark.parametrize("missing", [(), ("skip", "gate", "state"), ("gate",), ("skip", "state")])
-def test_gradients_are_exact_in_float64(missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gradients_are_exact_in_float64(
+    missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(blocked, "block_length", lambda states: 4)
     given = without(inputs(2, 7, 2, 2, torch.float64), *missing)
 
@@ -89,7 +103,11 @@ def test_gradients_are_exact_in_float64(missing: tuple[str, ...], monkeypatch: p
 @pytest.mark.parametrize("length", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
 def test_outputs_and_gradients_match_the_definition(path: None, length: int) -> None:
     compare(with_state, selective_scan_reference, inputs(2, length, 5, 3))
-    compare(lambda **t: (scan(**t),), lambda **t: selective_scan_reference(**t)[:1], inputs(1, length, 5, 3))
+    compare(
+        lambda **t: (scan(**t),),
+        lambda **t: selective_scan_reference(**t)[:1],
+        inputs(1, length, 5, 3),
+    )
 
 
 @PATHS
@@ -109,7 +127,11 @@ def test_the_gradient_of_the_last_state_alone(path: None) -> None:
     given = inputs(2, 20, 3, 4)
     given = without(given, "c", "gate", "skip")
     c = torch.zeros_like(given["b"])
-    compare(lambda **t: with_state(c=c, **t)[1:], lambda **t: selective_scan_reference(c=c, **t)[1:], given)
+    compare(
+        lambda **t: with_state(c=c, **t)[1:],
+        lambda **t: selective_scan_reference(c=c, **t)[1:],
+        given,
+    )
 
 
 @PATHS
@@ -134,7 +156,11 @@ def test_steps_and_a_prompt_continue_as_the_whole(missing: tuple[str, ...]) -> N
         state = given["state"].detach().clone()
         parts = []
         for low, high in [(0, 37), (37, 38), (38, 39), (39, 40)]:
-            part = {name: t if name in timeless else t[:, low:high] for name, t in given.items() if name != "state"}
+            part = {
+                name: t if name in timeless else t[:, low:high]
+                for name, t in given.items()
+                if name != "state"
+            }
             parts.append(continue_selective_scan(state, **part))
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
     torch.testing.assert_close(state, last)
@@ -162,7 +188,9 @@ def test_low_and_mixed_precision_accumulate_in_float32(path: None) -> None:
     assert y.dtype == torch.bfloat16 and last.dtype == torch.float32
     torch.testing.assert_close(y.double(), expected, rtol=2**-7, atol=2**-7)
     (y.sum() + last.sum()).backward()
-    assert all(tensor.grad is not None and tensor.grad.dtype == tensor.dtype for tensor in given.values())
+    assert all(
+        tensor.grad is not None and tensor.grad.dtype == tensor.dtype for tensor in given.values()
+    )
 
 
 @PATHS
@@ -195,10 +223,17 @@ def test_the_peers_agree() -> None:
 
 
 def test_the_operator_is_registered_rightly() -> None:
-    checks = ("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic")
+    checks = (
+        "test_schema",
+        "test_autograd_registration",
+        "test_faketensor",
+        "test_aot_dispatch_dynamic",
+    )
     for missing in [(), ("skip", "gate", "state")]:
         given = {**dict.fromkeys(NAMES), **without(inputs(2, 5, 3, 2), *missing)}
-        torch.library.opcheck(torch.ops.star.selective_scan.default, tuple(given.values()), test_utils=checks)
+        torch.library.opcheck(
+            torch.ops.star.selective_scan.default, tuple(given.values()), test_utils=checks
+        )
 
 
 def test_it_compiles_whole() -> None:
@@ -208,7 +243,9 @@ def test_it_compiles_whole() -> None:
         return scan(**tensors) * 2
 
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
-    compare(lambda **t: (compiled(**t),), lambda **t: (2 * selective_scan_reference(**t)[0],), given)
+    compare(
+        lambda **t: (compiled(**t),), lambda **t: (2 * selective_scan_reference(**t)[0],), given
+    )
 
 
 @pytest.mark.parametrize(
@@ -218,9 +255,17 @@ def test_it_compiles_whole() -> None:
         ("skip", lambda t: t[:2], r"skip has shape \(2,\), expected \(3,\)"),
         ("gate", lambda t: t[..., :1], r"gate has shape \(1, 4, 1\), expected \(1, 4, 3\)"),
         ("state", lambda t: t.mT, r"state has shape \(1, 2, 3\), expected \(1, 3, 2\)"),
-        ("step", lambda t: t.detach().long(), "step has dtype torch.int64, expected one of float32"),
+        (
+            "step",
+            lambda t: t.detach().long(),
+            "step has dtype torch.int64, expected one of float32",
+        ),
         ("c", lambda t: t.to("meta"), "c is on meta, expected cpu"),
-        ("v", lambda t: t[0], r"v has shape \(4, 3\) and rate \(3, 2\), expected \(batch, length, channels\)"),
+        (
+            "v",
+            lambda t: t[0],
+            r"v has shape \(4, 3\) and rate \(3, 2\), expected \(batch, length, channels\)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> None:
@@ -252,7 +297,9 @@ for function in (selective_scan, log_step_scan):
 
 
 def test_peak_memory_is_a_quarter_of_the_log_step_scans_at_most() -> None:
-    result = subprocess.run([sys.executable, "-c", PEAK], check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", PEAK], check=True, capture_output=True, text=True
+    )
     ours, log_step = (int(line) for line in result.stdout.split())
     assert 4 * ours <= log_step
 

@@ -25,17 +25,27 @@ EVERY_NONLINEARITY = pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
 
 
 def draw(
-    length: int, *, total: int = 0, heads: int = 4, groups: int = 2, copies: int = 1, dtype: torch.dtype = torch.float64
+    length: int,
+    *,
+    total: int = 0,
+    heads: int = 4,
+    groups: int = 2,
+    copies: int = 1,
+    dtype: torch.dtype = torch.float64,
 ) -> list[torch.Tensor]:
     """C, B and V of width 3 and value width 5."""
     generator = torch.Generator().manual_seed(length)
     total = total or length
     shapes = [(2, copies * heads, length, 3), (2, copies * groups, total, 3), (2, groups, total, 5)]
-    tensors = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes]
+    tensors = [
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes
+    ]
     return [tensor.requires_grad_() for tensor in tensors]
 
 
-def cut(tensors: list[torch.Tensor], start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def cut(
+    tensors: list[torch.Tensor], start: int, stop: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     c, b, v = (tensor[:, :, start:stop] for tensor in tensors)
     return c, b, v
 
@@ -43,14 +53,18 @@ def cut(tensors: list[torch.Tensor], start: int, stop: int) -> tuple[torch.Tenso
 @EVERY_NONLINEARITY
 @pytest.mark.parametrize("window", [None, 1, 7, LONG + 5])
 @pytest.mark.parametrize("past", [0, 10])
-def test_long_sequences_match_the_definition(nonlinearity: str, window: int | None, past: int) -> None:
+def test_long_sequences_match_the_definition(
+    nonlinearity: str, window: int | None, past: int
+) -> None:
     c, b, v = draw(LONG, total=LONG + past)
     found = structured_attention(c, b, v, nonlinearity, window)
     expected = structured_attention_reference(c, b, v, nonlinearity, window)
     torch.testing.assert_close(found, expected)
     grad = torch.randn_like(found)
     for ours, theirs in zip(
-        torch.autograd.grad(found, [c, b, v], grad), torch.autograd.grad(expected, [c, b, v], grad), strict=True
+        torch.autograd.grad(found, [c, b, v], grad),
+        torch.autograd.grad(expected, [c, b, v], grad),
+        strict=True,
     ):
         torch.testing.assert_close(ours, theirs)
 
@@ -67,17 +81,23 @@ def test_differential_pairs_match_two_operators(nonlinearity: str, window: int |
     expected = first - weight * second
     grad = torch.randn_like(expected)
     gradients = torch.autograd.grad(expected, [c, b, v, weight], grad)
-    tiled = attend(c, b, v, weight, nonlinearity, window)[0]  # where the public function may take another way
+    tiled = attend(c, b, v, weight, nonlinearity, window)[
+        0
+    ]  # where the public function may take another way
     for found in (differential_attention(c, b, v, weight, nonlinearity, window), tiled):
         torch.testing.assert_close(found, expected)
-        for ours, theirs in zip(torch.autograd.grad(found, [c, b, v, weight], grad), gradients, strict=True):
+        for ours, theirs in zip(
+            torch.autograd.grad(found, [c, b, v, weight], grad), gradients, strict=True
+        ):
             torch.testing.assert_close(ours, theirs)
 
 
 @EVERY_NONLINEARITY
 @pytest.mark.parametrize("window", [None, 3])
 def test_gradcheck(nonlinearity: str, window: int | None) -> None:
-    def differential(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def differential(
+        c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
         return differential_attention(c, b, v, weight, nonlinearity, window)
 
     def plain(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -91,7 +111,9 @@ def test_gradcheck(nonlinearity: str, window: int | None) -> None:
 def test_gradcheck_of_linear_attention() -> None:
     state = torch.randn(2, 2, 3, 5, dtype=torch.float64, requires_grad=True)
 
-    def function(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def function(
+        c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         return linear_attention(c, b, v, state, 9, return_state=True)
 
     assert torch.autograd.gradcheck(function, [*draw(70), state], fast_mode=True)
@@ -100,10 +122,14 @@ def test_gradcheck_of_linear_attention() -> None:
 @EVERY_NONLINEARITY
 @pytest.mark.parametrize("total", [1, 9])
 @pytest.mark.parametrize("window", [None, 4])
-def test_one_position_is_the_last_row_of_the_whole(nonlinearity: str, total: int, window: int | None) -> None:
+def test_one_position_is_the_last_row_of_the_whole(
+    nonlinearity: str, total: int, window: int | None
+) -> None:
     c, b, v = draw(total)
     found = structured_attention(c[:, :, -1:], b, v, nonlinearity, window)
-    torch.testing.assert_close(found, structured_attention_reference(c, b, v, nonlinearity, window)[:, :, -1:])
+    torch.testing.assert_close(
+        found, structured_attention_reference(c, b, v, nonlinearity, window)[:, :, -1:]
+    )
     c, b, v = draw(total, copies=2)
     found = differential_attention(c[:, :, -1:], b, v, WEIGHT, nonlinearity, window)
     expected = differential_attention_reference(c, b, v, WEIGHT, nonlinearity, window)[:, :, -1:]
@@ -153,7 +179,9 @@ def test_custom_operators(nonlinearity: str, window: int | None) -> None:
     weight = torch.tensor(0.3, requires_grad=True)
     tensors = draw(70, dtype=torch.float32)
     torch.library.opcheck(attend, (*tensors, None, nonlinearity, window))
-    torch.library.opcheck(attend, (*draw(70, copies=2, dtype=torch.float32), weight, nonlinearity, window))
+    torch.library.opcheck(
+        attend, (*draw(70, copies=2, dtype=torch.float32), weight, nonlinearity, window)
+    )
 
 
 @pytest.mark.parametrize("length", [64, 70])
@@ -165,7 +193,9 @@ def test_custom_operator_of_linear_attention(length: int) -> None:
 
 
 def test_compiled() -> None:
-    def function(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def function(
+        c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
         y = differential_attention(c, b, v, weight, "swish", 5)
         return y + linear_attention(c[:, :4], b[:, :2], v)
 
@@ -174,7 +204,9 @@ def test_compiled() -> None:
     inputs = [c, b, v, weight]
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     expected = torch.autograd.grad(function(*inputs).sum(), inputs)
-    for ours, theirs in zip(torch.autograd.grad(compiled(*inputs).sum(), inputs), expected, strict=True):
+    for ours, theirs in zip(
+        torch.autograd.grad(compiled(*inputs).sum(), inputs), expected, strict=True
+    ):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -184,7 +216,9 @@ def test_autocast_and_mixed_dtypes_compute_wide(nonlinearity: str) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = structured_attention(c, b.bfloat16(), v, nonlinearity, 20)
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, structured_attention_reference(c, b.bfloat16(), v, nonlinearity, 20))
+    torch.testing.assert_close(
+        found, structured_attention_reference(c, b.bfloat16(), v, nonlinearity, 20)
+    )
     found = structured_attention(c, b, v.bfloat16(), nonlinearity)
     assert found.dtype == torch.bfloat16
     step = structured_attention(c[:, :, -1:].bfloat16(), b, v, nonlinearity)
@@ -194,13 +228,17 @@ def test_autocast_and_mixed_dtypes_compute_wide(nonlinearity: str) -> None:
 def test_definition_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAR_KERNELS", "reference")
     c, b, v = draw(9)
-    assert torch.equal(structured_attention(c, b, v, "relu"), structured_attention_reference(c, b, v, "relu"))
+    assert torch.equal(
+        structured_attention(c, b, v, "relu"), structured_attention_reference(c, b, v, "relu")
+    )
     assert torch.equal(linear_attention(c, b, v), linear_attention_reference(c, b, v)[0])
 
 
 def test_errors_say_what_was_expected() -> None:
     c, b, v = draw(9)
-    with pytest.raises(ValueError, match="nonlinearity is 'tanh', expected one of none, relu, swish, softmax"):
+    with pytest.raises(
+        ValueError, match="nonlinearity is 'tanh', expected one of none, relu, swish, softmax"
+    ):
         structured_attention(c, b, v, "tanh")
     with pytest.raises(ValueError, match="window is 0, expected None or at least 1"):
         structured_attention(c, b, v, "relu", 0)

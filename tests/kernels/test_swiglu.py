@@ -1,4 +1,5 @@
-"""SwiGLU's gate beyond the registry's tests: gradients, dtypes, compilation, errors, Triton's operator."""
+"""SwiGLU's gate beyond the registry's tests: gradients, dtypes, compilation, errors, Triton's
+operator."""
 
 import os
 import subprocess
@@ -15,7 +16,10 @@ UNDER_TRITON = os.environ.get("STAR_KERNELS") == "triton"
 
 def draw(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    c, v = (torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for _ in range(2))
+    c, v = (
+        torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+        for _ in range(2)
+    )
     return c, v
 
 
@@ -41,7 +45,9 @@ def test_torch_compile_traces_it_whole() -> None:
     compiled = torch.compile(lambda c, v: swiglu(c, v).sum(), fullgraph=True, backend="aot_eager")
     found, expected = compiled(c, v), (F.silu(c) * v).sum()
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(torch.autograd.grad(found, (c, v)), torch.autograd.grad(expected, (c, v)))
+    torch.testing.assert_close(
+        torch.autograd.grad(found, (c, v)), torch.autograd.grad(expected, (c, v))
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,13 +77,24 @@ def test_triton_reads_halves_of_a_wider_tensor_in_place(width: int) -> None:
     assert y.is_contiguous()
     torch.testing.assert_close(y, expected)
     grad = torch.randn(5, 2, width).transpose(0, 1)
-    torch.testing.assert_close(torch.autograd.grad(y, wide, grad), torch.autograd.grad(expected, wide, grad))
+    torch.testing.assert_close(
+        torch.autograd.grad(y, wide, grad), torch.autograd.grad(expected, wide, grad)
+    )
 
 
 @pytest.mark.skipif(UNDER_TRITON, reason="is the child process")
 def test_all_of_this_holds_for_triton_under_the_interpreter() -> None:
     pytest.importorskip("triton")
     environment = {**os.environ, "TRITON_INTERPRET": "1", "STAR_KERNELS": "triton"}
-    command = [sys.executable, "-m", "pytest", __file__, "-q", "-p", "no:cacheprovider", f"--rootdir={os.getcwd()}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        __file__,
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"--rootdir={os.getcwd()}",
+    ]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0 and " passed" in result.stdout, result.stdout[-3000:]

@@ -17,7 +17,9 @@ def test_rotated_scores_depend_on_distance_only() -> None:
 @pytest.mark.parametrize("position", [1, 7, 31])
 def test_rotation_continues_where_it_stopped(position: int) -> None:
     x = torch.randn(2, 3, 40, 8)
-    torch.testing.assert_close(rotate(x[:, :, position:], 1e4, position), rotate(x, 1e4)[:, :, position:])
+    torch.testing.assert_close(
+        rotate(x[:, :, position:], 1e4, position), rotate(x, 1e4)[:, :, position:]
+    )
 
 
 @given(st.integers(1, 6), st.lists(st.integers(1, 5), min_size=1, max_size=8))
@@ -33,4 +35,6 @@ def test_a_ring_gives_every_position_that_is_visible(window: int, parts: list[in
         first = max(0, position - length - window + 1)
         assert sorted(seen) == list(range(first, position))
         assert length == 1 or seen == sorted(seen)
-        assert remember_all(new, everything, position - length).flatten().tolist() == list(range(position))
+        assert remember_all(new, everything, position - length).flatten().tolist() == list(
+            range(position)
+        )

@@ -1,4 +1,5 @@
-"""Generation: prefill and steps against the parallel form, and allocated against predicted bytes."""
+"""Generation: prefill and steps against the parallel form, and allocated against predicted
+bytes."""
 
 import itertools
 import os
@@ -24,7 +25,8 @@ from star.genomes import (
 )
 from star.models import Cache, LanguageModel, decode
 
-# Parallel and stepwise forms add the same float32 numbers in different orders, through up to eight LIVs.
+# Parallel and stepwise forms add the same float32 numbers in different orders, through up to eight
+# LIVs.
 TOLERANCE = 2e-4
 MODEL = ModelConfig(width=64, vocabulary=32, window=6)
 EXTENDED = ALPHABETS["extended"]
@@ -32,7 +34,8 @@ SHARING = list(itertools.product([1, 2], [1, 2, 3, 4, 5]))
 
 
 def build(genome: Genome, model: ModelConfig = MODEL) -> LanguageModel:
-    """A model whose weights are larger than at initialisation, so that every LIV matters to the logits."""
+    """A model whose weights are larger than at initialisation, so that every LIV matters to the
+    logits."""
     torch.manual_seed(0)
     language_model = decode(genome, model).eval()
     with torch.no_grad():
@@ -46,7 +49,9 @@ def tokens(length: int, batch: int = 2) -> torch.Tensor:
     return torch.randint(0, 32, (batch, length), generator=torch.Generator().manual_seed(length))
 
 
-def run_in_parts(model: LanguageModel, x: torch.Tensor, parts: list[int], context: int | None = None) -> torch.Tensor:
+def run_in_parts(
+    model: LanguageModel, x: torch.Tensor, parts: list[int], context: int | None = None
+) -> torch.Tensor:
     """Logits from prefills of these lengths, then steps for the rest."""
     cache = Cache.allocate(model, x.shape[0], context or x.shape[1])
     outputs, position = [], 0
@@ -98,7 +103,9 @@ def test_random_genomes(seed: int, depth: int, sharing: float, parts: list[int])
     check_generation(genome, parts)
 
 
-def check_bytes(genome: Genome, context: int, batch: int, dtype: str, model: ModelConfig = MODEL) -> None:
+def check_bytes(
+    genome: Genome, context: int, batch: int, dtype: str, model: ModelConfig = MODEL
+) -> None:
     """Predicted equals allocated, LIV by LIV, by the tensors' own account and by their storage."""
     language_model = decode(genome, model)
     cache = Cache.allocate(language_model, batch, context, getattr(torch, dtype))
@@ -109,7 +116,9 @@ def check_bytes(genome: Genome, context: int, batch: int, dtype: str, model: Mod
         for buffer in memory.buffers.values()
         if buffer.numel()
     }
-    assert sum(storages.values()) == cache.nbytes == cache_bytes(genome, model, context, batch, dtype)
+    assert (
+        sum(storages.values()) == cache.nbytes == cache_bytes(genome, model, context, batch, dtype)
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -140,7 +149,9 @@ def test_nothing_is_allocated_while_generating() -> None:
     before = [buffer.data_ptr() for memory in cache.memories for buffer in memory.buffers.values()]
     for t in range(40):
         model.step(tokens(40)[:, t], cache)
-    assert [buffer.data_ptr() for memory in cache.memories for buffer in memory.buffers.values()] == before
+    assert [
+        buffer.data_ptr() for memory in cache.memories for buffer in memory.buffers.values()
+    ] == before
     assert cache.position == 40
 
 
@@ -191,7 +202,8 @@ def test_weights_in_bfloat16_generate() -> None:
         expected = model(x).float()
     found = run_in_parts(model, x, [4]).float()
     assert Cache.allocate(model).nbytes == cache_bytes(MIXED, MODEL, dtype="bfloat16")
-    # Both round to 8 bits at many places, differently; each is about as far from the float32 model as from the other.
+    # Both round to 8 bits at many places, differently; each is about as far from the float32 model
+    # as from the other.
     assert (found - expected).norm() < 0.1 * expected.norm()
 
 
@@ -210,7 +222,9 @@ def test_misuse_is_refused() -> None:
         cache.reorder([0, 1, 1])
 
 
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc"
+)
 def test_a_recurrent_genome_decodes_2000_tokens_in_constant_memory() -> None:
     def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -220,4 +234,6 @@ def test_a_recurrent_genome_decodes_2000_tokens_in_constant_memory() -> None:
     for t in range(2000):
         token = model.step(token, cache).argmax(-1)
         start = resident_bytes() if t == 200 else start
-    assert resident_bytes() - start < 1_000_000  # keeping a state for each position would take 25 MB
+    assert (
+        resident_bytes() - start < 1_000_000
+    )  # keeping a state for each position would take 25 MB

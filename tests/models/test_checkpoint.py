@@ -18,7 +18,9 @@ TIED = Genome.from_text("51211-91111-51211-71113-71113", "extended")  # tied and
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    save_checkpoint(tmp_path, decode(TIED, CONFIG), GenomeFile("tied", TIED, metrics={"loss": 2.5}), CONFIG)
+    save_checkpoint(
+        tmp_path, decode(TIED, CONFIG), GenomeFile("tied", TIED, metrics={"loss": 2.5}), CONFIG
+    )
     return tmp_path
 
 
@@ -26,11 +28,19 @@ def test_a_checkpoint_gives_back_the_model(folder: Path) -> None:
     torch.manual_seed(0)
     model, tokens = decode(TIED, CONFIG), torch.arange(9)[None]
     loaded = load_checkpoint(folder)
-    assert loaded.genome == GenomeFile("tied", TIED, metrics={"loss": 2.5}) and loaded.config == CONFIG
+    assert (
+        loaded.genome == GenomeFile("tied", TIED, metrics={"loss": 2.5}) and loaded.config == CONFIG
+    )
     assert torch.equal(loaded.model(tokens), model(tokens))
-    assert sorted(path.name for path in folder.iterdir()) == ["genome.yaml", "model.safetensors", "model.yaml"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "genome.yaml",
+        "model.safetensors",
+        "model.yaml",
+    ]
     weights = load_file(folder / "model.safetensors")
-    assert sum(weight.numel() for weight in weights.values()) == sum(p.numel() for p in model.parameters())
+    assert sum(weight.numel() for weight in weights.values()) == sum(
+        p.numel() for p in model.parameters()
+    )
 
 
 def change_yaml(path: Path, **changes: object) -> None:
@@ -45,23 +55,31 @@ def change_weights(path: Path, **changes: torch.Tensor | None) -> None:
 MISTAKES = {
     "genome.yaml is missing": lambda f: (f / "genome.yaml").unlink(),
     "model.safetensors is missing": lambda f: (f / "model.safetensors").unlink(),
-    "model.safetensors: not readable as safetensors": lambda f: (f / "model.safetensors").write_bytes(
-        b"\x80\x04rubbish"
+    "model.safetensors: not readable as safetensors": lambda f: (
+        f / "model.safetensors"
+    ).write_bytes(b"\x80\x04rubbish"),
+    "model.yaml: key 'width' is '32', expected int": lambda f: change_yaml(
+        f / "model.yaml", width="32"
     ),
-    "model.yaml: key 'width' is '32', expected int": lambda f: change_yaml(f / "model.yaml", width="32"),
     "model.yaml: unknown key 'colour'": lambda f: change_yaml(f / "model.yaml", colour=1),
-    "model.yaml: expected a mapping with the key 'schema: 1'": lambda f: change_yaml(f / "model.yaml", schema=2),
+    "model.yaml: expected a mapping with the key 'schema: 1'": lambda f: change_yaml(
+        f / "model.yaml", schema=2
+    ),
     "model.yaml: not readable as YAML": lambda f: (f / "model.yaml").write_text("a: [1"),
     "model.width=33: expected a multiple": lambda f: change_yaml(f / "model.yaml", width=33),
     "genome.yaml: genome '9111'": lambda f: change_yaml(f / "genome.yaml", genome="9111"),
-    "model.safetensors: does not fit the genome and the sizes beside it: livs.4": lambda f: change_yaml(
-        f / "genome.yaml", genome="51211-91111-51211-71111-71111"
+    "model.safetensors: does not fit the genome and the sizes beside it: livs.4": lambda f: (
+        change_yaml(f / "genome.yaml", genome="51211-91111-51211-71111-71111")
     ),
     r"embedding.weight has shape \(256, 32\), expected \(256, 48\) \(and": lambda f: change_yaml(
         f / "model.yaml", width=48
     ),
-    "norm.weight is missing$": lambda f: change_weights(f / "model.safetensors", **{"norm.weight": None}),
-    "extra is unknown to it$": lambda f: change_weights(f / "model.safetensors", extra=torch.zeros(1)),
+    "norm.weight is missing$": lambda f: change_weights(
+        f / "model.safetensors", **{"norm.weight": None}
+    ),
+    "extra is unknown to it$": lambda f: change_weights(
+        f / "model.safetensors", extra=torch.zeros(1)
+    ),
 }
 
 
@@ -74,5 +92,7 @@ def test_anything_wrong_is_one_clear_error(folder: Path, message: str) -> None:
 
 
 def test_a_missing_folder_tells_what_makes_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere: no such folder; expected a checkpoint folder .*star.train"):
+    with pytest.raises(
+        UserError, match="nowhere: no such folder; expected a checkpoint folder .*star.train"
+    ):
         load_checkpoint(tmp_path / "nowhere")

@@ -22,7 +22,9 @@ from star.models import LanguageModel, decode
 ROUNDING = 1e-5  # the FFT of long convolutions leaks rounding errors from later positions
 MODEL = ModelConfig(width=64, vocabulary=32, window=6)
 GENOMES = st.builds(
-    lambda seed, depth, sharing: random_genome(depth, np.random.default_rng(seed), "extended", sharing),
+    lambda seed, depth, sharing: random_genome(
+        depth, np.random.default_rng(seed), "extended", sharing
+    ),
     st.integers(0, 2**32 - 1),
     st.integers(1, 8),
     st.sampled_from([0.0, 0.4, 0.9]),
@@ -52,8 +54,12 @@ def check_model(genome: Genome) -> None:
     assert not torch.allclose(model(changed)[:, 13:], y[:, 13:])
     torch.testing.assert_close(model(x[:, :9]), y[:, :9], rtol=0, atol=ROUNDING)
     torch.nn.functional.cross_entropy(y[:, :-1].flatten(0, 1), x[:, 1:].flatten()).backward()
-    without = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == [] and all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    without = [
+        n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
+    ]
+    assert without == [] and all(
+        torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,7 +92,9 @@ def test_borrowed_features_are_the_owners_tensors() -> None:
     model = build(Genome.from_text("11112-91111-11112"))
     seen: list[dict] = []
     for index in (0, 2):
-        model.blocks[index].structure.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+        model.blocks[index].structure.register_forward_pre_hook(
+            lambda module, args: seen.append(args[0])
+        )
     model(tokens(5))
     for name in ("B", "V"):
         assert seen[1][name][0] is seen[0][name][0]
@@ -103,7 +111,10 @@ def test_untied_head() -> None:
     model = ModelConfig(width=32, vocabulary=32, tie_embeddings=False)
     genome = Genome.from_text("91111")
     count = parameter_count(genome, model)
-    assert sum(p.numel() for p in build(genome, model).parameters()) == count.non_embedding + count.embedding
+    assert (
+        sum(p.numel() for p in build(genome, model).parameters())
+        == count.non_embedding + count.embedding
+    )
     assert count.embedding == 2 * 32 * 32
 
 

@@ -30,12 +30,16 @@ def shares(sampling: Sampling, draws: int = 4000) -> list[float]:
         (Sampling(0.0), [1, 0, 0, 0]),
     ],
 )
-def test_tokens_are_drawn_with_the_wanted_probabilities(sampling: Sampling, expected: list[float]) -> None:
+def test_tokens_are_drawn_with_the_wanted_probabilities(
+    sampling: Sampling, expected: list[float]
+) -> None:
     assert shares(sampling) == pytest.approx(expected, abs=0.03)
     assert [share > 0 for share in shares(sampling)] == [share > 0 for share in expected]
 
 
-@pytest.mark.parametrize("bad", [Sampling(-0.1), Sampling(top_k=0), Sampling(top_p=0.0), Sampling(top_p=1.1)])
+@pytest.mark.parametrize(
+    "bad", [Sampling(-0.1), Sampling(top_k=0), Sampling(top_p=0.0), Sampling(top_p=1.1)]
+)
 def test_bad_sampling_is_refused(bad: Sampling) -> None:
     with pytest.raises(UserError, match="expected"):
         bad.check()
@@ -58,7 +62,11 @@ def test_greedy_generation_follows_the_parallel_form(model: LanguageModel) -> No
 
 def test_the_seed_decides_and_small_vocabularies_hold(model: LanguageModel) -> None:
     def tokens(seed: int) -> list[int]:
-        return list(generate(model, Cache.allocate(model, 1, 40), [1], Sampling(1.0, seed=seed), vocabulary=50))
+        return list(
+            generate(
+                model, Cache.allocate(model, 1, 40), [1], Sampling(1.0, seed=seed), vocabulary=50
+            )
+        )
 
     assert tokens(1) == tokens(1) != tokens(2)
     assert max(tokens(3)) < 50

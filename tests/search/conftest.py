@@ -41,26 +41,48 @@ class Run:
 
 @pytest.fixture
 def evolve() -> Callable[..., Run]:
-    """Search with a configuration, objectives (None: infeasible), a seed, a depth and seed genomes."""
+    """Search with a configuration, objectives (None: infeasible), a seed, a depth and seed
+    genomes."""
 
     def run(
-        config: SearchConfig, objectives: Objectives, seed: int = 0, depth: int = 6, seeds: Sequence[Genome] = ()
+        config: SearchConfig,
+        objectives: Objectives,
+        seed: int = 0,
+        depth: int = 6,
+        seeds: Sequence[Genome] = (),
     ) -> Run:
         check_search(config)
         names = NAMES[: len(objectives)]
 
-        def evaluate(genomes: Sequence[Genome], rung: object = None, /) -> Iterator[tuple[int, Evaluation]]:
+        def evaluate(
+            genomes: Sequence[Genome], rung: object = None, /
+        ) -> Iterator[tuple[int, Evaluation]]:
             for index, genome in enumerate(genomes):
                 values = [objective(genome) for objective in objectives]
-                metrics = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+                metrics = {
+                    name: value
+                    for name, value in zip(names, values, strict=True)
+                    if value is not None
+                }
                 failed = len(metrics) < len(names)
-                yield index, infeasible("diverged", "made up") if failed else Evaluation("ok", "", metrics, 0.1)
+                yield (
+                    index,
+                    infeasible("diverged", "made up")
+                    if failed
+                    else Evaluation("ok", "", metrics, 0.1),
+                )
 
-        problem = GenomeProblem(depth, len(objectives), search_alphabet(config), base=base_alphabet(config))
+        problem = GenomeProblem(
+            depth, len(objectives), search_alphabet(config), base=base_alphabet(config)
+        )
         algorithm, duplicates, _ = build_algorithm(config, problem, list(seeds), seed)
         archive = Archive(select_objectives(names))
         loop = EvaluationLoop(archive, evaluate, seed, lambda _: None)
-        list(run_generations(algorithm, config.generations, loop, {genome.id for genome in seeds}, duplicates))
+        list(
+            run_generations(
+                algorithm, config.generations, loop, {genome.id for genome in seeds}, duplicates
+            )
+        )
         return Run(archive, algorithm)
 
     return run

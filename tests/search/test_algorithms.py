@@ -1,4 +1,5 @@
-"""The four algorithms of conf/search on objectives that cost nothing, and the settings they share."""
+"""The four algorithms of conf/search on objectives that cost nothing, and the settings they
+share."""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -31,7 +32,9 @@ DEPTH = TARGET.depth
 def configured(search: str, **settings: Any) -> SearchConfig:
     """The settings of conf/search/<search>.yaml, smaller, with these changes."""
     with initialize_config_module("star.conf", version_base="1.3"):
-        config = OmegaConf.to_object(compose("evolve", ["+experiment=smoke", "scale=cpu", f"search={search}"])).search  # type: ignore[union-attr]
+        config = OmegaConf.to_object(
+            compose("evolve", ["+experiment=smoke", "scale=cpu", f"search={search}"])
+        ).search  # type: ignore[union-attr]
     values = {
         "population": 10,
         "generations": 6,
@@ -63,13 +66,18 @@ def unlikeness(genome: Genome) -> float:
 
 
 def test_every_file_of_conf_search_composes() -> None:
-    names = {path.name.removesuffix(".yaml") for path in files("star.conf").joinpath("search").iterdir()}
+    names = {
+        path.name.removesuffix(".yaml") for path in files("star.conf").joinpath("search").iterdir()
+    }
     assert names >= set(ALGORITHMS)
     for name in names:
         config = configured(name)
         check_search(config)
         algorithm, _, _ = build_algorithm(config, GenomeProblem(DEPTH, 2), [], 0)
-        assert f"{type(algorithm).__module__}.{type(algorithm).__name__}" == config.algorithm["_target_"]
+        assert (
+            f"{type(algorithm).__module__}.{type(algorithm).__name__}"
+            == config.algorithm["_target_"]
+        )
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -87,7 +95,10 @@ def test_a_search_improves_over_its_first_generation(evolve: Callable, name: str
 @pytest.mark.parametrize("name", ["nsga2", "ga", "firefly"])
 def test_selection_beats_random_search_at_equal_evaluations(evolve: Callable, name: str) -> None:
     best = {
-        search: [evolve(configured(search, generations=8), [unlikeness], seed).values().min() for seed in range(10)]
+        search: [
+            evolve(configured(search, generations=8), [unlikeness], seed).values().min()
+            for seed in range(10)
+        ]
         for search in (name, "random")
     }
     assert np.mean(best[name]) < np.mean(best["random"]) - 1
@@ -96,14 +107,17 @@ def test_selection_beats_random_search_at_equal_evaluations(evolve: Callable, na
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_the_same_seed_gives_the_same_search(evolve: Callable, name: str) -> None:
     first, second, other = (
-        evolve(configured(name, generations=4), [repetition, cache], seed).ids() for seed in (3, 3, 4)
+        evolve(configured(name, generations=4), [repetition, cache], seed).ids()
+        for seed in (3, 3, 4)
     )
     assert first == second and first != other
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_seeds_come_first_and_nothing_is_proposed_twice(evolve: Callable, name: str) -> None:
-    seeds = [Genome.from_text("-".join([liv] * DEPTH)).canonical() for liv in ("11111", "91111", "51111")]
+    seeds = [
+        Genome.from_text("-".join([liv] * DEPTH)).canonical() for liv in ("11111", "91111", "51111")
+    ]
     run = evolve(configured(name, population=4, generations=5), [unlikeness], seeds=seeds)
     assert run.ids(0)[:3] == [seed.id for seed in seeds]
     assert [len(run.ids(generation)) for generation in range(5)] == [4] * 5
@@ -123,13 +137,18 @@ def test_a_search_survives_generations_without_any_measurement(evolve: Callable,
 
 
 def test_the_first_generation_is_the_same_for_every_algorithm(evolve: Callable) -> None:
-    first = [evolve(configured(name, generations=1), [repetition, cache], 5).ids() for name in ALGORITHMS]
+    first = [
+        evolve(configured(name, generations=1), [repetition, cache], 5).ids() for name in ALGORITHMS
+    ]
     assert all(ids == first[0] for ids in first)
 
 
 def test_other_algorithms_for_one_objective_still_refuse_several() -> None:
     config = configured("nsga2", algorithm=PYMOO_GA)
-    with pytest.raises(UserError, match="minimises one objective, but search.objectives names 2; use search=nsga2, "):
+    with pytest.raises(
+        UserError,
+        match="minimises one objective, but search.objectives names 2; use search=nsga2, ",
+    ):
         build_algorithm(config, GenomeProblem(DEPTH, 2), [], 0)
 
 
@@ -141,7 +160,9 @@ def test_a_tournament_is_won_by_the_best_of_its_size(size: int) -> None:
         assert pairs.shape == (30, 2)
         return pairs.min(axis=1, keepdims=True)
 
-    assert (knockout(lower)(Population.empty(), competitors) == competitors.min(axis=1, keepdims=True)).all()
+    assert (
+        knockout(lower)(Population.empty(), competitors) == competitors.min(axis=1, keepdims=True)
+    ).all()
 
 
 @pytest.mark.parametrize("name", ["nsga2", "ga"])
@@ -149,9 +170,15 @@ def test_the_size_of_the_tournament_reaches_the_selection(evolve: Callable, name
     def parents_quality(size: int) -> float:
         quality = []
         for seed in range(4):
-            run = evolve(configured(name, tournament_size=size, population=16, generations=2), [unlikeness], seed)
+            run = evolve(
+                configured(name, tournament_size=size, population=16, generations=2),
+                [unlikeness],
+                seed,
+            )
             children = [e.candidate for e in run.archive.all if e.candidate.generation == 1]
-            parents = [run.archive[parent].evaluation for child in children for parent in child.parents]
+            parents = [
+                run.archive[parent].evaluation for child in children for parent in child.parents
+            ]
             quality += [parent.metrics["validation_loss"] for parent in parents]
         return float(np.mean(quality))
 
@@ -172,11 +199,20 @@ def test_the_default_tournament_is_pymoos_own() -> None:
         ({"elitism": -1}, "search.elitism=-1: expected at least 0"),
         ({"crossover_points": 0}, "search.crossover_points=0: expected at least 1"),
         ({"mutation_probability": 2.0}, "search.mutation_probability=2.0: expected a probability"),
-        ({"scalarisation": "product"}, "search.scalarisation=product: expected one of weights, chebyshev"),
+        (
+            {"scalarisation": "product"},
+            "search.scalarisation=product: expected one of weights, chebyshev",
+        ),
         ({"weights": [1.0, -1.0]}, "search.weights=[1.0, -1.0]: expected numbers of at least 0"),
-        ({"weights": [0.0, 0.0]}, "search.weights=[0.0, 0.0]: expected numbers of at least 0, not all of them 0"),
+        (
+            {"weights": [0.0, 0.0]},
+            "search.weights=[0.0, 0.0]: expected numbers of at least 0, not all of them 0",
+        ),
         ({"weights": [1.0, float("nan")]}, "search.weights=[1.0, nan]: expected numbers"),
-        ({"weights": [1.0]}, "search.weights=[1.0]: expected one for each of the 2 in search.objectives, or []"),
+        (
+            {"weights": [1.0]},
+            "search.weights=[1.0]: expected one for each of the 2 in search.objectives, or []",
+        ),
         ({"algorithm": {**FIREFLY, "alpha": 2}}, "alpha=2: expected a number from 0 to 1"),
         ({"algorithm": {**FIREFLY, "gamma": -1}}, "gamma=-1: expected a number from 0 to 1000"),
         ({"algorithm": {**FIREFLY, "decay": "slow"}}, "decay=slow: expected a number from 0 to 1"),
@@ -209,7 +245,9 @@ POINTS = {"_target_": "numpy.array", "_args_": [[[0.0, 500.0], [2.0, 100.0]]]}
         ("rnsga2.RNSGA2", {"ref_points": POINTS}),
     ],
 )
-def test_other_algorithms_of_pymoo_search(evolve: Callable, target: str, arguments: dict[str, Any]) -> None:
+def test_other_algorithms_of_pymoo_search(
+    evolve: Callable, target: str, arguments: dict[str, Any]
+) -> None:
     algorithm = {"_target_": f"pymoo.algorithms.moo.{target}", **arguments}
     run = evolve(configured("nsga2", algorithm=algorithm), [repetition, cache])
     assert len(run.ids(0)) == 10 and len(run.ids()) == 60

@@ -20,10 +20,19 @@ def run(origin: str, **constraints: object) -> tuple[Archive, list[str]]:
     """The archive, and what was trained."""
     trained: list[str] = []
 
-    def train(genomes: Sequence[Genome], rung: object = None, /) -> Iterator[tuple[int, Evaluation]]:
+    def train(
+        genomes: Sequence[Genome], rung: object = None, /
+    ) -> Iterator[tuple[int, Evaluation]]:
         for index, genome in enumerate(genomes):
             trained.append(genome.id)
-            yield index, Evaluation("ok", "", {**static_metrics(genome, *SIZES), "validation_loss": LOSSES[genome.id]})
+            yield (
+                index,
+                Evaluation(
+                    "ok",
+                    "",
+                    {**static_metrics(genome, *SIZES), "validation_loss": LOSSES[genome.id]},
+                ),
+            )
 
     archive = Archive(select_objectives(["validation_loss", "cache_bytes"]))
     budget = Budget(ConstraintsConfig(**constraints), *SIZES)  # type: ignore[arg-type]
@@ -41,15 +50,23 @@ def test_a_static_objective_over_budget_costs_no_training() -> None:
     archive, trained = run(RANDOM, cache_bytes="100kB")
     assert trained == [CONVOLUTION.id, RECURRENCE.id]
     refused = archive[ATTENTION.id].evaluation
-    assert refused.failure == "over_budget" and refused.reason.startswith("over_budget: cache_bytes 1.04858e+06 above")
+    assert refused.failure == "over_budget" and refused.reason.startswith(
+        "over_budget: cache_bytes 1.04858e+06 above"
+    )
     assert refused.metrics["cache_bytes"] == static_metrics(ATTENTION, *SIZES)["cache_bytes"]
 
 
 def test_a_trained_objective_over_budget_is_infeasible_after_its_training() -> None:
     archive, trained = run(RANDOM, validation_loss=2.5)
-    assert len(trained) == 3 and {e.genome_id for e in archive.feasible} == {ATTENTION.id, CONVOLUTION.id}
+    assert len(trained) == 3 and {e.genome_id for e in archive.feasible} == {
+        ATTENTION.id,
+        CONVOLUTION.id,
+    }
     judged = archive[RECURRENCE.id].evaluation
-    assert judged.reason == "over_budget: validation_loss 3 above 2.5" and judged.metrics["validation_loss"] == 3.0
+    assert (
+        judged.reason == "over_budget: validation_loss 3 above 2.5"
+        and judged.metrics["validation_loss"] == 3.0
+    )
     assert archive.failures() == {"over_budget": 1}
 
 

@@ -30,14 +30,18 @@ def used(genome: Genome) -> set[str]:
 
 @pytest.mark.parametrize("constrained", [True, False])
 def test_only_the_named_classes_are_proposed(evolve: Callable, constrained: bool) -> None:
-    config = few_classes(population=12, generations=8, mutation_probability=0.4, constrained_mutation=constrained)
+    config = few_classes(
+        population=12, generations=8, mutation_probability=0.4, constrained_mutation=constrained
+    )
     run = evolve(config, [lambda genome: float(genome.depth - len(used(genome)))])
     proposed = [evaluated.candidate.genome for evaluated in run.archive.all]
     assert set().union(*map(used, proposed)) == {"SA-1", "GConv-1"} and len(proposed) == 96
 
 
 def test_unknown_classes_are_refused_with_those_there_are() -> None:
-    with pytest.raises(UserError, match=r"search.classes=\['SA-9'\]: class 'SA-9' is unknown .* available: SA-1, "):
+    with pytest.raises(
+        UserError, match=r"search.classes=\['SA-9'\]: class 'SA-9' is unknown .* available: SA-1, "
+    ):
         check_search(SearchConfig(algorithm=NSGA2, classes=["SA-9"]))
 
 
@@ -49,7 +53,9 @@ def test_seeds_of_other_classes_are_refused(tmp_path: Path, seed: str) -> None:
         read_seeds([reference], 6, search_alphabet(few_classes()))
 
 
-def test_seeds_of_these_classes_are_taken_whatever_alphabet_their_file_names(tmp_path: Path) -> None:
+def test_seeds_of_these_classes_are_taken_whatever_alphabet_their_file_names(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "g.yaml").write_text("schema: 1\nalphabet: extended\ngenome: 11111-71111\n")
     letters = search_alphabet(few_classes())
     (seed,), _ = read_seeds([str(tmp_path / "g.yaml")], 2, letters)
@@ -58,7 +64,12 @@ def test_seeds_of_these_classes_are_taken_whatever_alphabet_their_file_names(tmp
 
 def test_baselines_may_hold_other_classes() -> None:
     with initialize_config_module("star.conf", version_base="1.3"):
-        overrides = ["scale=cpu", "+experiment=smoke", "search.classes=[SA-1,GConv-1]", "search.baselines=[lfm2]"]
+        overrides = [
+            "scale=cpu",
+            "+experiment=smoke",
+            "search.classes=[SA-1,GConv-1]",
+            "search.baselines=[lfm2]",
+        ]
         config = OmegaConf.to_object(compose("evolve", overrides))
     assert isinstance(config, EvolveConfig)
     plan = make_plan(config)

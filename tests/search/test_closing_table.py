@@ -14,7 +14,9 @@ from star.search.closing_table import composition, percent, print_closing_table,
 
 def evaluated(text: str, origin: str, loss: float, parameters: int, cache: int) -> Evaluated:
     metrics = {"validation_loss": loss, "parameters": parameters, "cache_bytes": cache}
-    return Evaluated(Candidate(Genome.from_text(text), origin, 0), Evaluation("ok", "", metrics), seed=0)
+    return Evaluated(
+        Candidate(Genome.from_text(text), origin, 0), Evaluation("ok", "", metrics), seed=0
+    )
 
 
 def printed(archive: Archive, baseline_ids: dict[str, str]) -> str:
@@ -39,7 +41,9 @@ def test_the_table_shows_front_baselines_and_differences(archive: Archive) -> No
     assert better in text and Genome.from_text("91111-91111").id in text
     assert Genome.from_text("51111-91111").id not in text  # dominated
     assert "-5.0%  +10.0%  -90.0%" in text
-    line = next(line for line in text.splitlines() if line.startswith("at or below transformer_pp's loss"))
+    line = next(
+        line for line in text.splitlines() if line.startswith("at or below transformer_pp's loss")
+    )
     assert f"{better}, 10% of its cache, loss -5.0%, parameters +10.0%" in line
     assert max(len(line) for line in text.splitlines() if not line.startswith("at or")) <= 100
 
@@ -47,7 +51,11 @@ def test_the_table_shows_front_baselines_and_differences(archive: Archive) -> No
 def test_a_baseline_that_nothing_reaches(archive: Archive) -> None:
     archive.add(evaluated("21111-91111", BASELINE, 1.0, 1000, 4000))
     text = printed(
-        archive, {"transformer_pp": Genome.from_text("11111-91111").id, "hyena": Genome.from_text("21111-91111").id}
+        archive,
+        {
+            "transformer_pp": Genome.from_text("11111-91111").id,
+            "hyena": Genome.from_text("21111-91111").id,
+        },
     )
     assert "hyena: no evolved genome reaches its loss of 1.0000" in text
 
@@ -55,7 +63,11 @@ def test_a_baseline_that_nothing_reaches(archive: Archive) -> None:
 def test_baselines_that_agree_at_this_depth_are_all_shown(archive: Archive) -> None:
     same = Genome.from_text("11111-91111").id
     text = printed(archive, {"transformer_pp": same, "striped_mamba": same})
-    rows = [line for line in text.splitlines() if line.split()[:1] in (["transformer_pp"], ["striped_mamba"])]
+    rows = [
+        line
+        for line in text.splitlines()
+        if line.split()[:1] in (["transformer_pp"], ["striped_mamba"])
+    ]
     assert len(rows) == 2
     assert sum(line.startswith("at or below") for line in text.splitlines()) == 2
 
@@ -103,4 +115,7 @@ def test_the_lines_speak_of_parameters_where_those_are_the_objective() -> None:
     archive.add(evaluated("91111-91111", OFFSPRING, 1.8, 900, 0))
     text = printed(archive, {"transformer_pp": Genome.from_text("11111-91111").id})
     smallest = Genome.from_text("71111-91111").id
-    assert f"with the fewest parameters: {smallest}, 80% of its parameters, loss -5.0%, cache +10.0%" in text
+    assert (
+        f"with the fewest parameters: {smallest}, 80% of its parameters, loss -5.0%, cache +10.0%"
+        in text
+    )

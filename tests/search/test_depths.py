@@ -1,4 +1,5 @@
-"""Populations of different depths: what keeps them valid, within their bounds and the architectures they are."""
+"""Populations of different depths: what keeps them valid, within their bounds and the architectures
+they are."""
 
 import numpy as np
 import pytest
@@ -43,23 +44,31 @@ def check(problem: GenomeProblem, population: Population) -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(SEEDS, BOUNDS, st.booleans())
-def test_operators_keep_genomes_valid_and_within_bounds(seed: int, bounds: tuple[int, int], constrained: bool) -> None:
+def test_operators_keep_genomes_valid_and_within_bounds(
+    seed: int, bounds: tuple[int, int], constrained: bool
+) -> None:
     problem, rng = space(bounds), np.random.default_rng(seed)
     population = sampled(problem, 10, rng)
     check(problem, population)
-    population = GeneMutation(0.3).do(problem, population, random_state=rng)  # group numbers up to the depth
+    population = GeneMutation(0.3).do(
+        problem, population, random_state=rng
+    )  # group numbers up to the depth
     rows = population.get("X")
     pairs = rng.integers(len(population), size=(8, 2))
     children = LivCrossover(3, prob=0.9).do(problem, population, pairs, random_state=rng)
     tails = np.array(depths(children)).reshape(2, -1).T
-    assert np.array_equal(np.sort(tails, axis=1), np.sort(np.array(depths(population))[pairs], axis=1))
+    assert np.array_equal(
+        np.sort(tails, axis=1), np.sort(np.array(depths(population))[pairs], axis=1)
+    )
     livs = np.stack([child.X for child in children]).reshape(len(children), -1, GENES_PER_LIV)
     assert (livs[:, :, [1, 3]].max(axis=(1, 2)) <= depths(children)).all()
     children = GenomeRepair().do(problem, children, random_state=rng)
     children = DepthMutation(0.8, 0.6).do(problem, children, random_state=rng)
     check(problem, children)
     mutated = GeneMutation(0.3, constrained).do(problem, children, random_state=rng)
-    check(problem, mutated if constrained else GenomeRepair().do(problem, mutated, random_state=rng))
+    check(
+        problem, mutated if constrained else GenomeRepair().do(problem, mutated, random_state=rng)
+    )
     assert np.array_equal(population.get("X"), rows)
 
 
@@ -84,12 +93,20 @@ def test_every_kind_of_edit_occurs_at_the_given_probability_and_within_bounds_on
     edits = [variation(individual).get("depth", []) for individual in edited]
     assert 0.36 < sum(map(len, edits)) / 1500 < 0.44
     kinds = {
-        depth: {edit[0][0] for was, edit in zip(before, edits, strict=True) if edit and was == depth}
+        depth: {
+            edit[0][0] for was, edit in zip(before, edits, strict=True) if edit and was == depth
+        }
         for depth in before
     }
-    assert kinds == {4: {"insert", "duplicate"}, 5: {"insert", "duplicate", "delete"}, 6: {"delete"}}
+    assert kinds == {
+        4: {"insert", "duplicate"},
+        5: {"insert", "duplicate", "delete"},
+        6: {"delete"},
+    }
     places = {
-        edit[0][1] for was, edit in zip(before, edits, strict=True) if edit and was == 5 and edit[0][0] == "insert"
+        edit[0][1]
+        for was, edit in zip(before, edits, strict=True)
+        if edit and was == 5 and edit[0][0] == "insert"
     }
     assert places == set(range(6))
 
@@ -98,7 +115,9 @@ def test_mutation_of_one_depth_does_nothing() -> None:
     problem, rng = space((4, 4)), np.random.default_rng(0)
     population = sampled(problem, 20, rng)
     rows = population.get("X")
-    assert np.array_equal(DepthMutation(1.0).do(problem, population, random_state=rng).get("X"), rows)
+    assert np.array_equal(
+        DepthMutation(1.0).do(problem, population, random_state=rng).get("X"), rows
+    )
 
 
 def test_crossover_cuts_within_the_livs_that_both_parents_have() -> None:
@@ -110,7 +129,9 @@ def test_crossover_cuts_within_the_livs_that_both_parents_have() -> None:
         problem, population, np.tile([0, 1], (300, 1)), random_state=np.random.default_rng(0)
     )
     cuts = [variation(child)["crossover"] for child in children[:300]]
-    assert {cut for pair in cuts for cut in pair} == {1, 2, 3} and {len(pair) for pair in cuts} == {2}
+    assert {cut for pair in cuts for cut in pair} == {1, 2, 3} and {len(pair) for pair in cuts} == {
+        2
+    }
 
 
 @settings(deadline=None, max_examples=60)

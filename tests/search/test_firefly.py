@@ -34,19 +34,35 @@ def started(
     problem = GenomeProblem(seeds[0].depth, len(objectives[0]))
     duplicates = CanonicalDuplicates()
     sampling = GenomeSampling(seeds)
-    algorithm = Firefly(len(seeds), sampling, GeneMutation(), Scalarisation(), GenomeRepair(), duplicates, **settings)
+    algorithm = Firefly(
+        len(seeds),
+        sampling,
+        GeneMutation(),
+        Scalarisation(),
+        GenomeRepair(),
+        duplicates,
+        **settings,
+    )
     algorithm.setup(problem, seed=0, termination=("n_gen", 99))
     tell(algorithm, algorithm.ask(), objectives, violated)
     return algorithm
 
 
-def tell(algorithm: Firefly, population: Any, objectives: list[list[float]], violated: tuple[int, ...] = ()) -> None:
+def tell(
+    algorithm: Firefly,
+    population: Any,
+    objectives: list[list[float]],
+    violated: tuple[int, ...] = (),
+) -> None:
     algorithm.fresh.eliminate_duplicates.proposed.update(  # type: ignore[attr-defined]
         Genome.from_array(individual.X).id for individual in population
     )
     violations = np.zeros((len(population), 1))
     violations[list(violated)] = 1
-    Evaluator().eval(StaticProblem(algorithm.problem, F=np.array(objectives, dtype=float), G=violations), population)
+    Evaluator().eval(
+        StaticProblem(algorithm.problem, F=np.array(objectives, dtype=float), G=violations),
+        population,
+    )
     algorithm.tell(infills=population)
 
 
@@ -56,12 +72,20 @@ def texts(population: Any) -> list[str]:
 
 @pytest.mark.parametrize(
     ("beta0", "gamma", "distance", "expected"),
-    [(1, 1, 0, 1), (1, 1, 1, math.exp(-1)), (0.5, 4, 0.5, 0.5 * math.exp(-1)), (0.8, 0, 1, 0.8), (0, 1, 0, 0)],
+    [
+        (1, 1, 0, 1),
+        (1, 1, 1, math.exp(-1)),
+        (0.5, 4, 0.5, 0.5 * math.exp(-1)),
+        (0.8, 0, 1, 0.8),
+        (0, 1, 0, 0),
+    ],
 )
 def test_attractiveness_fades_with_the_square_of_the_distance(
     beta0: float, gamma: float, distance: float, expected: float
 ) -> None:
-    firefly = Firefly(2, GenomeSampling(), GeneMutation(), Scalarisation(), beta0=beta0, gamma=gamma)
+    firefly = Firefly(
+        2, GenomeSampling(), GeneMutation(), Scalarisation(), beta0=beta0, gamma=gamma
+    )
     assert firefly.attractiveness(np.array([distance])) == pytest.approx([expected])
 
 
@@ -84,7 +108,10 @@ def test_full_attraction_copies_a_brighter_firefly_and_none_moves_nobody() -> No
     assert set(before.sources(2, np.ones(3), rng).tolist()) < {0, 1}
     assert before.sources(2, np.zeros(3), rng).tolist() == [2, 2]
     dark = Swarm(swarm.pop, GenomeProblem(2, 1), np.array([np.inf, 1.0, np.inf]))
-    assert dark.sources(0, np.ones(3), rng).tolist() == [1, 1]  # never towards one that was not measured
+    assert dark.sources(0, np.ones(3), rng).tolist() == [
+        1,
+        1,
+    ]  # never towards one that was not measured
 
 
 def test_livs_are_taken_as_often_as_attractiveness_says() -> None:
@@ -94,7 +121,9 @@ def test_livs_are_taken_as_often_as_attractiveness_says() -> None:
     before = Swarm(swarm.pop, GenomeProblem(DEPTH, 1), np.array([1.0, 0.0]))
     rng, beta = np.random.default_rng(0), swarm.attractiveness(before.distances[0])
     taken = np.mean([before.sources(0, beta, rng) == 1 for _ in range(1000)])
-    assert taken == pytest.approx(math.exp(-5 * 0.2**2), abs=0.03)  # classes differ: one gene of five
+    assert taken == pytest.approx(
+        math.exp(-5 * 0.2**2), abs=0.03
+    )  # classes differ: one gene of five
 
 
 def test_the_random_step_starts_at_alpha_and_decays() -> None:
@@ -136,10 +165,16 @@ def test_so_many_of_the_brightest_stay(elitism: int, kept: int) -> None:
 
 def test_fireflies_without_a_new_place_are_replaced_by_random_genomes() -> None:
     genomes = ["-".join([liv] * DEPTH) for liv in ("11111", "31111", "51111")]
-    swarm = started(genomes, [[1.0], [2.0], [3.0]], alpha=0.0, gamma=0.0)  # each can only copy what is there
+    swarm = started(
+        genomes, [[1.0], [2.0], [3.0]], alpha=0.0, gamma=0.0
+    )  # each can only copy what is there
     for _ in range(3):
         moved = swarm.ask()
-        assert moved is not None and len(set(texts(moved))) == 3 and not set(texts(moved)) & set(genomes)
+        assert (
+            moved is not None
+            and len(set(texts(moved))) == 3
+            and not set(texts(moved)) & set(genomes)
+        )
         assert all(not individual.get("parents") for individual in moved)
         tell(swarm, moved, [[9.0]] * 3)
 
@@ -147,7 +182,9 @@ def test_fireflies_without_a_new_place_are_replaced_by_random_genomes() -> None:
 def test_several_objectives_are_weighed(evolve: Callable) -> None:
     objectives = [classes, lambda genome: -classes(genome)]
     for weights, rising in (([1.0, 0.1], False), ([0.1, 1.0], True)):
-        config = SearchConfig(algorithm=FIREFLY, population=8, generations=8, scalarisation="weights", weights=weights)
+        config = SearchConfig(
+            algorithm=FIREFLY, population=8, generations=8, scalarisation="weights", weights=weights
+        )
         run = evolve(config, objectives, depth=DEPTH)
         means = [run.values(generation)[:, 0].mean() for generation in (0, 7)]
         assert (means[1] > means[0]) == rising

@@ -1,4 +1,5 @@
-"""Successive halving: who is promoted, what it saves, and that a survivor's training is the plain one."""
+"""Successive halving: who is promoted, what it saves, and that a survivor's training is the plain
+one."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,9 @@ from star.search.memory import SearchMemory
 from star.training import TrainingConfig
 
 STEPS, TOKENS = 8, 100
-GENOMES = [Genome.from_text(f"{first}1111-{second}1111") for first in range(1, 9) for second in range(1, 3)]
+GENOMES = [
+    Genome.from_text(f"{first}1111-{second}1111") for first in range(1, 9) for second in range(1, 3)
+]
 
 
 def halving(keep: float = 0.5, states: Path | None = None) -> SuccessiveHalving:
@@ -38,7 +41,10 @@ def test_the_last_rung_is_the_whole_training() -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (HalvingConfig([0, 4]), r"search.halving.rungs=\[0, 4\]: expected ascending numbers of steps between 0 and"),
+        (
+            HalvingConfig([0, 4]),
+            r"search.halving.rungs=\[0, 4\]: expected ascending numbers of steps between 0 and",
+        ),
         (HalvingConfig([4, 4]), r"search.halving.rungs=\[4, 4\]: expected ascending"),
         (HalvingConfig([4, 8]), r"rungs=\[4, 8\]: .* training.steps=8, such as \[1,2\], or \[\]"),
         (HalvingConfig([4], 1.0), "search.halving.keep=1.0: expected a share between 0 and 1"),
@@ -79,14 +85,19 @@ class Asked:
         self.losses = losses
         self.asked: dict[int, list[str]] = {}
 
-    def __call__(self, genomes: Sequence[Genome], rung: Rung | None = None, /) -> Iterator[tuple[int, Evaluation]]:
+    def __call__(
+        self, genomes: Sequence[Genome], rung: Rung | None = None, /
+    ) -> Iterator[tuple[int, Evaluation]]:
         steps = STEPS if rung is None else rung.steps
         for index, genome in reversed(list(enumerate(genomes))):
             self.asked.setdefault(steps, []).append(genome.id)
             loss = self.losses[genome.id] + 8.0 / steps
             failed = self.losses[genome.id] > 100 and steps > 1
             metrics = {"validation_loss": loss, "cache_bytes": 1000.0 * loss}
-            yield index, infeasible("diverged", "made up") if failed else Evaluation("ok", "", metrics, 0.5)
+            yield (
+                index,
+                infeasible("diverged", "made up") if failed else Evaluation("ok", "", metrics, 0.5),
+            )
 
 
 def losses() -> dict[str, float]:
@@ -96,7 +107,13 @@ def losses() -> dict[str, float]:
 def run(asked: Asked, memory: SearchMemory | None = None, states: Path | None = None) -> Archive:
     archive = Archive(select_objectives(["validation_loss", "cache_bytes"]))
     loop = EvaluationLoop(
-        archive, asked, 0, lambda _: None, memory, tokens=TOKENS * STEPS, halving=halving(states=states)
+        archive,
+        asked,
+        0,
+        lambda _: None,
+        memory,
+        tokens=TOKENS * STEPS,
+        halving=halving(states=states),
     )
     loop.run([Candidate(GENOMES[0], BASELINE, 0)])
     loop.run([Candidate(genome, RANDOM, 0) for genome in GENOMES[1:]])
@@ -107,14 +124,18 @@ def test_half_of_the_candidates_leaves_at_each_rung_and_baselines_are_trained_to
     asked = Asked(losses())
     archive = run(asked)
     assert {steps: len(ids) for steps, ids in asked.asked.items()} == {8: 3, 1: 15, 2: 8, 4: 4}
-    assert [archive[genome.id].evaluation.status for genome in GENOMES] == ["ok"] * 3 + ["stopped"] * 13
+    assert [archive[genome.id].evaluation.status for genome in GENOMES] == ["ok"] * 3 + [
+        "stopped"
+    ] * 13
     assert archive.stopped() == 13 and len(archive.feasible) == 3 and not archive.failures()
     tokens = [archive[genome.id].train_tokens for genome in GENOMES]
     assert tokens == [800] * 3 + [400] * 2 + [200] * 4 + [100] * 7
     assert archive.train_tokens() == sum(tokens)
     assert archive[GENOMES[-1].id].evaluation.reason == "after 1 of 8 steps, for better ones"
     assert archive[GENOMES[1].id].evaluation.train_seconds == 4 * 0.5  # of all its rungs
-    assert {evaluated.genome_id for evaluated in archive.front()} <= {genome.id for genome in GENOMES[:3]}
+    assert {evaluated.genome_id for evaluated in archive.front()} <= {
+        genome.id for genome in GENOMES[:3]
+    }
 
 
 def test_what_fails_on_the_way_leaves_with_its_reason_and_takes_no_ones_place() -> None:
@@ -129,7 +150,9 @@ def test_what_fails_on_the_way_leaves_with_its_reason_and_takes_no_ones_place() 
 
 @pytest.fixture
 def recipe() -> Recipe:
-    training = TrainingConfig(steps=STEPS, batch_size=2, length=16, validation_batches=1, device="cpu", warmup_steps=2)
+    training = TrainingConfig(
+        steps=STEPS, batch_size=2, length=16, validation_batches=1, device="cpu", warmup_steps=2
+    )
     return Recipe(ModelConfig(width=16), CacheSetting(), training, DataConfig(), seed=3)
 
 
@@ -138,7 +161,9 @@ def corpus() -> Corpus:
     return Corpus(np.arange(4000, dtype=np.uint8) % 11, np.arange(900, dtype=np.uint8) % 11, "test")
 
 
-def test_rungs_are_kept_in_the_ledger_beside_the_whole_training(tmp_path: Path, recipe: Recipe) -> None:
+def test_rungs_are_kept_in_the_ledger_beside_the_whole_training(
+    tmp_path: Path, recipe: Recipe
+) -> None:
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         content = recipe_content(recipe, "data")
         first = Asked(losses())
@@ -169,7 +194,10 @@ def test_a_survivor_ends_exactly_as_the_plain_training(
         path.unlink()  # a search that was killed in between, or another machine's ledger
     from_start = evaluate(genome, recipe, corpus, Rung(STEPS, states))
     assert dict(from_state.metrics) == dict(from_start.metrics) == dict(plain.metrics)
-    assert len({plain.metrics["validation_loss"], *(r.metrics["validation_loss"] for r in results)}) == 3
+    assert (
+        len({plain.metrics["validation_loss"], *(r.metrics["validation_loss"] for r in results)})
+        == 3
+    )
 
 
 def test_states_live_as_long_as_the_generation(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def made_up(genome: Genome) -> Evaluation:
         return infeasible("diverged", "loss is nan at step 3")
     costs = static_metrics(genome, ModelConfig(), CacheSetting(4096, 1, "bfloat16"))
     loss = 2.0 + int(genome.id, 16) / 16**12
-    return Evaluation("ok", "", {**costs, "validation_loss": loss, "bits_per_byte": loss, "perplexity": loss}, 0.1)
+    return Evaluation(
+        "ok", "", {**costs, "validation_loss": loss, "bits_per_byte": loss, "perplexity": loss}, 0.1
+    )
 
 
 class FakeWorkers:
@@ -45,13 +47,17 @@ class FakeWorkers:
         self.asked: list[str] = []
         self.random = random.Random(shuffle_seed)
 
-    def evaluate(self, genomes: Sequence[Genome], rung: object = None, /) -> Iterator[tuple[int, Evaluation]]:
+    def evaluate(
+        self, genomes: Sequence[Genome], rung: object = None, /
+    ) -> Iterator[tuple[int, Evaluation]]:
         self.asked += [genome.id for genome in genomes]
         for index in self.random.sample(range(len(genomes)), len(genomes)):
             yield index, made_up(genomes[index])
 
 
-def search(folder: Path, shuffle_seed: int = 0, seeds: tuple[str, ...] = (), **settings: object) -> tuple:
+def search(
+    folder: Path, shuffle_seed: int = 0, seeds: tuple[str, ...] = (), **settings: object
+) -> tuple:
     config = SearchConfig(algorithm=NSGA2, population=8, generations=4, **settings)  # type: ignore[arg-type]
     check_search(config)
     objectives = select_objectives(["validation_loss", "cache_bytes"])
@@ -83,7 +89,9 @@ def test_no_architecture_is_evaluated_twice(tmp_path: Path) -> None:
 
 def test_csvs_hold_what_they_promise(tmp_path: Path) -> None:
     archive, _, run = search(tmp_path / "run", seeds=("mamba",))
-    population = pd.read_csv(run.path / "population.csv", dtype={"genome_id": str}, keep_default_na=False)
+    population = pd.read_csv(
+        run.path / "population.csv", dtype={"genome_id": str}, keep_default_na=False
+    )
     assert tuple(population.columns) == COLUMNS and len(population) == len(archive)
     assert set(population["origin"]) == {"baseline", "seed", "random", "offspring"}
     known = set(population["genome_id"])
@@ -96,13 +104,20 @@ def test_csvs_hold_what_they_promise(tmp_path: Path) -> None:
     values = measured[["validation_loss", "cache_bytes"]].astype(float).to_numpy()
     front = set(measured["genome_id"].iloc[fast_non_dominated_sort(values)[0]])
     pareto = pd.read_csv(run.path / "pareto.csv", dtype={"genome_id": str})
-    assert set(pareto["genome_id"]) == front == set(measured[measured["rank"].astype(int) == 0]["genome_id"])
+    assert (
+        set(pareto["genome_id"])
+        == front
+        == set(measured[measured["rank"].astype(int) == 0]["genome_id"])
+    )
     assert list(pareto["cache_bytes"]) == sorted(pareto["cache_bytes"])
     files = {path.stem: read_genome_file(path) for path in (run.path / "genomes").iterdir()}
     assert set(files) == front
     for genome_id, content in files.items():
         assert content.genome.id == genome_id
-        assert content.metrics["validation_loss"] == archive[genome_id].evaluation.metrics["validation_loss"]
+        assert (
+            content.metrics["validation_loss"]
+            == archive[genome_id].evaluation.metrics["validation_loss"]
+        )
 
 
 def test_candidates_are_in_the_csv_as_soon_as_they_finish(tmp_path: Path) -> None:
@@ -127,7 +142,9 @@ def test_an_interrupt_keeps_what_has_finished() -> None:
 
     baselines = {name: Genome.from_text(text) for name, text in (("a", "11111"), ("b", "91111"))}
     with pytest.raises(KeyboardInterrupt):
-        evaluate_baselines(baselines, EvaluationLoop(archive, FakeWorkers(0).evaluate, 0, interrupt))
+        evaluate_baselines(
+            baselines, EvaluationLoop(archive, FakeWorkers(0).evaluate, 0, interrupt)
+        )
     assert len(archive) == 1
 
 
@@ -179,7 +196,9 @@ def test_ranks_match_pymoo_and_hypervolume_is_a_share() -> None:
 
 
 def test_unknown_and_repeated_objectives() -> None:
-    with pytest.raises(UserError, match="search.objectives: 'speed' is unknown; available: validation_loss"):
+    with pytest.raises(
+        UserError, match="search.objectives: 'speed' is unknown; available: validation_loss"
+    ):
         select_objectives(["speed"])
     with pytest.raises(UserError, match="different names"):
         select_objectives(["parameters", "parameters"])
@@ -198,7 +217,9 @@ def test_seeds_mix_names_files_folders_and_csvs(tmp_path: Path) -> None:
 
 def test_seeds_of_another_depth_are_fitted_with_a_notice(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("genome\n11111-91111\n")
-    seeds, notices = read_seeds([str(tmp_path / "p.csv"), "71111-91111-71111-91111-71111"], DEPTH, "star")
+    seeds, notices = read_seeds(
+        [str(tmp_path / "p.csv"), "71111-91111-71111-91111-71111"], DEPTH, "star"
+    )
     assert [seed.depth for seed in seeds] == [DEPTH, DEPTH]
     assert "repeated from depth 2 to 4" in notices[0] and "cut from depth 5 to 4" in notices[1]
 
@@ -207,7 +228,9 @@ def test_an_odd_population_and_one_objective_work() -> None:
     for target, objectives in ((NSGA2["_target_"], 2), (NSGA2["_target_"], 1), (GA, 1)):
         config = SearchConfig(algorithm={"_target_": target}, population=7, generations=3)
         check_search(config)
-        algorithm, duplicates, _ = build_algorithm(config, GenomeProblem(DEPTH, objectives), [], seed=0)
+        algorithm, duplicates, _ = build_algorithm(
+            config, GenomeProblem(DEPTH, objectives), [], seed=0
+        )
         archive = Archive(select_objectives(["validation_loss", "cache_bytes"][:objectives]))
         evaluation = EvaluationLoop(archive, FakeWorkers(0).evaluate, 0, lambda _: None)
         assert list(run_generations(algorithm, 3, evaluation, set(), duplicates)) == [0, 1, 2]
@@ -244,6 +267,10 @@ def test_bad_seeds(reference: str) -> None:
 
 
 def test_a_file_seed_of_a_larger_alphabet_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "g.yaml").write_text("schema: 1\nalphabet: extended\ngenome: 18.1.1.1.1-9.1.1.1.1\n")
-    with pytest.raises(UserError, match=r"g.yaml: LIV 0 is LinAttn, expected one of SA-1.*search.alphabet=star"):
+    (tmp_path / "g.yaml").write_text(
+        "schema: 1\nalphabet: extended\ngenome: 18.1.1.1.1-9.1.1.1.1\n"
+    )
+    with pytest.raises(
+        UserError, match=r"g.yaml: LIV 0 is LinAttn, expected one of SA-1.*search.alphabet=star"
+    ):
         read_seeds([str(tmp_path / "g.yaml")], DEPTH, "star")

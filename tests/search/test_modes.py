@@ -34,9 +34,13 @@ TARGETS = {
 }
 
 
-def search(name: str, seeds: Sequence[str] = (), folder: Path | None = None, **settings: Any) -> tuple[Archive, list]:
+def search(
+    name: str, seeds: Sequence[str] = (), folder: Path | None = None, **settings: Any
+) -> tuple[Archive, list]:
     """A search with made-up objectives; its archive, and what was evaluated, in order."""
-    config = SearchConfig({"_target_": TARGETS[name]}, population=POPULATION, generations=GENERATIONS, **settings)
+    config = SearchConfig(
+        {"_target_": TARGETS[name]}, population=POPULATION, generations=GENERATIONS, **settings
+    )
     check_search(config)
     check_modes(config, DEPTH)
     problem = GenomeProblem(DEPTH, 2, config.alphabet, config.motif, config.depths)
@@ -44,10 +48,15 @@ def search(name: str, seeds: Sequence[str] = (), folder: Path | None = None, **s
     algorithm, duplicates, _ = build_algorithm(config, problem, genomes, 0)
     archive, asked = Archive(select_objectives(["validation_loss", "cache_bytes"])), []
 
-    def evaluate(genomes: Sequence[Genome], rung: object = None, /) -> Iterator[tuple[int, Evaluation]]:
+    def evaluate(
+        genomes: Sequence[Genome], rung: object = None, /
+    ) -> Iterator[tuple[int, Evaluation]]:
         for index, genome in enumerate(genomes):
             asked.append(genome)
-            metrics = {"validation_loss": int(genome.id[:8], 16) / 16**8, "cache_bytes": float(int(genome.id[8:], 16))}
+            metrics = {
+                "validation_loss": int(genome.id[:8], 16) / 16**8,
+                "cache_bytes": float(int(genome.id[8:], 16)),
+            }
             yield index, Evaluation("ok", "", metrics, 0.1)
 
     run = RunFolder(folder) if folder else None
@@ -70,7 +79,9 @@ def test_a_motif_is_evaluated_at_full_depth(name: str, motif: int) -> None:
     assert len({genome.id for genome in asked}) == len(asked) == len(archive)
     if motif > 1:
         assert len(asked) >= 1 + 0.9 * POPULATION * GENERATIONS
-    assert all(set(e.candidate.parents) <= {known.genome_id for known in archive.all} for e in archive.all)
+    assert all(
+        set(e.candidate.parents) <= {known.genome_id for known in archive.all} for e in archive.all
+    )
 
 
 def test_seeds_of_a_motif_are_cut_and_their_origin_is_known() -> None:
@@ -86,22 +97,32 @@ def test_depths_vary_between_the_bounds(name: str) -> None:
     assert {genome.depth for genome in asked[1:]} == set(range(2, 7))
     assert archive.all[0].candidate.genome.depth == DEPTH  # the baseline
     assert len({genome.id for genome in asked}) == len(asked) == 1 + POPULATION * GENERATIONS
-    assert all(set(e.candidate.parents) <= {known.genome_id for known in archive.all} for e in archive.all)
+    assert all(
+        set(e.candidate.parents) <= {known.genome_id for known in archive.all} for e in archive.all
+    )
 
 
 def test_seeds_keep_a_depth_within_the_bounds_and_are_fitted_otherwise() -> None:
     texts = ["91111", "-".join(["91111"] * 5), "-".join(["91111"] * 12)]
     archive, _ = search("nsga2", seeds=texts, depths=[3, 9])
-    assert [e.candidate.genome.depth for e in archive.all if e.candidate.origin == "seed"] == [3, 5, 9]
+    assert [e.candidate.genome.depth for e in archive.all if e.candidate.origin == "seed"] == [
+        3,
+        5,
+        9,
+    ]
 
 
 def test_variation_is_in_the_population_file_and_the_ledger(tmp_path: Path) -> None:
     archive, _ = search("nsga2", folder=tmp_path / "run", depths=[3, 9], depth_probability=0.5)
     (tmp_path / "run" / "config.yaml").write_text("search:\n  alphabet: star\n")
     run = read_run(tmp_path / "run")
-    assert {e.genome_id: e.candidate.variation for e in archive.all} == {key: a.variation for key, a in run.items()}
+    assert {e.genome_id: e.candidate.variation for e in archive.all} == {
+        key: a.variation for key, a in run.items()
+    }
     with Ledger(tmp_path / "run" / LEDGER) as ledger:
-        records = {record.genome_id: record.variation for record in ledger.records(recipe_id(RECIPE))}
+        records = {
+            record.genome_id: record.variation for record in ledger.records(recipe_id(RECIPE))
+        }
     assert records == {e.genome_id: e.candidate.variation for e in archive.all}
     made = [ancestor for ancestor in run.values() if ancestor.variation]
     assert made and all(ancestor.origin == "offspring" for ancestor in made)
@@ -117,7 +138,10 @@ def test_variation_is_in_the_population_file_and_the_ledger(tmp_path: Path) -> N
         ({"depths": [5, 4]}, "search.depths=[5, 4]: expected [least, most]"),
         ({"depths": [3, 4, 5]}, "search.depths=[3, 4, 5]: expected [least, most]"),
         ({"depths": [3, 4], "motif": 2}, "search.motif=2: not together with search.depths=[3, 4]"),
-        ({"depths": [3, 4], "depth_probability": 1.5}, "search.depth_probability=1.5: expected a probability"),
+        (
+            {"depths": [3, 4], "depth_probability": 1.5},
+            "search.depth_probability=1.5: expected a probability",
+        ),
     ],
 )
 def test_settings_out_of_range_are_named(settings: dict[str, Any], message: str) -> None:
@@ -127,7 +151,8 @@ def test_settings_out_of_range_are_named(settings: dict[str, Any], message: str)
 
 
 @pytest.mark.parametrize(
-    ("override", "vector", "evaluated"), [("motif=3", {3}, {4}), ("depths=[2,6]", {6}, {2, 3, 4, 5, 6})]
+    ("override", "vector", "evaluated"),
+    [("motif=3", {3}, {4}), ("depths=[2,6]", {6}, {2, 3, 4, 5, 6})],
 )
 def test_settings_reach_the_search(override: str, vector: set[int], evaluated: set[int]) -> None:
     with initialize_config_module("star.conf", version_base="1.3"):

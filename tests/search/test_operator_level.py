@@ -1,4 +1,5 @@
-"""Evolution of the operator level: neighbours of operators, their mutation, and searches that find new ones."""
+"""Evolution of the operator level: neighbours of operators, their mutation, and searches that find
+new ones."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,9 @@ def mutated(genes: np.ndarray, probability: float = 0.5, seed: int = 0) -> Popul
     """Genes (genomes, depth, 5) after an operator mutation."""
     pop = Population.new(X=genes.reshape(len(genes), -1))
     return OperatorMutation(probability).do(
-        GenomeProblem(genes.shape[1], 2, EVERY, base=STAR), pop, random_state=np.random.default_rng(seed)
+        GenomeProblem(genes.shape[1], 2, EVERY, base=STAR),
+        pop,
+        random_state=np.random.default_rng(seed),
     )
 
 
@@ -57,13 +60,25 @@ def random_genes(seed: int, depth: int, letters: Alphabet = EVERY) -> np.ndarray
     return population.sample(8, depth, np.random.default_rng(seed), letters, 0.6)
 
 
-def test_every_valid_operator_has_a_class_plain_and_differential_where_its_structure_allows() -> None:
-    codes = [o.code for o in VALID_OPERATORS] + [o.code + "d" for o in VALID_OPERATORS if o.structure.differential]
+def test_every_valid_operator_has_a_class_plain_and_differential_where_its_structure_allows() -> (
+    None
+):
+    codes = [o.code for o in VALID_OPERATORS] + [
+        o.code + "d" for o in VALID_OPERATORS if o.structure.differential
+    ]
     assert sorted(EVERY.by_code) == sorted(codes) and len(codes) == len(EVERY.ids) == 77
 
 
 def test_ids_of_operators_are_those_that_files_of_earlier_searches_hold() -> None:
-    known = {17: "83111d", 18: "12113", 22: "10.4.1.1.3", 100: "91112", 107: "12113d", 114: "12213", 133: "22223d"}
+    known = {
+        17: "83111d",
+        18: "12113",
+        22: "10.4.1.1.3",
+        100: "91112",
+        107: "12113d",
+        114: "12213",
+        133: "22223d",
+    }
     known |= {150: "32233", 168: "42243", 169: "42243d", 179: "10.4.1.1.3d"}
     assert {number: EVERY.by_id[number].code for number in known} == known
 
@@ -76,7 +91,8 @@ def test_every_named_alphabet_grows_to_the_same_classes(name: str) -> None:
 
 
 def changed_genes(one: LivClass, other: LivClass) -> list[int]:
-    """Which operator genes differ; a structure is one gene, with the featurizer that goes with it."""
+    """Which operator genes differ; a structure is one gene, with the featurizer that goes with
+    it."""
     differing = [gene for gene in range(5) if one.operator[gene] != other.operator[gene]]
     if one.operator.structure is other.operator.structure:
         return differing + [5] * (one.differential != other.differential)
@@ -100,7 +116,16 @@ def test_neighbours_are_exactly_the_classes_that_differ_in_one_operator_gene() -
 def test_neighbours_of_softmax_attention() -> None:
     codes = {EVERY.by_id[number].code for number in EVERY.neighbours(1)}
     within = {"22123", "32123", "42123", "12113", "12133", "12143", "12223", "12123d"}
-    assert codes == within | {"91112", "91132", "91142", "73111", "83111", "54111", "64111", "10.4.1.1.3"}
+    assert codes == within | {
+        "91112",
+        "91132",
+        "91142",
+        "73111",
+        "83111",
+        "54111",
+        "64111",
+        "10.4.1.1.3",
+    }
 
 
 def test_every_valid_operator_is_reached_from_every_other() -> None:
@@ -119,17 +144,25 @@ def test_valid_genomes_stay_valid_and_change_by_one_operator_gene(seed: int, dep
     after = as_livs(mutated(before, seed=seed))
     assert population.valid(after, EVERY).all()
     assert (after[:, :, 1:4] == before[:, :, 1:4]).all()
-    for old, new in zip(before.reshape(-1, GENES_PER_LIV), after.reshape(-1, GENES_PER_LIV), strict=True):
+    for old, new in zip(
+        before.reshape(-1, GENES_PER_LIV), after.reshape(-1, GENES_PER_LIV), strict=True
+    ):
         assert new[0] == old[0] or new[0] in EVERY.neighbours(old[0])
         assert new[4] == old[4] or (new[4] == 1 and new[0] != old[0])
 
 
 def test_sharing_goes_on_where_the_new_class_can() -> None:
-    genes = np.array([[[1, 1, 2, 1, 5], [1, 1, 2, 1, 5]]])  # low-rank operators all have strategy 5, diagonal ones not
+    genes = np.array(
+        [[[1, 1, 2, 1, 5], [1, 1, 2, 1, 5]]]
+    )  # low-rank operators all have strategy 5, diagonal ones not
     kept = dropped = 0
     for seed in range(60):
-        for (class_id, *_, strategy), other in zip(as_livs(mutated(genes, seed=seed))[0], (1, 0), strict=True):
-            fits = class_id == 1 or EVERY.by_id[class_id].operator.structure.sharing.get(5) is not None
+        for (class_id, *_, strategy), other in zip(
+            as_livs(mutated(genes, seed=seed))[0], (1, 0), strict=True
+        ):
+            fits = (
+                class_id == 1 or EVERY.by_id[class_id].operator.structure.sharing.get(5) is not None
+            )
             kept += class_id != 1 and strategy == 5
             dropped += class_id != 1 and strategy == 1
             assert strategy == (5 if fits else 1), other
@@ -148,7 +181,13 @@ def test_records_replay_and_absent_livs_stay_absent() -> None:
     genes[:, 4:] = 0
     after = mutated(genes)
     assert (as_livs(after)[:, 4:] == 0).all()
-    names = ["liv_class", "featurizer_group", "featurizer_sharing", "feature_group", "feature_sharing"]
+    names = [
+        "liv_class",
+        "featurizer_group",
+        "featurizer_sharing",
+        "feature_group",
+        "feature_sharing",
+    ]
     for before, individual in zip(genes.copy(), after, strict=True):
         for liv, gene, old, new in variation(individual).get("mutation", []):
             assert before[liv, names.index(gene)] == old
@@ -177,7 +216,9 @@ def test_every_class_trains_and_has_the_parameters_that_were_counted() -> None:
         evaluation = evaluate(genome, recipe, Corpus(text, text, "test"))
         assert evaluation.feasible, evaluation.reason
         built = sum(p.numel() for p in decode(genome, recipe.model).parameters())
-        assert built == evaluation.metrics["parameters"] + recipe.model.vocabulary * recipe.model.width
+        assert (
+            built == evaluation.metrics["parameters"] + recipe.model.vocabulary * recipe.model.width
+        )
 
 
 def operators(**settings: object) -> SearchConfig:
@@ -186,19 +227,30 @@ def operators(**settings: object) -> SearchConfig:
 
 
 def unlikeness(genome: Genome) -> float:
-    """How many operator genes differ from those of a banded swish attention, which no alphabet names."""
+    """How many operator genes differ from those of a banded swish attention, which no alphabet
+    names."""
     target = EVERY.by_code["42243"].operator
-    return sum(a != b for c in genome.classes() for a, b in zip(c.operator, target, strict=True)) / genome.depth
+    return (
+        sum(a != b for c in genome.classes() for a, b in zip(c.operator, target, strict=True))
+        / genome.depth
+    )
 
 
 FIREFLY = {"_target_": "star.search.firefly.Firefly"}
 
 
 @pytest.mark.parametrize("algorithm", [{"_target_": "pymoo.algorithms.moo.nsga2.NSGA2"}, FIREFLY])
-def test_a_search_finds_an_operator_that_no_alphabet_names(evolve: Callable, algorithm: dict[str, str]) -> None:
+def test_a_search_finds_an_operator_that_no_alphabet_names(
+    evolve: Callable, algorithm: dict[str, str]
+) -> None:
     config = operators(algorithm=algorithm, population=16, generations=25)
     run = evolve(config, [unlikeness], depth=3)
-    first = {c.id for e in run.archive.all if e.candidate.generation == 0 for c in e.candidate.genome.classes()}
+    first = {
+        c.id
+        for e in run.archive.all
+        if e.candidate.generation == 0
+        for c in e.candidate.genome.classes()
+    }
     assert first <= set(STAR.ids)
     assert run.values(0).min() > 2 / 3 and run.values().min() == 0
     for evaluated in run.archive.all:
@@ -213,8 +265,12 @@ def test_a_search_of_operators_is_a_function_of_its_seed(evolve: Callable) -> No
 
 def test_a_run_is_read_back_with_its_operators(tmp_path: Path) -> None:
     columns = "genome_id,generation,origin,parents,genome,validation_loss,parameters,cache_bytes,variation"
-    (tmp_path / "population.csv").write_text(f"{columns}\naaaaaaaaaaaa,0,random,,150.1.1.1.1-9.1.1.1.1,3.0,100,1000,\n")
-    (tmp_path / "config.yaml").write_text("search:\n  alphabet: star\n  operator_probability: 0.3\n")
+    (tmp_path / "population.csv").write_text(
+        f"{columns}\naaaaaaaaaaaa,0,random,,150.1.1.1.1-9.1.1.1.1,3.0,100,1000,\n"
+    )
+    (tmp_path / "config.yaml").write_text(
+        "search:\n  alphabet: star\n  operator_probability: 0.3\n"
+    )
     genome = read_run(tmp_path)["aaaaaaaaaaaa"].genome
     assert [liv_class.name for liv_class in genome.classes()] == ["Op-32233", "GMemless"]
 
@@ -226,7 +282,9 @@ def test_without_probability_the_search_is_over_its_alphabet() -> None:
 @pytest.mark.parametrize("value", [-0.1, 1.5])
 def test_a_probability_out_of_range_is_refused(value: float) -> None:
     config = SearchConfig(algorithm=FIREFLY, operator_probability=value)
-    with pytest.raises(UserError, match=rf"search.operator_probability={value}: expected a probability from 0 to 1"):
+    with pytest.raises(
+        UserError, match=rf"search.operator_probability={value}: expected a probability from 0 to 1"
+    ):
         check_search(config)
 
 
@@ -234,13 +292,21 @@ def test_seeds_from_a_csv_hold_operators_by_ids_that_need_no_configuration(tmp_p
     (tmp_path / "p.csv").write_text("genome\n150.1.1.1.2-150.1.1.1.2-9.1.1.1.1\n")
     (seed,), _ = read_seeds([str(tmp_path / "p.csv")], 3, search_alphabet(operators()))
     assert [liv_class.code for liv_class in seed.classes()] == ["32233", "32233", "91142"]
-    with pytest.raises(UserError, match="p.csv line 2: .*LIV 0 gene liv_class: 150 is not allowed, expected 1 to 17"):
+    with pytest.raises(
+        UserError,
+        match="p.csv line 2: .*LIV 0 gene liv_class: 150 is not allowed, expected 1 to 17",
+    ):
         read_seeds([str(tmp_path / "p.csv")], 3, "star")
 
 
 def test_a_file_seed_with_operators_needs_a_search_of_operators(tmp_path: Path) -> None:
-    (tmp_path / "g.yaml").write_text("schema: 1\noperators: {18: '32233'}\ngenome: 18.1.1.1.1-9.1.1.1.1\n")
+    (tmp_path / "g.yaml").write_text(
+        "schema: 1\noperators: {18: '32233'}\ngenome: 18.1.1.1.1-9.1.1.1.1\n"
+    )
     (seed,), _ = read_seeds([str(tmp_path / "g.yaml")], 2, search_alphabet(operators()))
     assert seed.to_text() == "150.1.1.1.1-9.1.1.1.1"
-    with pytest.raises(UserError, match="LIV 0 is Op-32233, expected one of SA-1.*search.operator_probability above 0"):
+    with pytest.raises(
+        UserError,
+        match="LIV 0 is Op-32233, expected one of SA-1.*search.operator_probability above 0",
+    ):
         read_seeds([str(tmp_path / "g.yaml")], 2, "star")

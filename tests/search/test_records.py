@@ -1,4 +1,5 @@
-"""What made an individual is recorded with it: replayed on the parents, the record gives the individual."""
+"""What made an individual is recorded with it: replayed on the parents, the record gives the
+individual."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +22,13 @@ from star.search.depth_mutation import DepthMutation
 from star.search.mutation import MutationChain
 from star.search.problem import GenomeProblem
 from star.search.records import variation
-from star.search.variation import CanonicalDuplicates, GeneMutation, GenomeRepair, GenomeSampling, LivCrossover
+from star.search.variation import (
+    CanonicalDuplicates,
+    GeneMutation,
+    GenomeRepair,
+    GenomeSampling,
+    LivCrossover,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 DEPTH = 7
@@ -66,11 +73,18 @@ def change(livs: Livs, parents: Sequence[Livs], genes: list[list[Any]]) -> Livs:
     return livs
 
 
-APPLY = {"crossover": cross, "movement": move, "depth": resize, "mutation": change, "repair": change}
+APPLY = {
+    "crossover": cross,
+    "movement": move,
+    "depth": resize,
+    "mutation": change,
+    "repair": change,
+}
 
 
 def renumbered(livs: Livs) -> Livs:
-    """Group numbers above the depth become the smallest free ones of their class, in ascending order."""
+    """Group numbers above the depth become the smallest free ones of their class, in ascending
+    order."""
     for gene in (1, 3):
         for number in sorted({liv[gene] for liv in livs if liv[gene] > len(livs)}):
             for liv_class in {liv[0] for liv in livs if liv[gene] == number}:
@@ -94,7 +108,9 @@ def space(depths: Sequence[int] = ()) -> GenomeProblem:
 def test_records_replay(seed: int, points: int, constrained: bool, depths: tuple[int, ...]) -> None:
     rng, problem = np.random.default_rng(seed), space(depths)
     population = GenomeSampling(sharing_probability=0.6).do(problem, 12, random_state=rng)
-    population = Population.new("X", GeneMutation(0.3)._do(problem, population.get("X"), random_state=rng))
+    population = Population.new(
+        "X", GeneMutation(0.3)._do(problem, population.get("X"), random_state=rng)
+    )
     matings = rng.permutation(12).reshape(6, 2)
     children = LivCrossover(points, prob=0.5).do(problem, population, matings, random_state=rng)
     crossed = [variation(child) for child in children]
@@ -108,7 +124,11 @@ def test_records_replay(seed: int, points: int, constrained: bool, depths: tuple
         assert json.loads(json.dumps(made_by)) == made_by
         assert made_by.get("crossover") == before.get("crossover")
         cuts = made_by.get("crossover", [])
-        assert cuts == sorted(set(cuts)) and all(cut < problem.depth for cut in cuts) and all(made_by.values())
+        assert (
+            cuts == sorted(set(cuts))
+            and all(cut < problem.depth for cut in cuts)
+            and all(made_by.values())
+        )
         assert replay([livs_of(parent) for parent in parents], made_by) == livs_of(child)
     assert all(variation(individual) == {} for individual in population)
 
@@ -117,26 +137,39 @@ def test_nothing_changed_leaves_no_record_and_every_part_occurs() -> None:
     rng = np.random.default_rng(0)
     population = GenomeSampling().do(space(), 20, random_state=rng)
     unchanged = GeneMutation(0.0).do(space(), population, random_state=rng)
-    assert all(variation(individual) == {} for individual in GenomeRepair().do(space(), unchanged, random_state=rng))
+    assert all(
+        variation(individual) == {}
+        for individual in GenomeRepair().do(space(), unchanged, random_state=rng)
+    )
     children = LivCrossover(prob=0.0).do(space(), population, np.array([[0, 1]]), random_state=rng)
     assert [variation(child) for child in children] == [{}, {"crossover": [0]}]
     mutated = GeneMutation(0.5, constrained=False).do(space(), population, random_state=rng)
     repaired = GenomeRepair().do(space(), mutated, random_state=rng)
-    assert {part for individual in repaired for part in variation(individual)} == {"mutation", "repair"}
+    assert {part for individual in repaired for part in variation(individual)} == {
+        "mutation",
+        "repair",
+    }
 
 
 def test_a_second_mutation_goes_on_with_the_record() -> None:
-    rng, rows = np.random.default_rng(0), GenomeSampling()._do(space(), 6, random_state=np.random.default_rng(1))
+    rng, rows = (
+        np.random.default_rng(0),
+        GenomeSampling()._do(space(), 6, random_state=np.random.default_rng(1)),
+    )
     population = Population.new("X", rows)
     for _ in range(2):
         population = GeneMutation(0.3).do(space(), population, random_state=rng)
     for individual, row in zip(population, rows, strict=True):
-        assert replay([row.reshape(-1, GENES_PER_LIV).tolist()], variation(individual)) == livs_of(individual)
+        assert replay([row.reshape(-1, GENES_PER_LIV).tolist()], variation(individual)) == livs_of(
+            individual
+        )
 
 
 def test_records_survive_merging_and_elimination() -> None:
     rng = np.random.default_rng(0)
-    population = GeneMutation(0.3).do(space(), GenomeSampling().do(space(), 10, random_state=rng), random_state=rng)
+    population = GeneMutation(0.3).do(
+        space(), GenomeSampling().do(space(), 10, random_state=rng), random_state=rng
+    )
     records = {tuple(individual.X): variation(individual) for individual in population}
     shuffled = Population.merge(population[:5], population[5:])[rng.permutation(10)]
     kept: Any = CanonicalDuplicates("extended").do(shuffled, population[:2])
@@ -145,9 +178,13 @@ def test_records_survive_merging_and_elimination() -> None:
 
 
 @pytest.mark.parametrize("depths", [(), (2, 9)])
-@pytest.mark.parametrize("target", ["pymoo.algorithms.moo.nsga2.NSGA2", "star.search.firefly.Firefly"])
+@pytest.mark.parametrize(
+    "target", ["pymoo.algorithms.moo.nsga2.NSGA2", "star.search.firefly.Firefly"]
+)
 def test_records_of_a_whole_search_replay(target: str, depths: tuple[int, ...]) -> None:
-    config = SearchConfig(algorithm={"_target_": target}, population=10, depth_probability=0.5, alphabet="extended")
+    config = SearchConfig(
+        algorithm={"_target_": target}, population=10, depth_probability=0.5, alphabet="extended"
+    )
     problem, values = space(depths), np.random.default_rng(0)
     algorithm = build_algorithm(config, problem, [], 0)[0]
     livs: dict[str, Livs] = {}
@@ -166,7 +203,9 @@ def test_records_of_a_whole_search_replay(target: str, depths: tuple[int, ...]) 
             if target.endswith("Firefly"):  # they move from canonical form to canonical form
                 livs[genome.id] = [list(liv) for liv in genome.canonical().livs]
         objectives = values.random((len(population), 2))
-        Evaluator().eval(StaticProblem(problem, F=objectives, G=np.zeros((len(population), 1))), population)
+        Evaluator().eval(
+            StaticProblem(problem, F=objectives, G=np.zeros((len(population), 1))), population
+        )
         algorithm.tell(infills=population)
     first = "movement" if target.endswith("Firefly") else "crossover"
     assert parts >= {first, "mutation"} | ({"depth"} if depths else set())

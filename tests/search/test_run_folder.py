@@ -1,4 +1,5 @@
-"""The run folder: a run killed at any instant can go on, and its files are whole whenever they are read."""
+"""The run folder: a run killed at any instant can go on, and its files are whole whenever they are
+read."""
 
 import io
 import multiprocessing
@@ -31,9 +32,13 @@ LONG = 40_000  # characters, more than one write of a buffered file
 def evaluated(number: int, evaluation: Evaluation | None = None) -> Evaluated:
     """A candidate of depth 4, another for each number below 17 ** 3."""
     classes = [1 + number // 17**place % 17 for place in range(3)]
-    genome = Genome.from_text("-".join(f"{liv_class}.1.1.1.1" for liv_class in (*classes, 1))).canonical()
+    genome = Genome.from_text(
+        "-".join(f"{liv_class}.1.1.1.1" for liv_class in (*classes, 1))
+    ).canonical()
     metrics = {"validation_loss": 2.0 + number % 7, "cache_bytes": float(1 + number % 5)}
-    return Evaluated(Candidate(genome, "random", 0), evaluation or Evaluation("ok", "", metrics, 0.1), 0)
+    return Evaluated(
+        Candidate(genome, "random", 0), evaluation or Evaluation("ok", "", metrics, 0.1), 0
+    )
 
 
 class Killed(BaseException):
@@ -86,7 +91,9 @@ def test_a_run_killed_between_any_two_files_goes_on(
 
 def test_a_folder_with_results_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "population.csv").write_text("country,inhabitants\n")
-    with pytest.raises(UserError, match="holds population.csv without a ledger to go on from, and no config.yaml"):
+    with pytest.raises(
+        UserError, match="holds population.csv without a ledger to go on from, and no config.yaml"
+    ):
         RunFolder(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["population.csv"]
 
@@ -99,14 +106,18 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
     (tmp_path / taken).write_text("")
     monkeypatch.setattr("sys.argv", ["star", "scale=cpu"])
     monkeypatch.setattr("star.evolve.check_same_run", lambda *settings: None)
-    with pytest.raises(UserError, match=r"run_dir=.*run: cannot be written \(.+\); choose a folder"):
+    with pytest.raises(
+        UserError, match=r"run_dir=.*run: cannot be written \(.+\); choose a folder"
+    ):
         open_folder(EvolveConfig(run_dir=str(tmp_path / "run")), PLAN)
 
 
 def write_for_long(folder: Path) -> None:
     run, archive = RunFolder(folder), Archive(select_objectives(["validation_loss", "cache_bytes"]))
     for number in range(240):
-        candidate = evaluated(number, infeasible("diverged", "x" * LONG) if number % 20 == 7 else None)
+        candidate = evaluated(
+            number, infeasible("diverged", "x" * LONG) if number % 20 == 7 else None
+        )
         archive.add(candidate)
         run.append(candidate)
         if number % 16 == 15:
@@ -129,7 +140,11 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
                 assert len(table) >= max(seen, default=0)  # nothing that was there is taken back
                 seen.add(len(table))
     writer.join()
-    assert writer.exitcode == 0 and len(seen) > 20 and len(pd.read_csv(tmp_path / "population.csv")) == 240
+    assert (
+        writer.exitcode == 0
+        and len(seen) > 20
+        and len(pd.read_csv(tmp_path / "population.csv")) == 240
+    )
 
 
 def test_writing_for_single_candidates_keeps_to_its_share_of_the_time(
@@ -164,7 +179,10 @@ def test_a_failure_by_limits_is_recalled_in_its_own_run_only(tmp_path: Path) -> 
         memory.close()
         return found
 
-    failed, elsewhere = evaluated(0, infeasible("timeout", "took too long")), str(tmp_path / "ledger")
+    failed, elsewhere = (
+        evaluated(0, infeasible("timeout", "took too long")),
+        str(tmp_path / "ledger"),
+    )
     assert recalled(elsewhere, "first", failed) == failed.evaluation
     assert recalled(elsewhere, "second") is None
     assert recalled(elsewhere, "second", evaluated(0)) == evaluated(0).evaluation

@@ -13,7 +13,13 @@ from star.genomes import Genome
 from star.search.config import SearchConfig
 from star.search.problem import GenomeProblem
 from star.search.scalarisation import SCORE, Scalarisation, ScalarisedGA, ScalarisedSurvival
-from star.search.variation import CanonicalDuplicates, GeneMutation, GenomeRepair, GenomeSampling, LivCrossover
+from star.search.variation import (
+    CanonicalDuplicates,
+    GeneMutation,
+    GenomeRepair,
+    GenomeSampling,
+    LivCrossover,
+)
 
 GENETIC = {"_target_": "star.search.scalarisation.ScalarisedGA"}
 DEPTH = 5
@@ -25,7 +31,9 @@ def population(objectives: list[list[float]], violated: tuple[int, ...] = ()) ->
     violations = np.zeros((count, 1))
     violations[list(violated)] = 1
     individuals = Population.new(X=np.repeat(np.arange(count)[:, None], 5, axis=1))
-    Evaluator().eval(StaticProblem(GenomeProblem(1, 2), F=np.array(objectives), G=violations), individuals)
+    Evaluator().eval(
+        StaticProblem(GenomeProblem(1, 2), F=np.array(objectives), G=violations), individuals
+    )
     return individuals
 
 
@@ -40,8 +48,11 @@ def population(objectives: list[list[float]], violated: tuple[int, ...] = ()) ->
         ("chebyshev", (1, 0), [0, 1.05, 0.25 * 1.05]),
     ],
 )
-def test_values_of_scaled_objectives(kind: str, weights: tuple[float, ...], expected: list[float]) -> None:
-    # The first is best in the first objective, the second in the second; scaled, the third is (1/4, 1/2).
+def test_values_of_scaled_objectives(
+    kind: str, weights: tuple[float, ...], expected: list[float]
+) -> None:
+    # The first is best in the first objective, the second in the second; scaled, the third is (1/4,
+    # 1/2).
     objectives = np.array([[10.0, 5.0], [50.0, 1.0], [20.0, 3.0]])
     assert Scalarisation(kind, weights).values(objectives) == pytest.approx(expected)
 
@@ -54,13 +65,17 @@ def test_one_objective_is_returned_as_it_is(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["weights", "chebyshev"])
 @pytest.mark.parametrize("objectives", [[[2.0, 7.0]], [[2.0, 7.0], [2.0, 7.0]]])
-def test_equal_candidates_have_equal_finite_values(kind: str, objectives: list[list[float]]) -> None:
+def test_equal_candidates_have_equal_finite_values(
+    kind: str, objectives: list[list[float]]
+) -> None:
     values = Scalarisation(kind).values(np.array(objectives))
     assert np.isfinite(values).all() and np.ptp(values) == 0
 
 
 def test_chebyshev_finds_what_a_weighted_sum_cannot() -> None:
-    dented = np.array([[0.0, 1.0], [0.6, 0.6], [1.0, 0.0]])  # the middle is non-dominated but not on the hull
+    dented = np.array(
+        [[0.0, 1.0], [0.6, 0.6], [1.0, 0.0]]
+    )  # the middle is non-dominated but not on the hull
     for weights in ((1, 1), (1, 3), (3, 1), (9, 10)):
         assert Scalarisation("weights", weights).values(dented).argmin() != 1
     assert Scalarisation("chebyshev").values(dented).argmin() == 1
@@ -118,7 +133,9 @@ def test_with_one_objective_it_is_pymoos_genetic_algorithm() -> None:
 
     for seed in range(3):
         for kind in ("weights", "chebyshev"):
-            ours = populations(lambda kind=kind, **operators: ScalarisedGA(Scalarisation(kind), **operators), seed)
+            ours = populations(
+                lambda kind=kind, **operators: ScalarisedGA(Scalarisation(kind), **operators), seed
+            )
             for mine, pymoos in zip(ours, populations(GA, seed), strict=True):
                 assert np.array_equal(mine, pymoos)
 
@@ -126,11 +143,16 @@ def test_with_one_objective_it_is_pymoos_genetic_algorithm() -> None:
 @pytest.mark.parametrize("kind", ["weights", "chebyshev"])
 def test_weights_choose_the_end_of_the_front(evolve: Callable, kind: str) -> None:
     designs = [Genome.from_text("-".join([liv] * DEPTH)).to_array() for liv in ("11111", "91111")]
-    objectives = [lambda genome, design=design: float((genome.to_array() != design).sum()) for design in designs]
+    objectives = [
+        lambda genome, design=design: float((genome.to_array() != design).sum())
+        for design in designs
+    ]
 
     def final(weights: list[float]) -> np.ndarray:
         """Mean of the last population's objectives over four searches."""
-        config = SearchConfig(algorithm=GENETIC, population=10, generations=10, scalarisation=kind, weights=weights)
+        config = SearchConfig(
+            algorithm=GENETIC, population=10, generations=10, scalarisation=kind, weights=weights
+        )
         config.sharing_mutation_probability = 0.0  # both designs share nothing
         runs = [evolve(config, objectives, seed, DEPTH) for seed in range(4)]
         return np.mean([run.algorithm.pop.get("F").mean(axis=0) for run in runs], axis=0)

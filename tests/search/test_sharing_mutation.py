@@ -36,7 +36,9 @@ def canonical_texts(livs: np.ndarray) -> set[str]:
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 8, 24])
 def test_valid_genomes_stay_valid(depth: int) -> None:
-    livs = population.sample(COUNT, depth, np.random.default_rng(0), ALPHABET, sharing_probability=0.8)
+    livs = population.sample(
+        COUNT, depth, np.random.default_rng(0), ALPHABET, sharing_probability=0.8
+    )
     changed = mutated(livs, copy=1.0, join=1.0)
     assert population.valid(changed, ALPHABET).all()
     assert (changed != livs).any() == (depth > 1)
@@ -83,10 +85,18 @@ def test_changed_genes_stay_with_the_individual() -> None:
     genome = Genome.from_text("31111-31111")
     individuals = Population.new(X=np.stack([genome.to_array()] * 20))
     problem = GenomeProblem(2, 2)
-    result = SharingMutation(join=1.0).do(problem, individuals, inplace=True, random_state=np.random.default_rng(0))
+    result = SharingMutation(join=1.0).do(
+        problem, individuals, inplace=True, random_state=np.random.default_rng(0)
+    )
     for individual in result:
         genes = genome.to_array()
-        names = ("liv_class", "featurizer_group", "featurizer_sharing", "feature_group", "feature_sharing")
+        names = (
+            "liv_class",
+            "featurizer_group",
+            "featurizer_sharing",
+            "feature_group",
+            "feature_sharing",
+        )
         for liv, gene, old, new in variation(individual).get("mutation", []):
             assert genes[liv * GENES_PER_LIV + names.index(gene)] == old
             genes[liv * GENES_PER_LIV + names.index(gene)] = new
@@ -99,11 +109,16 @@ def config(**settings: float) -> SearchConfig:
 
 
 def test_searches_have_it_unless_its_probability_is_zero() -> None:
-    for settings, expected in (({}, MutationChain), ({"sharing_mutation_probability": 0.0}, GeneMutation)):
+    for settings, expected in (
+        ({}, MutationChain),
+        ({"sharing_mutation_probability": 0.0}, GeneMutation),
+    ):
         algorithm, _, _ = build_algorithm(config(**settings), GenomeProblem(4, 2), [], 0)
         assert type(algorithm.mating.mutation) is expected  # type: ignore[attr-defined]
 
 
 def test_a_probability_above_one_is_refused() -> None:
-    with pytest.raises(UserError, match="search.sharing_mutation_probability=2: expected a probability"):
+    with pytest.raises(
+        UserError, match="search.sharing_mutation_probability=2: expected a probability"
+    ):
         check_search(config(sharing_mutation_probability=2))

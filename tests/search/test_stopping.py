@@ -15,7 +15,9 @@ GENOMES = ["91111", "11111", "71111", "51111", "81111"]
 def archive(losses: list[float]) -> Archive:
     result = Archive(select_objectives(["validation_loss", "cache_bytes"]))
     for text, loss in zip(GENOMES, losses, strict=False):
-        evaluation = Evaluation("ok", "", {"validation_loss": loss, "cache_bytes": 100.0 / loss}, 1.0)
+        evaluation = Evaluation(
+            "ok", "", {"validation_loss": loss, "cache_bytes": 100.0 / loss}, 1.0
+        )
         result.add(Evaluated(Candidate(Genome.from_text(text), "random", 0), evaluation, 0, 1000))
     return result
 
@@ -32,7 +34,10 @@ def test_nothing_set_never_stops() -> None:
 def test_evaluations_and_tokens_are_counted() -> None:
     few, many = archive([2.0, 3.0]), archive([2.0, 3.0, 4.0])
     assert reasons(StopConfig(evaluations=3), few, many) == ["", "search.stop.evaluations=3"]
-    assert reasons(StopConfig(training_tokens="3k"), few, many) == ["", "search.stop.training_tokens=3k"]
+    assert reasons(StopConfig(training_tokens="3k"), few, many) == [
+        "",
+        "search.stop.training_tokens=3k",
+    ]
 
 
 def test_patience_ends_a_search_without_gain() -> None:
@@ -49,7 +54,9 @@ def test_wall_time_is_measured() -> None:
     assert stopping.reason(archive([2.0])) == "search.stop.wall_time=5"
 
 
-@pytest.mark.parametrize(("text", "seconds"), [(90, 90), ("90s", 90), ("1.5min", 90), ("2h", 7200), ("1d", 86400)])
+@pytest.mark.parametrize(
+    ("text", "seconds"), [(90, 90), ("90s", 90), ("1.5min", 90), ("2h", 7200), ("1d", 86400)]
+)
 def test_durations_are_read(text: object, seconds: float) -> None:
     assert parse_duration("key", text) == seconds
 
@@ -58,7 +65,10 @@ def test_durations_are_read(text: object, seconds: float) -> None:
     ("config", "message"),
     [
         (StopConfig(evaluations=0), "search.stop.evaluations=0: expected at least 1"),
-        (StopConfig(wall_time="soon"), "search.stop.wall_time=soon: expected a positive number of seconds"),
+        (
+            StopConfig(wall_time="soon"),
+            "search.stop.wall_time=soon: expected a positive number of seconds",
+        ),
         (StopConfig(wall_time=0), "search.stop.wall_time=0"),
         (StopConfig(training_tokens="many"), "search.stop.training_tokens=many: expected a number"),
     ],

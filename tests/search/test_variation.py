@@ -51,7 +51,9 @@ def problem(alphabet: str = "extended", objectives: int = 2) -> GenomeProblem:
 @given(SEEDS, st.integers(1, 6))
 def test_crossover_cuts_between_livs_only(seed: int, points: int) -> None:
     parents = sample(seed).reshape(2, 3, -1)
-    children = LivCrossover(points)._do(problem(), parents, random_state=np.random.default_rng(seed))
+    children = LivCrossover(points)._do(
+        problem(), parents, random_state=np.random.default_rng(seed)
+    )
     livs = children.reshape(2, 3, DEPTH, GENES_PER_LIV)
     origin = parents.reshape(2, 3, DEPTH, GENES_PER_LIV)
     kept, taken = (livs == origin).all(-1), (livs == origin[::-1]).all(-1)
@@ -64,7 +66,10 @@ def test_crossover_cuts_between_livs_only(seed: int, points: int) -> None:
 def test_crossover_cuts_everywhere_alike() -> None:
     rows = np.array([[1, 1, 1, 1, 1] * DEPTH, [9, 1, 1, 1, 1] * DEPTH])
     children = LivCrossover(2, prob=1.0).do(
-        problem(), Population.new("X", rows), np.tile([0, 1], (3000, 1)), random_state=np.random.default_rng(0)
+        problem(),
+        Population.new("X", rows),
+        np.tile([0, 1], (3000, 1)),
+        random_state=np.random.default_rng(0),
     )
     cuts = np.array([variation(child)["crossover"] for child in children[:3000]])
     counts = np.bincount(cuts.ravel(), minlength=DEPTH)
@@ -74,7 +79,10 @@ def test_crossover_cuts_everywhere_alike() -> None:
 def test_crossover_of_one_liv_copies_the_parents() -> None:
     rows = np.array([[1, 1, 1, 1, 1], [9, 1, 1, 1, 1]])
     children = LivCrossover(prob=1.0).do(
-        GenomeProblem(1, 1), Population.new("X", rows), np.array([[0, 1]]), random_state=np.random.default_rng(0)
+        GenomeProblem(1, 1),
+        Population.new("X", rows),
+        np.array([[0, 1]]),
+        random_state=np.random.default_rng(0),
     )
     assert np.array_equal(children.get("X"), rows)
 
@@ -83,7 +91,9 @@ def test_crossover_records_the_parents() -> None:
     space, rows = problem(), sample(1, 4)
     population = Population.new("X", rows)
     ids = [Genome.from_array(row, "extended").id for row in rows]
-    children = LivCrossover().do(space, population, np.array([[0, 1], [2, 3]]), random_state=np.random.default_rng(0))
+    children = LivCrossover().do(
+        space, population, np.array([[0, 1], [2, 3]]), random_state=np.random.default_rng(0)
+    )
     assert [child.get("parents") for child in children] == [ids[:2], ids[2:], ids[:2], ids[2:]]
 
 
@@ -116,7 +126,11 @@ def test_constrained_mutation_draws_all_valid_values_and_no_other(seed: int, alp
 
 
 def mutate_only(
-    mutation: GeneMutation, rows: np.ndarray, chosen: np.ndarray, rng: np.random.Generator, alphabet: str
+    mutation: GeneMutation,
+    rows: np.ndarray,
+    chosen: np.ndarray,
+    rng: np.random.Generator,
+    alphabet: str,
 ) -> np.ndarray:
     """Mutation whose draw of genes is `chosen`."""
 
@@ -137,14 +151,18 @@ def test_constrained_mutation_of_an_invalid_genome_draws_from_whole_ranges() -> 
     space = GenomeProblem(3, 1)
     mutated = GeneMutation(1.0)._do(space, rows, random_state=np.random.default_rng(0))
     assert (mutated != rows).all()
-    assert set(mutated[:, 4].tolist()) == {1, 3, 4, 5} and set(mutated[:, 10].tolist()) <= set(range(1, 18)) - {9}
+    assert set(mutated[:, 4].tolist()) == {1, 3, 4, 5} and set(mutated[:, 10].tolist()) <= set(
+        range(1, 18)
+    ) - {9}
 
 
 def test_variation_is_repeatable() -> None:
     def vary() -> np.ndarray:
         rng = np.random.default_rng(7)
         rows = GenomeSampling()._do(problem(), 20, random_state=rng)
-        children = LivCrossover()._do(problem(), rows.reshape(2, 10, -1), random_state=rng).reshape(20, -1)
+        children = (
+            LivCrossover()._do(problem(), rows.reshape(2, 10, -1), random_state=rng).reshape(20, -1)
+        )
         mutated = GeneMutation(0.2)._do(problem(), children, random_state=rng)
         return GenomeRepair()._do(problem(), mutated, random_state=rng)
 
@@ -160,7 +178,9 @@ def test_mutation_changes_genes_at_its_rate_and_reaches_every_class() -> None:
 
 def test_unconstrained_mutation_needs_repair_and_repair_counts_it() -> None:
     rows = sample(0, 60)
-    mutated = GeneMutation(0.3, constrained=False)._do(problem(), rows, random_state=np.random.default_rng(0))
+    mutated = GeneMutation(0.3, constrained=False)._do(
+        problem(), rows, random_state=np.random.default_rng(0)
+    )
     invalid = sum(bool(Genome.from_array(row, "extended").validate()) for row in mutated)
     repair = GenomeRepair()
     fixed = repair._do(problem(), mutated, random_state=np.random.default_rng(0))
@@ -172,7 +192,9 @@ def test_unconstrained_mutation_needs_repair_and_repair_counts_it() -> None:
 
 def test_sampling_puts_seeds_first_and_never_repeats() -> None:
     seeds = [Genome.from_array(row, "extended") for row in sample(5, 3)]
-    rows = GenomeSampling([*seeds, seeds[0]])._do(problem(), 12, random_state=np.random.default_rng(0))
+    rows = GenomeSampling([*seeds, seeds[0]])._do(
+        problem(), 12, random_state=np.random.default_rng(0)
+    )
     ids = [Genome.from_array(row, "extended").id for row in rows]
     assert ids[:3] == [seed.id for seed in seeds] and len(set(ids)) == 12
 
@@ -221,11 +243,15 @@ class StaticCosts(GenomeProblem):
 
 @pytest.mark.parametrize("modes", [{}, {"motif": 3}, {"depths": (5, 9)}])
 @pytest.mark.parametrize(("algorithm", "objectives"), [(NSGA2, 2), (GA, 1)])
-def test_operators_work_in_pymoo_algorithms_and_improve(algorithm: type, objectives: int, modes: dict) -> None:
+def test_operators_work_in_pymoo_algorithms_and_improve(
+    algorithm: type, objectives: int, modes: dict
+) -> None:
     settings = {
         "sampling": GenomeSampling(),
         "crossover": LivCrossover(),
-        "mutation": MutationChain([DepthMutation()], GeneMutation()) if "depths" in modes else GeneMutation(),
+        "mutation": MutationChain([DepthMutation()], GeneMutation())
+        if "depths" in modes
+        else GeneMutation(),
         "repair": GenomeRepair(),
         "eliminate_duplicates": CanonicalDuplicates(full_depth=DEPTH if "motif" in modes else None),
     }

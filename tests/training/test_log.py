@@ -42,7 +42,9 @@ def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
     assert events.Scalars("train_loss")[3].value == pytest.approx(0.25)
 
 
-def test_a_demanded_but_missing_tensorboard_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_demanded_but_missing_tensorboard_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(UserError, match=r"pip install 'star-synthesis\[tensorboard\]'"):
         TrainingLog(tmp_path, 0, "always")

@@ -48,7 +48,9 @@ def test_a_model_learns_and_quality_has_consistent_units(corpus: Corpus) -> None
     assert result.tokens == 60 * 4 * 16 and result.step == 60
 
 
-def test_training_is_a_function_of_the_seed_and_leaves_the_global_generator_alone(corpus: Corpus) -> None:
+def test_training_is_a_function_of_the_seed_and_leaves_the_global_generator_alone(
+    corpus: Corpus,
+) -> None:
     models = [bigram() for _ in range(3)]
     state = torch.random.get_rng_state()
     for model, seed in zip(models, (1, 1, 2), strict=True):
@@ -88,7 +90,9 @@ def test_a_loss_that_is_not_finite_stops_at_once(corpus: Corpus, bad_step: int) 
 def test_cosine_matches_torch() -> None:
     settings = config(schedule="cosine", steps=40, warmup_steps=8, final_fraction=0.25)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=settings.learning_rate)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 32, settings.learning_rate * 0.25)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, 32, settings.learning_rate * 0.25
+    )
     for step in range(8, 40):
         assert learning_rate_at(step, settings) == pytest.approx(optimizer.param_groups[0]["lr"])
         optimizer.step()

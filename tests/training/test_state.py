@@ -20,7 +20,9 @@ GENOME = Genome.from_text("51211-91111-51211-31112-31112-81111")
 def trainer(seed: int = 0, genome: Genome = GENOME) -> Trainer:
     torch.manual_seed(seed)
     model = decode(genome, ModelConfig(width=32))
-    config = TrainingConfig(steps=8, batch_size=2, length=16, warmup_steps=2, schedule="cosine", device="cpu")
+    config = TrainingConfig(
+        steps=8, batch_size=2, length=16, warmup_steps=2, schedule="cosine", device="cpu"
+    )
     return Trainer(model, CORPUS, config, seed=3)
 
 
@@ -50,7 +52,9 @@ def test_moments_matter(tmp_path: Path) -> None:
     save_state(tmp_path / "state", whole)
     tensors = load_file(tmp_path / "state")
     assert any("exp_avg_sq" in name for name in tensors)
-    changed = {name: tensor + 1 if name.endswith("exp_avg") else tensor for name, tensor in tensors.items()}
+    changed = {
+        name: tensor + 1 if name.endswith("exp_avg") else tensor for name, tensor in tensors.items()
+    }
     save_file(changed, tmp_path / "state", {"schema": "1", "step": "1"})
     resumed = trainer()
     load_state(tmp_path / "state", resumed)
