@@ -7,8 +7,8 @@ take.
 import numpy as np
 
 from .alphabets import Alphabet, get_alphabet
+from .arrays import sample
 from .genome import GeneArray, Genome
-from .population import sample
 from .validity import GENES_PER_LIV, Repair, repair_livs, valid_gene_values
 
 

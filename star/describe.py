@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from star.command import register, run_command
-from star.errors import UserError
+from star.base.command_line import register, run_command
+from star.base.errors import UserError
 from star.genomes import (
     Genome,
     ModelConfig,
@@ -24,7 +24,7 @@ from star.genomes import (
     load_genome,
     parameter_count,
 )
-from star.lineage import find, lineage_tree, read_run, split_reference
+from star.runs.lineage import find, lineage_tree, read_run, split_reference
 
 FORMATS = ("table", "json")
 PLAIN_WIDTH = 110  # columns where there is no terminal

@@ -2,7 +2,7 @@
 run folder.
 
 The way of a genome: `search/variation.py` proposes it, `search/loop.py` sends it to a worker,
-`evaluation/evaluator.py` decodes and trains it, `search/archive.py` ranks it,
+`evaluation/evaluate.py` decodes and trains it, `search/archive.py` ranks it,
 `search/run_folder.py` writes its row.
 """
 
@@ -15,10 +15,11 @@ from hydra.core.hydra_config import HydraConfig
 from pymoo.core.algorithm import Algorithm
 from rich.console import Console
 
-from star.command import EXIT_INTERRUPTED, check_seed, fail, register, run_command
+from star.base.command_line import EXIT_INTERRUPTED, check_seed, fail, register, run_command
+from star.base.errors import UserError
+from star.base.interrupts import deferred_interrupt
 from star.configuration import EvolveConfig
 from star.data import open_corpus
-from star.errors import UserError
 from star.evaluation import (
     Objective,
     Recipe,
@@ -27,25 +28,24 @@ from star.evaluation import (
     plan_workers,
     select_objectives,
 )
-from star.evaluation.tabular import Table, TabularEvaluator, open_table, recipe_settings
+from star.evaluation.executors.table import Table, TabularEvaluator, open_table, recipe_settings
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, read_library
-from star.interrupt import deferred_interrupt
-from star.provenance import CONFIGURATION, check_same_run, run_path, write_provenance
-from star.search.algorithms import build_algorithm, check_search
-from star.search.alphabet import base_alphabet, search_alphabet
+from star.runs.folder import RunFolder
+from star.runs.progress import SearchProgress
+from star.runs.provenance import CONFIGURATION, check_same_run, run_path, write_provenance
+from star.runs.tables import WIDTH, print_closing_table
+from star.search.algorithms.build import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.budget import Budget
 from star.search.candidates import Evaluated
-from star.search.closing_table import WIDTH, print_closing_table
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import SearchMemory, open_memory
-from star.search.problem import GenomeProblem, check_modes
-from star.search.progress import SearchProgress
-from star.search.run_folder import RunFolder
-from star.search.seeds import read_seeds
+from star.search.space.alphabet import base_alphabet, search_alphabet
+from star.search.space.problem import GenomeProblem, check_modes
+from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
-from star.search.variation import CanonicalDuplicates, GenomeRepair
+from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair
 
 STATES = (
     "states"  # folder of training states in a run folder, there while a generation climbs its rungs

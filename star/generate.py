@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from star.command import check_seed, register, run_command
-from star.data.tokens import VOCABULARY, TextStream, encode
-from star.devices import check_device, torch_device
-from star.errors import UserError
+from star.base.command_line import check_seed, register, run_command
+from star.base.devices import check_device, torch_device
+from star.base.errors import UserError
+from star.data.tokenizers import VOCABULARY, TextStream, encode
 from star.genomes import cache_bytes
 from star.models import Cache, Checkpoint, load_checkpoint
 from star.models.generation import Sampling, generate

@@ -17,16 +17,16 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from star import atomic
-from star.command import EXIT_INTERRUPTED, check_seed, fail, register, run_command
+from star.base import atomic
+from star.base.command_line import EXIT_INTERRUPTED, check_seed, fail, register, run_command
+from star.base.errors import UserError
+from star.base.interrupts import deferred_interrupt
 from star.data import Corpus, DataConfig, open_corpus
-from star.errors import UserError
 from star.evaluation import CacheSetting
 from star.evaluation.objectives import static_metrics
 from star.genomes import Genome, GenomeFile, ModelConfig, check_fits, load_genome
-from star.interrupt import deferred_interrupt
 from star.models import LanguageModel, decode, save_checkpoint
-from star.provenance import CONFIGURATION, check_same_run, run_path, write_provenance
+from star.runs.provenance import CONFIGURATION, check_same_run, run_path, write_provenance
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
 from star.training.log import TENSORBOARD, TrainingLog
 

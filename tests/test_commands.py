@@ -14,7 +14,7 @@ import yaml
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
-from star.command import default_scale, one_line
+from star.base.command_line import default_scale, one_line
 from star.genomes import Genome, ModelConfig, cache_bytes, load_genome, parameter_count
 from star.search.candidates import TIMING_COLUMNS
 

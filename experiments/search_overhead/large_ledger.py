@@ -15,14 +15,14 @@ from star.data import DataConfig
 from star.evaluation import CacheSetting, Evaluation, Recipe, select_objectives
 from star.evaluation.ledger import Ledger, Record, recipe_content
 from star.evaluation.objectives import static_metrics
-from star.genomes import ALPHABETS, Genome, ModelConfig, population
-from star.search.algorithms import build_algorithm
+from star.genomes import ALPHABETS, Genome, ModelConfig, arrays
+from star.runs.folder import RunFolder
+from star.search.algorithms.build import build_algorithm
 from star.search.archive import Archive
 from star.search.config import SearchConfig
 from star.search.loop import EvaluationLoop, run_generations
 from star.search.memory import SearchMemory, open_memory
-from star.search.problem import GenomeProblem
-from star.search.run_folder import RunFolder
+from star.search.space.problem import GenomeProblem
 from star.search.stopping import StopConfig, Stopping
 from star.training import TrainingConfig
 
@@ -43,7 +43,7 @@ def made_up(genome: Genome) -> Evaluation:
 def fill(path: Path, rows: int) -> list[str]:
     """A ledger of random genomes with all that a search notes; their ids. The metrics are those of
     the first."""
-    genes = population.sample(rows + rows // 10, DEPTH, np.random.default_rng(0), ALPHABETS["star"])
+    genes = arrays.sample(rows + rows // 10, DEPTH, np.random.default_rng(0), ALPHABETS["star"])
     changed = [{"liv": liv, "gene": "strategy", "old": 1, "new": 2} for liv in range(6)]
     variation = {"cuts": [3, 17], "mutated": changed, "repaired": changed[:1]}
     ids: dict[str, int] = {}

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from results import Result
 
-from star.genomes import ALPHABETS, GENES_PER_LIV, population
-from star.search.problem import GenomeProblem
-from star.search.variation import (
+from star.genomes import ALPHABETS, GENES_PER_LIV, arrays
+from star.search.space.problem import GenomeProblem
+from star.search.variation.sampling import (
     CanonicalDuplicates,
     GeneMutation,
     GenomeRepair,
@@ -47,7 +47,7 @@ class Study:
         self.repaired = self.repair(self.mutated)
 
     def sample(self) -> Matrix:
-        return population.sample(COUNT, DEPTH, self.rng, self.space.alphabet).reshape(COUNT, -1)
+        return arrays.sample(COUNT, DEPTH, self.rng, self.space.alphabet).reshape(COUNT, -1)
 
     def cross(self, rows: Matrix) -> Matrix:
         return self.crossover._do(
@@ -61,7 +61,7 @@ class Study:
         return GenomeRepair()._do(self.space, rows, random_state=self.rng)
 
     def canonical(self, rows: Matrix) -> Matrix:
-        return population.canonical(rows.reshape(COUNT, DEPTH, GENES_PER_LIV), self.space.alphabet)
+        return arrays.canonical(rows.reshape(COUNT, DEPTH, GENES_PER_LIV), self.space.alphabet)
 
     def together(self) -> Matrix:
         return self.canonical(self.repair(self.mutate(self.cross(self.sample()))))
@@ -83,7 +83,7 @@ class Study:
             "mutation, constrained": lambda: self.mutate(self.repaired, constrained=True),
             "repair": lambda: self.repair(self.mutated),
             "canonical form": lambda: self.canonical(self.repaired),
-            "ids": lambda: population.ids(self.canonical(self.repaired), self.space.alphabet),
+            "ids": lambda: arrays.ids(self.canonical(self.repaired), self.space.alphabet),
             "together (unconstrained, without ids)": self.together,
             "as pymoo operators (constrained, with ids)": self.as_pymoo,
         }

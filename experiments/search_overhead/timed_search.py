@@ -60,7 +60,7 @@ class Clock:
 def main() -> None:
     output, sys.argv[1:] = Path(sys.argv[1]), sys.argv[2:]
     import star.evolve as evolve
-    from star.command import run_command
+    from star.base.command_line import run_command
     from star.evaluation import workers
 
     clock = Clock()

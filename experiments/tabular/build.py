@@ -29,16 +29,16 @@ from rich.progress import track
 from scipy.stats import spearmanr
 
 import star.evolve  # registers the configuration schema
-from star import atomic
+from star.base import atomic
+from star.base.errors import UserError
 from star.configuration import EvolveConfig
 from star.data import Corpus, load_corpus
-from star.errors import UserError
-from star.evaluation.evaluator import EVALUATION_VERSION
-from star.evaluation.tabular import LOSS_COLUMN, recipe_settings
-from star.genomes import NOT_SHARED, Alphabet, Genome, population
+from star.evaluation.evaluate import EVALUATION_VERSION
+from star.evaluation.executors.table import LOSS_COLUMN, recipe_settings
+from star.genomes import NOT_SHARED, Alphabet, Genome, arrays
 from star.models import decode
-from star.provenance import describe_environment, differences
-from star.search.alphabet import search_alphabet
+from star.runs.provenance import describe_environment, differences
+from star.search.space.alphabet import search_alphabet
 from star.training import Trainer, validate
 
 HERE = Path(__file__).parent
@@ -68,13 +68,13 @@ def every_genome(letters: Alphabet, depth: int) -> list[Genome]:
     """
     numbers = range(1, max(1, depth // 2) + 1)
     weights = [(1, NOT_SHARED), *((number, 2) for number in numbers)]
-    strategies = range(NOT_SHARED + 1, population.STRATEGIES)
+    strategies = range(NOT_SHARED + 1, arrays.STRATEGIES)
     features = [(1, NOT_SHARED), *itertools.product(numbers, strategies)]
     livs = [(c, *w, *f) for c, w, f in itertools.product(letters.ids, weights, features)]
     choices = np.array(list(itertools.product(range(len(livs)), repeat=depth)))
     genes = np.array(livs)[choices]
-    genes = genes[population.valid(genes, letters)]
-    canonical = np.unique(population.canonical(genes, letters), axis=0)
+    genes = genes[arrays.valid(genes, letters)]
+    canonical = np.unique(arrays.canonical(genes, letters), axis=0)
     return [Genome.from_genes(row.tolist(), letters) for row in canonical]
 
 

@@ -29,8 +29,8 @@ from rich.progress import track
 from scipy.stats import bootstrap
 from valid_share import print_valid_shares
 
+from star.evaluation.executors.table import COMMITTED, Table
 from star.evaluation.objectives import static_metrics
-from star.evaluation.tabular import COMMITTED, Table
 from star.genomes import Genome
 from star.search.front import Values, pareto_ranks
 

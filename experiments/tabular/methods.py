@@ -20,14 +20,14 @@ from pymoo.problems.static import StaticProblem
 import star.evolve  # registers the configuration schema
 from star.configuration import EvolveConfig
 from star.evaluation import select_objectives
-from star.evaluation.tabular import COMMITTED, Table, TabularEvaluator
+from star.evaluation.executors.table import COMMITTED, Table, TabularEvaluator
 from star.genomes import Alphabet, Genome
-from star.search.algorithms import build_algorithm
-from star.search.alphabet import search_alphabet
+from star.search.algorithms.build import build_algorithm
 from star.search.archive import Archive
 from star.search.loop import EvaluationLoop, run_generations
-from star.search.problem import GenomeProblem
-from star.search.variation import CanonicalDuplicates, GenomeRepair
+from star.search.space.alphabet import search_alphabet
+from star.search.space.problem import GenomeProblem
+from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 
-from star.genomes import GENES_PER_LIV, Alphabet, get_alphabet, population
-from star.search.alphabet import search_alphabet
-from star.search.problem import GenomeProblem
-from star.search.variation import GeneMutation, LivCrossover
+from star.genomes import GENES_PER_LIV, Alphabet, arrays, get_alphabet
+from star.search.space.alphabet import search_alphabet
+from star.search.space.problem import GenomeProblem
+from star.search.variation.sampling import GeneMutation, LivCrossover
 
 OFFSPRING = 4_000
 GENERATIONS = 30  # of variation, repair and random mating before offspring are counted
@@ -55,13 +55,13 @@ VARIATIONS: dict[str, Vary] = {
 def offspring_share(vary: Vary, problem: GenomeProblem) -> float:
     """Valid share of what parents have after `GENERATIONS` of variation and repair."""
     rng = np.random.default_rng(0)
-    livs = population.sample(OFFSPRING, problem.depth, rng, problem.alphabet)
+    livs = arrays.sample(OFFSPRING, problem.depth, rng, problem.alphabet)
     share = 0.0
     for _ in range(GENERATIONS):
         parents = rng.permutation(livs).reshape(2, OFFSPRING // 2, -1)
         offspring = vary(problem, parents, rng).reshape(livs.shape)
-        share = float(population.valid(offspring, problem.alphabet).mean())
-        livs, _ = population.repair(offspring, rng, problem.alphabet)
+        share = float(arrays.valid(offspring, problem.alphabet).mean())
+        livs, _ = arrays.repair(offspring, rng, problem.alphabet)
     return share
 
 
@@ -69,9 +69,7 @@ def sampled_share(problem: GenomeProblem) -> float:
     """Valid share of integers drawn from the genes' ranges."""
     rng = np.random.default_rng(0)
     rows = IntegerRandomSampling()._do(problem, OFFSPRING, random_state=rng)
-    return float(
-        population.valid(rows.reshape(OFFSPRING, -1, GENES_PER_LIV), problem.alphabet).mean()
-    )
+    return float(arrays.valid(rows.reshape(OFFSPRING, -1, GENES_PER_LIV), problem.alphabet).mean())
 
 
 def print_valid_shares() -> None:

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from star.data.cache import open_entry
+from star.base.errors import UserError
 from star.data.config import DataConfig
-from star.data.text_files import list_files, split
-from star.data.tokens import BYTES_PER_TOKEN, VOCABULARY
-from star.errors import UserError
+from star.data.sources import list_files, split
+from star.data.store import open_entry
+from star.data.tokenizers import BYTES_PER_TOKEN, VOCABULARY
 
 Bytes = npt.NDArray[np.uint8]
 

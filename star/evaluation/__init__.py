@@ -3,14 +3,14 @@
 Neighbours: `star.training` trains, `star.search` decides what to evaluate next.
 """
 
-from .evaluator import FAILURES as FAILURES
-from .evaluator import Evaluation as Evaluation
-from .evaluator import Recipe as Recipe
+from .evaluate import FAILURES as FAILURES
+from .evaluate import Evaluation as Evaluation
+from .evaluate import Recipe as Recipe
+from .executors.processes import Workers as Workers
+from .executors.processes import WorkerSetting as WorkerSetting
+from .executors.processes import plan_workers as plan_workers
 from .limits import LimitsConfig as LimitsConfig
 from .objectives import OBJECTIVES as OBJECTIVES
 from .objectives import CacheSetting as CacheSetting
 from .objectives import Objective as Objective
 from .objectives import select_objectives as select_objectives
-from .workers import Workers as Workers
-from .workers import WorkerSetting as WorkerSetting
-from .workers import plan_workers as plan_workers

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from star.errors import UserError
+from star.base.errors import UserError
 
 UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,

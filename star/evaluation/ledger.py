@@ -14,8 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from star.errors import UserError
-from star.evaluation.evaluator import (
+from star.base.errors import UserError
+from star.evaluation.evaluate import (
     EVALUATION_VERSION,
     OUT_OF_MEMORY,
     TIMEOUT,

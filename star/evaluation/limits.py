@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.evaluation.constraints import parse_quantity
 
 if sys.platform != "win32":

@@ -7,7 +7,7 @@ ones are measured on the held-out sample after the short training.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.genomes import DTYPE_BYTES, Genome, ModelConfig, cache_bytes, parameter_count
 
 STATIC, TRAINED = "static", "trained"

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from star import atomic
-from star.errors import UserError
+from star.base import atomic
+from star.base.errors import UserError
+from star.base.tensor_files import copy_weights, named_weights, read_tensors
 from star.genomes import GenomeFile, ModelConfig, genome_file_text, read_genome_file
-from star.tensor_files import copy_weights, named_weights, read_tensors
 
 from .language_model import LanguageModel, decode
 

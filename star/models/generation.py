@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from star.errors import UserError
+from star.base.errors import UserError
 
 from .cache import Cache
 from .language_model import LanguageModel

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from star.evaluation.constraints import ConstraintsConfig, violated
-from star.evaluation.evaluator import INFEASIBLE, OVER_BUDGET, Evaluation, infeasible
+from star.evaluation.evaluate import INFEASIBLE, OVER_BUDGET, Evaluation, infeasible
 from star.evaluation.objectives import CacheSetting, static_metrics
 from star.genomes import Genome, ModelConfig
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from star.evaluation.evaluator import Evaluation
+from star.evaluation.evaluate import Evaluation
 from star.genomes import Genome
 
 BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"

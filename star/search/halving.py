@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
-from star.errors import UserError
-from star.evaluation.evaluator import STOPPED
+from star.base.errors import UserError
+from star.evaluation.evaluate import STOPPED
 from star.evaluation.rungs import Rung
 from star.search.candidates import Evaluated
 from star.search.front import Values, pareto_ranks

@@ -15,7 +15,7 @@ from pymoo.core.evaluator import Evaluator
 from pymoo.core.population import Population
 from pymoo.problems.static import StaticProblem
 
-from star.evaluation.evaluator import Evaluation
+from star.evaluation.evaluate import Evaluation
 from star.evaluation.rungs import Rung
 from star.genomes import Genome
 from star.search.archive import Archive
@@ -23,9 +23,9 @@ from star.search.budget import Budget
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate, Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.memory import SearchMemory
-from star.search.problem import GenomeProblem
-from star.search.records import variation
-from star.search.variation import CanonicalDuplicates
+from star.search.space.problem import GenomeProblem
+from star.search.variation.history import variation
+from star.search.variation.sampling import CanonicalDuplicates
 
 OnFinished = Callable[[Evaluated], None]
 

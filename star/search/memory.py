@@ -8,14 +8,14 @@ from typing import Any
 
 import platformdirs
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.evaluation import Evaluation, Recipe
 from star.evaluation.ledger import Ledger, Record, recipe_content, recipe_id
 from star.evaluation.rungs import Rung
 from star.genomes import Genome
-from star.provenance import differences
+from star.runs.folder import LEDGER
+from star.runs.provenance import differences
 from star.search.candidates import Evaluated
-from star.search.run_folder import LEDGER
 
 RUN, SHARED = "run", "shared"
 

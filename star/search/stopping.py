@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.evaluation.constraints import parse_quantity
 from star.search.archive import Archive
 

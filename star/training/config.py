@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from star.devices import check_device, torch_device
-from star.errors import UserError
+from star.base.devices import check_device, torch_device
+from star.base.errors import UserError
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")

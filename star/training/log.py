@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from star import atomic
-from star.errors import UserError
+from star.base import atomic
+from star.base.errors import UserError
 
 LOG, EVENTS = "log.csv", "tensorboard"
 COLUMNS = (

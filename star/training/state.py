@@ -5,9 +5,9 @@ from pathlib import Path
 
 import torch
 
-from star import atomic
-from star.errors import UserError
-from star.tensor_files import copy_weights, named_weights, read_tensors
+from star.base import atomic
+from star.base.errors import UserError
+from star.base.tensor_files import copy_weights, named_weights, read_tensors
 from star.training.loop import Trainer
 
 SCHEMA = "1"

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from star.base.errors import UserError
 from star.data import DataConfig, load_corpus
-from star.data.cache import SEPARATOR
-from star.data.text_files import list_files, split
-from star.errors import UserError
+from star.data.sources import list_files, split
+from star.data.store import SEPARATOR
 
 
 @pytest.fixture(autouse=True)

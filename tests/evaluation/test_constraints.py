@@ -2,7 +2,7 @@
 
 import pytest
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.evaluation.constraints import ConstraintsConfig, parse_quantity, violated
 
 

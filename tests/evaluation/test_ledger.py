@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from star.base.errors import UserError
 from star.data import DataConfig
-from star.errors import UserError
 from star.evaluation import CacheSetting, Evaluation, Recipe
 from star.evaluation.ledger import CIRCUMSTANTIAL, Ledger, Record, recipe_content, recipe_id
 from star.genomes import ModelConfig

@@ -7,7 +7,7 @@ import pytest
 
 from star.data import Corpus, DataConfig
 from star.evaluation import CacheSetting, Evaluation, Recipe
-from star.evaluation.evaluator import evaluate
+from star.evaluation.evaluate import evaluate
 from star.evaluation.ledger import recipe_content, recipe_id
 from star.genomes import Genome, GenomeError, SearchModelConfig
 from star.training import TrainingConfig

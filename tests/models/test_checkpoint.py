@@ -7,7 +7,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.genomes import Genome, GenomeError, GenomeFile, ModelConfig
 from star.models import decode, load_checkpoint, save_checkpoint
 

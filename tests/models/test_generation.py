@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.genomes import Genome, ModelConfig
 from star.models import Cache, LanguageModel, decode
 from star.models.generation import PREFILL_CHUNK, Sampling, draw, generate

@@ -8,14 +8,14 @@ import pytest
 from pymoo.core.algorithm import Algorithm
 
 from star.evaluation import Evaluation, select_objectives
-from star.evaluation.evaluator import infeasible
+from star.evaluation.evaluate import infeasible
 from star.genomes import Genome
-from star.search.algorithms import build_algorithm, check_search
-from star.search.alphabet import base_alphabet, search_alphabet
+from star.search.algorithms.build import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.config import SearchConfig
 from star.search.loop import EvaluationLoop, run_generations
-from star.search.problem import GenomeProblem
+from star.search.space.alphabet import base_alphabet, search_alphabet
+from star.search.space.problem import GenomeProblem
 
 NAMES = ("validation_loss", "cache_bytes")
 Objectives = Sequence[Callable[[Genome], float | None]]

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from star.base.errors import UserError
 from star.data import Corpus, DataConfig
-from star.errors import UserError
 from star.evaluation import CacheSetting, Evaluation, Recipe, select_objectives
-from star.evaluation.evaluator import evaluate, infeasible
+from star.evaluation.evaluate import evaluate, infeasible
 from star.evaluation.ledger import Ledger, recipe_content
 from star.evaluation.rungs import Rung
 from star.genomes import Genome, ModelConfig

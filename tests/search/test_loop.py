@@ -9,20 +9,20 @@ import pandas as pd
 import pytest
 from pymoo.util.nds.fast_non_dominated_sort import fast_non_dominated_sort
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.evaluation import CacheSetting, Evaluation, select_objectives
-from star.evaluation.evaluator import infeasible
+from star.evaluation.evaluate import infeasible
 from star.evaluation.objectives import static_metrics
 from star.genomes import Genome, ModelConfig, read_genome_file, read_library
-from star.search.algorithms import build_algorithm, check_search
+from star.runs.folder import RunFolder
+from star.search.algorithms.build import build_algorithm, check_search
 from star.search.archive import Archive
 from star.search.candidates import COLUMNS, Evaluated
 from star.search.config import SearchConfig
 from star.search.front import hypervolume, pareto_ranks
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
-from star.search.problem import GenomeProblem
-from star.search.run_folder import RunFolder
-from star.search.seeds import read_seeds
+from star.search.space.problem import GenomeProblem
+from star.search.space.seeds import read_seeds
 
 NSGA2 = {"_target_": "pymoo.algorithms.moo.nsga2.NSGA2"}
 GA = "pymoo.algorithms.soo.nonconvex.ga.GA"

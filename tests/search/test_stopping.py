@@ -2,7 +2,7 @@
 
 import pytest
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.evaluation import Evaluation, select_objectives
 from star.genomes import Genome
 from star.search.archive import Archive

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from star.errors import UserError
+from star.base.errors import UserError
 from star.training.log import COLUMNS, EVENTS, LOG, TrainingLog
 
 

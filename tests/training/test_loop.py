@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from star.base.errors import UserError
 from star.data import Corpus
-from star.errors import UserError
 from star.training import Diverged, Trainer, TrainingConfig, validate
 from star.training.loop import learning_rate_at, make_optimizer
 from star.training.state import train_further

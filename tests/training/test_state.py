@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from star.base.errors import UserError
 from star.data import Corpus
-from star.errors import UserError
 from star.genomes import Genome, ModelConfig
 from star.models import LanguageModel, decode
 from star.training import Trainer, TrainingConfig, load_state, save_state

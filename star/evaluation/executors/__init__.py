@@ -1,0 +1,1 @@
+"""Executors: what evaluates many candidates, by worker processes or from a table."""

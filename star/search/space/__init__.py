@@ -1,0 +1,1 @@
+"""The search space: the pymoo problem, depths, ids and seeds of genomes."""

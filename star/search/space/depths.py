@@ -1,0 +1,82 @@
+"""Populations of genomes of different depths: arrays (genomes, most, 5) whose absent LIVs are zeros
+at the end.
+
+The functions of `star.genomes.arrays` know no absent LIVs; here they are applied to the genomes
+of each depth.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from star.genomes import GENES_PER_LIV
+
+Matrix = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+CLASS, GROUP_NUMBERS = 0, (1, 3)
+
+
+def depths_of(livs: Matrix) -> Matrix:
+    """(genomes,): LIVs of each genome of livs (genomes, most, 5) that are not absent."""
+    present: Booleans = (livs != 0).any(axis=-1)
+    return np.where(present.any(axis=1), livs.shape[1] - present[:, ::-1].argmax(axis=1), 0)
+
+
+def without_absent(vector: npt.NDArray) -> npt.NDArray:
+    """Genes of a vector (most * 5,) without its absent LIVs; a vector of another shape as it is."""
+    if vector.ndim != 1 or len(vector) % GENES_PER_LIV:
+        return vector
+    depth = int(depths_of(vector.reshape(1, -1, GENES_PER_LIV))[0])
+    return vector[: depth * GENES_PER_LIV] if depth else vector
+
+
+def by_depth(livs: Matrix) -> Iterator[tuple[npt.NDArray[np.int64] | slice, Matrix]]:
+    """(rows, their genes without absent LIVs) for each depth among livs (genomes, most, 5),
+    ascending."""
+    if livs[:, -1].any(axis=1).all():
+        yield slice(None), livs
+        return
+    depths = depths_of(livs)
+    for depth in np.unique(depths):
+        rows = np.flatnonzero(depths == depth)
+        yield rows, livs[rows, : max(depth, 1)]
+
+
+def apply_by_depth(function: Callable[[Matrix], Matrix], livs: Matrix) -> Matrix:
+    """What the function, called for each depth, makes of genes (genomes, depth, 5); absent LIVs
+    stay so."""
+    result = np.zeros_like(livs)
+    for rows, genes in by_depth(livs):
+        result[rows, : genes.shape[1]] = function(genes)
+    return result
+
+
+def without_gaps(livs: Matrix) -> Matrix:
+    """The same with LIVs that are absent before others moved to the end."""
+    order = np.argsort(~livs.any(axis=2), axis=1, kind="stable")
+    return np.take_along_axis(livs, order[:, :, None], axis=1)
+
+
+def fit_group_numbers(livs: Matrix) -> Matrix:
+    """The same architectures with no group number above the depth.
+
+    LIVs that were taken from a deeper genome may have such a number. In each class it becomes the
+    smallest that no LIV of the class has, in ascending order.
+    """
+    fitted, depths = livs.copy(), depths_of(livs)
+    for row in np.flatnonzero((livs[:, :, GROUP_NUMBERS] > depths[:, None, None]).any(axis=(1, 2))):
+        for gene in GROUP_NUMBERS:
+            _fit_numbers(fitted[row, : depths[row]], gene)
+    return fitted
+
+
+def _fit_numbers(livs: Matrix, gene: int) -> None:
+    """Renumber the groups of one gene of one genome (depth, 5), in place."""
+    for liv_class in np.unique(livs[:, CLASS]):
+        own = livs[:, CLASS] == liv_class
+        numbers = np.unique(livs[own, gene])
+        free = iter(np.setdiff1d(np.arange(1, len(livs) + 1), numbers))
+        for number in numbers[numbers > len(livs)]:
+            livs[own & (livs[:, gene] == number), gene] = next(free)

@@ -1,0 +1,67 @@
+"""Ids of individuals: two are the same architecture exactly when their ids are equal."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.core.individual import Individual
+
+from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays
+from star.search.space.depths import by_depth
+
+Matrix = npt.NDArray[np.int64]
+
+MOST_REMEMBERED = 20_000  # genomes whose ids are kept; at depth 24 about 20 MB
+
+
+def as_livs(X: Matrix, alphabet: Alphabet) -> Matrix:
+    """Genes (individuals, depth, 5). Raises `GenomeError` unless they are integers."""
+    if X.dtype.kind not in "iu":
+        Genome.from_array(X[0], alphabet)
+    return X.reshape(len(X), -1, GENES_PER_LIV)
+
+
+@lru_cache(maxsize=4)
+def _known_ids(alphabet: Alphabet, full_depth: int | None) -> dict[bytes, str]:
+    """Genome ids by genes: crossover and the elimination of duplicates look at the same individuals
+    many times."""
+    return {}
+
+
+def ids(
+    individuals: Iterable[Individual], alphabet: Alphabet, full_depth: int | None = None
+) -> list[str]:
+    """Ids of genomes; with a full depth, of what they are when repeated to it.
+
+    Raises `GenomeError` for the first that is not valid.
+    """
+    rows = [individual.X for individual in individuals]
+    keys = [row.tobytes() for row in rows]
+    known = _known_ids(alphabet, full_depth)
+    if len(known) > MOST_REMEMBERED:
+        known.clear()
+    unknown = {key: row for key, row in zip(keys, rows, strict=True) if key not in known}
+    if unknown:
+        known.update(
+            zip(
+                unknown,
+                _computed(np.stack(list(unknown.values())), alphabet, full_depth),
+                strict=True,
+            )
+        )
+    return [known[key] for key in keys]
+
+
+def _computed(X: Matrix, alphabet: Alphabet, full_depth: int | None) -> list[str]:
+    livs = as_livs(X, alphabet)
+    found = np.empty(len(livs), dtype=object)
+    for rows, genes in by_depth(livs):
+        for invalid in genes[~arrays.valid(genes, alphabet)]:
+            Genome.from_array(invalid.reshape(-1), alphabet).check()
+        if full_depth is None:
+            canonical = arrays.canonical(genes, alphabet)
+        else:
+            canonical = arrays.fit_depth(genes, full_depth, alphabet)
+        found[rows] = arrays.ids(canonical, alphabet)
+    return found.tolist()

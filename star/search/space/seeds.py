@@ -1,0 +1,110 @@
+"""Genomes that a search starts from: library names, genome files, folders of them, and CSVs of
+earlier runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from star.base.errors import UserError
+from star.genomes import Alphabet, Genome, GenomeError, fit_depth, get_alphabet, load_genome
+
+Bounds = tuple[int, int]  # least and most LIVs
+
+
+def _within(depth: int, bounds: Bounds) -> int:
+    return min(max(depth, bounds[0]), bounds[1])
+
+
+def _fitted(genome: Genome, bounds: Bounds, source: str, notices: list[str]) -> Genome:
+    depth = _within(genome.depth, bounds)
+    if genome.depth != depth:
+        change = "repeated" if depth > genome.depth else "cut"
+        notices.append(f"seed {source}: {change} from depth {genome.depth} to {depth}")
+    return fit_depth(genome, depth)
+
+
+def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> list[Genome]:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"search.seeds: {path} cannot be read as CSV ({' '.join(str(error).split())})"
+        ) from None
+    if "genome" not in table.columns:
+        raise UserError(
+            f"search.seeds: {path} has no column 'genome'; expected a pareto.csv or population.csv"
+        )
+    if "status" in table.columns:
+        table = table[table["status"] == "ok"]
+    if table.empty:
+        raise UserError(
+            f"search.seeds: {path} holds no measured genome; expected a CSV of a run that has "
+            f"results"
+        )
+    genomes = []
+    for line, text in zip(table.index + 2, table["genome"], strict=True):
+        try:
+            genome = Genome.from_text(text, alphabet).check()
+        except GenomeError as error:
+            raise UserError(f"search.seeds: {path} line {line}: {error}") from None
+        genomes.append(_fitted(genome, bounds, f"{path} line {line}", notices))
+    return genomes
+
+
+def _read_seed(reference: str, bounds: Bounds, alphabet: str, notices: list[str]) -> list[Genome]:
+    path = Path(reference)
+    if path.is_dir():
+        files = sorted(path.glob("*.yaml"))
+        if not files:
+            raise UserError(f"search.seeds: the folder {reference} holds no genome files (*.yaml)")
+        return [
+            genome for file in files for genome in _read_seed(str(file), bounds, alphabet, notices)
+        ]
+    if path.suffix == ".csv":
+        return _read_csv(path, bounds, alphabet, notices)
+    try:
+        depth = _within(load_genome(reference, None, alphabet)[0].depth, bounds)
+        genome, _, notes = load_genome(reference, depth, alphabet)
+    except GenomeError as error:
+        raise UserError(f"search.seeds: {error}") from None
+    notices += [f"seed {note}" for note in notes]
+    return [genome]
+
+
+def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
+    """The genome over the search's alphabet. Raises `GenomeError` for a class that is not in it."""
+    for index, liv_class in enumerate(genome.classes()):
+        if alphabet.by_id.get(liv_class.id) != liv_class:
+            names = ", ".join(allowed.name for allowed in alphabet.classes)
+            raise GenomeError(
+                f"LIV {index} is {liv_class.name}, expected one of {names} "
+                f"(search.alphabet={alphabet.name}, "
+                "search.classes; search.operator_probability above 0 admits every operator)"
+            )
+    return Genome(genome.livs, alphabet)
+
+
+def read_seeds(
+    references: Sequence[str], depth: int, alphabet: str | Alphabet, most: int | None = None
+) -> tuple[list[Genome], list[str]]:
+    """The seed genomes at the wanted depth, without repetition, and notices about those repeated or
+    cut.
+
+    most: keeps what has from `depth` to so many LIVs, and fits the others to the nearest. Raises
+    `UserError` naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
+    whose classes the search's alphabet does not have.
+    """
+    letters = get_alphabet(alphabet)
+    notices: list[str] = []
+    seeds: dict[str, Genome] = {}
+    for reference in references:
+        for genome in _read_seed(
+            reference, (depth, depth if most is None else most), letters.name, notices
+        ):
+            try:
+                adopted = _adopted(genome, letters)
+            except GenomeError as error:
+                raise UserError(f"search.seeds: {reference}: {error}") from None
+            seeds.setdefault(adopted.id, adopted.canonical())
+    return list(seeds.values()), notices

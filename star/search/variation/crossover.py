@@ -1,0 +1,91 @@
+"""Crossover of genomes between LIVs, on whole populations."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.core.crossover import Crossover
+from pymoo.core.population import Population
+
+from star.genomes import GENES_PER_LIV
+from star.search.space.depths import depths_of, fit_group_numbers
+from star.search.space.ids import as_livs, ids
+from star.search.space.problem import GenomeProblem
+from star.search.variation.history import CROSSOVER, record
+
+Matrix = npt.NDArray[np.int64]
+
+
+class LivCrossover(Crossover):
+    """k-point crossover whose cuts lie between LIVs; children keep their parents' ids and the cuts.
+
+    Parents of different depths are cut where both have LIVs; the last segment is long or short, so
+    that children have a parent's depth.
+    """
+
+    def __init__(self, points: int = 2, prob: float = 0.9) -> None:
+        super().__init__(n_parents=2, n_offsprings=2, prob=prob)
+        self.points = points
+        self._cuts: list[list[int]] = []  # of the matings in the call under way
+
+    def do(
+        self, problem: GenomeProblem, pop: Any, parents: Any = None, *args: Any, **kwargs: Any
+    ) -> Population:
+        """Cross the mated parents; children carry `parents`, the ids of both, and `variation`."""
+        matings = pop if parents is None else [pop[mating] for mating in parents]
+        self._cuts = [[] for _ in matings]
+        children = super().do(problem, pop, parents, *args, **kwargs)
+        firsts, seconds = ([mating[number] for mating in matings] for number in range(2))
+        unlike = np.stack([child.X for child in children]) != np.stack(
+            [parent.X for parent in firsts + seconds]
+        )
+        crossed = zip(unlike.any(axis=1).tolist(), self._cuts * 2, strict=True)
+        cuts = [cut if is_crossed else [] for is_crossed, cut in crossed]
+        record(
+            children, CROSSOVER, cuts[: len(matings)] + [[0, *cut] for cut in cuts[len(matings) :]]
+        )
+        first_ids, second_ids = (
+            ids(group, problem.alphabet, problem.full_depth) for group in (firsts, seconds)
+        )
+        pairs = list(zip(first_ids, second_ids, strict=True))
+        for child, pair in zip(children, pairs + pairs, strict=True):
+            child.set("parents", list(pair))
+        return children
+
+    def _do(  # type: ignore[override]
+        self,
+        problem: GenomeProblem,
+        X: Matrix,
+        *args: Any,
+        random_state: np.random.Generator,
+        **kwargs: Any,
+    ) -> Matrix:
+        """X and the result: int64 (2, matings, depth * 5)."""
+        depth, matings = problem.depth, X.shape[1]
+        draws = random_state.random((matings, depth - 1))
+        if problem.varies:
+            return self._cross_varying(problem, X, draws)
+        cuts = 1 + np.sort(draws.argsort(axis=1)[:, : self.points], axis=1)
+        self._cuts = cuts.tolist()
+        return _swapped(X, cuts, depth)
+
+    def _cross_varying(
+        self, problem: GenomeProblem, X: Matrix, draws: npt.NDArray[np.float64]
+    ) -> Matrix:
+        """The same for parents of different depths; draws: one for each place of a cut."""
+        shared = np.min([depths_of(as_livs(parents, problem.alphabet)) for parents in X], axis=0)
+        places = 1 + np.arange(problem.depth - 1)
+        order = np.where(places < shared[:, None], draws, np.inf).argsort(axis=1)[:, : self.points]
+        cuts = np.sort(np.where(1 + order < shared[:, None], 1 + order, problem.depth), axis=1)
+        self._cuts = [[cut for cut in row if cut < problem.depth] for row in cuts.tolist()]
+        children = _swapped(X, cuts, problem.depth).reshape(-1, problem.n_var)
+        return fit_group_numbers(as_livs(children, problem.alphabet)).reshape(X.shape)
+
+
+def _swapped(X: Matrix, cuts: Matrix, depth: int) -> Matrix:
+    """Children (2, matings, depth * 5) of parents X that exchange every second segment; a cut at
+    `depth` is none."""
+    is_cut = np.zeros((len(cuts), depth + 1), dtype=bool)
+    np.put_along_axis(is_cut, cuts, True, axis=1)
+    swapped = np.logical_xor.accumulate(is_cut[:, :depth], axis=1)
+    return np.where(np.repeat(swapped, GENES_PER_LIV, axis=1), X[::-1], X)

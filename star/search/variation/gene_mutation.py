@@ -1,0 +1,237 @@
+"""Mutation of genes, on whole populations: among the values that keep a genome valid, or freely."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.core.mutation import Mutation
+from pymoo.core.population import Population
+
+from star.genomes import NOT_SHARED, Alphabet, arrays
+from star.search.space.depths import apply_by_depth
+from star.search.space.ids import as_livs
+from star.search.space.problem import GenomeProblem
+from star.search.variation.history import MUTATION, genes, record_changes
+
+Matrix = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+CLASS, FEATURIZER_GROUP, FEATURIZER_SHARING, FEATURE_GROUP, STRATEGY = range(5)
+
+
+class RecordedMutation(Mutation):
+    """A mutation after which individuals keep the genes that were changed."""
+
+    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
+        """Mutate the individuals, in place unless pymoo is asked otherwise."""
+        before = genes(pop)
+        mutated = super().do(problem, pop, *args, **kwargs)
+        record_changes(mutated, MUTATION, before)
+        return mutated
+
+    def _do(
+        self,
+        problem: GenomeProblem,
+        X: Matrix,
+        *args: Any,
+        random_state: np.random.Generator,
+        **kwargs: Any,
+    ) -> Matrix:
+        """X and the result: int64 (individuals, depth * 5)."""
+        pool = problem.pool(X)
+        livs = apply_by_depth(
+            lambda genes: self._mutated(genes, random_state, pool), as_livs(X, problem.alphabet)
+        )
+        return livs.reshape(X.shape)
+
+    def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
+        """Genes of (genomes, depth, 5), mutated among the classes of an alphabet."""
+        raise NotImplementedError
+
+
+class GeneMutation(RecordedMutation):
+    """Each gene changes with probability `rate`, drawn from the values valid there, or from its
+    whole range.
+
+    Constrained mutation of a valid genome stays valid; genes of an invalid one are drawn from their
+    whole ranges. With `constrained=False` the result may need repair.
+    """
+
+    def __init__(self, rate: float = 0.1, constrained: bool = True) -> None:
+        super().__init__()
+        self.rate = rate
+        self.constrained = constrained
+
+    def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
+        """Genes of (genomes, depth, 5)."""
+        livs = genes.copy()
+        chosen = rng.random(livs.shape) < self.rate
+        bound = (
+            arrays.valid(livs, alphabet) if self.constrained else np.zeros(len(livs), dtype=bool)
+        )
+        for rows, mutate in ((bound, _mutate_constrained), (~bound, _mutate_freely)):
+            if rows.any():
+                livs[rows] = mutate(livs[rows], chosen[rows], rng, alphabet)
+        return livs
+
+
+class MutationChain(Mutation):
+    """Mutations of other kinds, in order, before that of the genes, whose `rate` it has.
+
+    With probability `instead_probability` an individual is mutated by `instead` and not gene by
+    gene.
+    """
+
+    def __init__(
+        self,
+        others: Sequence[Mutation],
+        genes: GeneMutation,
+        instead: Mutation | None = None,
+        instead_probability: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.others, self.genes = list(others), genes
+        self.instead, self.instead_probability = instead, instead_probability
+
+    @property
+    def rate(self) -> float:
+        """Probability that a gene changes."""
+        return self.genes.rate
+
+    @rate.setter
+    def rate(self, value: float) -> None:
+        self.genes.rate = value
+
+    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
+        """Apply them to the individuals."""
+        for mutation in self.others:
+            pop = mutation.do(problem, pop, *args, **kwargs)
+        if self.instead is None:
+            return self.genes.do(problem, pop, *args, **kwargs)
+        chosen = kwargs["random_state"].random(len(pop)) < self.instead_probability
+        mutated = list(pop)
+        for mutation, rows in (
+            (self.instead, np.flatnonzero(chosen)),
+            (self.genes, np.flatnonzero(~chosen)),
+        ):
+            if len(rows):
+                results = mutation.do(problem, Population.create(*pop[rows]), *args, **kwargs)
+                for row, individual in zip(rows, results, strict=True):
+                    mutated[row] = individual
+        return Population.create(*mutated)
+
+
+def _another(present: Matrix, highest: int | Matrix, rng: np.random.Generator) -> Matrix:
+    """Values from 1 to highest, uniformly among those other than the present ones, which stay if
+    there is no other."""
+    inside = (present >= 1) & (present <= highest)
+    drawn = 1 + (rng.random(present.shape) * (highest - inside)).astype(np.int64)
+    drawn += inside & (drawn >= present)
+    return np.where(drawn <= highest, drawn, present)
+
+
+def _mutate_freely(
+    genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
+) -> Matrix:
+    """Every gene chosen (genomes, depth, 5) takes another value of its whole range; the result may
+    be invalid."""
+    table, depth = arrays.tables(alphabet), genes.shape[1]
+    highest = np.array([len(table.ids), depth, 2, depth, arrays.STRATEGIES - 1])
+    mutated = genes.copy()
+    genome, liv, gene = np.nonzero(chosen)
+    present, is_class = mutated[genome, liv, gene], gene == CLASS
+    known = is_class & (present > 0) & (present < len(table.place))
+    place = np.where(known, table.place[np.where(known, present, 0)], 0)
+    drawn = _another(np.where(is_class, place, present), highest[gene], rng)
+    mutated[genome, liv, gene] = np.where(
+        is_class, table.ids[np.where(is_class, drawn, 1) - 1], drawn
+    )
+    return mutated
+
+
+def _mutate_constrained(
+    genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
+) -> Matrix:
+    """Chosen genes of valid genomes change one after the other, each to another value that is valid
+    with all others as they are by then; a gene with one valid value stays. What is valid is
+    `valid_gene_values`, written for arrays."""
+    table, depth = arrays.tables(alphabet), genes.shape[1]
+    mutated = genes.copy()
+    for gene, highest in (
+        (FEATURIZER_GROUP, depth),
+        (FEATURIZER_SHARING, 2),
+    ):  # always valid, whatever the others are
+        here = chosen[:, :, gene]
+        mutated[here, gene] = _another(genes[here, gene], highest, rng)
+    planes = {gene: np.ascontiguousarray(mutated[:, :, gene]) for gene in _ALLOWED}
+    for liv in range(depth):
+        for gene, allowed in _ALLOWED.items():
+            rows = np.flatnonzero(chosen[:, liv, gene])
+            if len(rows):
+                classes, number, strategy = (plane[rows] for plane in planes.values())
+                values = allowed(classes, number, strategy, liv, table)
+                planes[gene][rows, liv] = _draw_another(values, planes[gene][rows, liv], rng)
+    for gene, plane in planes.items():
+        mutated[:, :, gene] = plane
+    return mutated
+
+
+def _draw_another(allowed: Booleans, present: Matrix, rng: np.random.Generator) -> Matrix:
+    """A column of allowed (genomes, values) where it is true, uniformly but for the present one;
+    it, if no other is."""
+    allowed[np.arange(len(present)), present] = False
+    ranks = allowed.cumsum(axis=1)
+    count = ranks[:, -1]
+    drawn = 1 + (rng.random(len(count)) * count).astype(np.int64)
+    return np.where(count > 0, (ranks >= drawn[:, None]).argmax(axis=1), present)
+
+
+def _conflicts(same: Booleans, strategy: Matrix, liv: int) -> Booleans:
+    """(genomes, depth): LIVs, of those marked, that share features by another strategy than `liv`
+    shares by."""
+    own = strategy[:, liv, None]
+    return same & (strategy != own) & (strategy != NOT_SHARED) & (own != NOT_SHARED)
+
+
+def _allowed_classes(
+    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: arrays.Tables
+) -> Booleans:
+    """(genomes, ids): classes that have the LIV's strategy, and whose group of its number shares by
+    no other."""
+    allowed = table.strategies[:, strategy[:, liv]].T.copy()
+    genome, other = np.nonzero(_conflicts(number == number[:, liv, None], strategy, liv))
+    allowed[genome, classes[genome, other]] = False
+    return allowed
+
+
+def _allowed_groups(
+    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: arrays.Tables
+) -> Booleans:
+    """(genomes, depth + 1): feature groups of the LIV's class that share by no other strategy."""
+    allowed = np.ones((len(number), number.shape[1] + 1), dtype=bool)
+    allowed[:, 0] = False
+    genome, other = np.nonzero(_conflicts(classes == classes[:, liv, None], strategy, liv))
+    allowed[genome, number[genome, other]] = False
+    return allowed
+
+
+def _allowed_strategies(
+    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: arrays.Tables
+) -> Booleans:
+    """(genomes, strategies): strategy 1 and that of the LIV's group, or all of its class where the
+    group has none."""
+    partners = (
+        (classes == classes[:, liv, None])
+        & (number == number[:, liv, None])
+        & (strategy != NOT_SHARED)
+    )
+    partners[:, liv] = False
+    agreed = (strategy * partners).max(axis=1)[:, None]
+    columns = np.arange(arrays.STRATEGIES)
+    return table.strategies[classes[:, liv]] & (
+        (agreed == 0) | (columns == agreed) | (columns == NOT_SHARED)
+    )
+
+
+_ALLOWED = {CLASS: _allowed_classes, FEATURE_GROUP: _allowed_groups, STRATEGY: _allowed_strategies}

@@ -1,0 +1,118 @@
+"""Variation of genomes as pymoo operators: sampling, repair and duplicate elimination, with
+crossover and mutation from their own modules.
+
+Each works with any pymoo genetic algorithm on a `GenomeProblem`, on whole populations at once. All
+draw from the algorithm's own generator. What made an individual stays with it (`records.py`).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pymoo.core.duplicate import DuplicateElimination
+from pymoo.core.population import Population
+from pymoo.core.repair import Repair
+from pymoo.core.sampling import Sampling
+
+from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays, get_alphabet
+from star.search.space.depths import apply_by_depth
+from star.search.space.ids import as_livs, ids
+from star.search.space.problem import GenomeProblem
+from star.search.variation.crossover import LivCrossover as LivCrossover
+from star.search.variation.gene_mutation import GeneMutation as GeneMutation
+from star.search.variation.history import REPAIR, genes, record_changes
+
+Matrix = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
+
+
+class GenomeSampling(Sampling):
+    """Seeds first, then random valid genomes, all different; fewer only when the space has no
+    more."""
+
+    def __init__(self, seeds: Sequence[Genome] = (), sharing_probability: float = 0.25) -> None:
+        super().__init__()
+        self.seeds = list(seeds)
+        self.sharing_probability = sharing_probability
+
+    def _do(  # type: ignore[override]
+        self,
+        problem: GenomeProblem,
+        n_samples: int,
+        *args: Any,
+        random_state: np.random.Generator,
+        **kwargs: Any,
+    ) -> Matrix:
+        """int64 (at most n_samples, depth * 5)."""
+        chosen = {
+            problem.vector(seed.canonical()).tobytes(): problem.vector(seed) for seed in self.seeds
+        }
+        for _ in range(100):
+            if len(chosen) >= n_samples:
+                break
+            for row in self._drawn(problem, n_samples, random_state).reshape(n_samples, -1):
+                chosen.setdefault(row.tobytes(), row)
+        return np.stack(list(chosen.values())[:n_samples])
+
+    def _drawn(self, problem: GenomeProblem, count: int, rng: np.random.Generator) -> Matrix:
+        """Random valid genomes (count, depth, 5), of every depth alike where it varies; some may be
+        equal."""
+        if not problem.varies:
+            return arrays.sample(count, problem.depth, rng, problem.base, self.sharing_probability)
+        livs = np.zeros((count, problem.depth, GENES_PER_LIV), dtype=np.int64)
+        depths = rng.integers(problem.least_depth, problem.depth + 1, size=count)
+        for depth in np.unique(depths):
+            rows = np.flatnonzero(depths == depth)
+            livs[rows, :depth] = arrays.sample(
+                len(rows), depth, rng, problem.base, self.sharing_probability
+            )
+        return livs
+
+
+class GenomeRepair(Repair):
+    """Resample offending genes. `repaired_genes` and `repaired_genomes` count what was done, of
+    `seen` genomes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = self.repaired_genomes = self.repaired_genes = 0
+
+    def do(self, problem: GenomeProblem, pop: Population, **kwargs: Any) -> Population:
+        """Repair the individuals in place; they keep the genes that were changed."""
+        before = genes(pop)
+        repaired = super().do(problem, pop, **kwargs)
+        record_changes(repaired, REPAIR, before)
+        return repaired
+
+    def _do(self, problem: GenomeProblem, X: Matrix, **kwargs: Any) -> Matrix:
+        """X and the result: int64 (individuals, depth * 5); the result is valid."""
+        given, rng = as_livs(X, problem.alphabet), kwargs["random_state"]
+        livs = apply_by_depth(lambda genes: arrays.repair(genes, rng, problem.alphabet)[0], given)
+        changed = livs != given
+        self.seen += len(X)
+        self.repaired_genomes += int(changed.any(axis=(1, 2)).sum())
+        self.repaired_genes += int(changed.sum())
+        return livs.reshape(X.shape)
+
+
+class CanonicalDuplicates(DuplicateElimination):
+    """Drops individuals whose canonical form is among the others, or was proposed earlier in this
+    search.
+
+    proposed: ids of the genomes proposed earlier.
+    """
+
+    def __init__(self, alphabet: str | Alphabet = "star", full_depth: int | None = None) -> None:
+        """full_depth: LIVs that the individuals are repeated to before they are compared."""
+        super().__init__()
+        self.alphabet, self.full_depth = get_alphabet(alphabet), full_depth
+        self.proposed: set[str] = set()
+
+    def _do(self, pop: Population, other: Population | None, is_duplicate: Booleans) -> Any:
+        known = set() if other is None else set(ids(other, self.alphabet, self.full_depth))
+        for index, genome_id in enumerate(ids(pop, self.alphabet, self.full_depth)):
+            is_duplicate[index] = genome_id in known or genome_id in self.proposed
+            if other is None:
+                known.add(genome_id)
+        return is_duplicate

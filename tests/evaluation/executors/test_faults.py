@@ -1,0 +1,235 @@
+"""Faults of candidates in real worker processes: each has its reason, all others their results."""
+
+import ctypes
+import itertools
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from star.base.errors import UserError
+from star.data import DataConfig
+from star.evaluation import (
+    FAILURES,
+    CacheSetting,
+    Evaluation,
+    LimitsConfig,
+    Recipe,
+    Workers,
+    plan_workers,
+)
+from star.evaluation.evaluate import failure
+from star.evaluation.executors.processes import POLL
+from star.evaluation.limits import MemoryLimit, peak_bytes, reset_peak
+from star.genomes import Genome, ModelConfig
+from star.training import TrainingConfig
+
+RECIPE = Recipe(ModelConfig(), CacheSetting(), TrainingConfig(device="cpu"), DataConfig(), seed=0)
+CPU = torch.device("cpu")
+IS_LINUX = sys.platform == "linux"
+MARKERS = "STAR_TEST_MARKERS"
+HELD: list[np.ndarray] = []
+
+
+class Unsendable(Exception):
+    """Can be pickled, but not unpickled."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def healthy() -> Evaluation:
+    return Evaluation("ok", "", {"validation_loss": 1.0})
+
+
+def segfault() -> Evaluation:
+    ctypes.string_at(0)
+    return healthy()
+
+
+def kill() -> Evaluation:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return healthy()
+
+
+def kill_once() -> Evaluation:
+    marker = Path(os.environ[MARKERS]) / "killed"
+    if marker.exists():
+        return healthy()
+    marker.touch()
+    return kill()
+
+
+def exit_cleanly() -> Evaluation:
+    os._exit(0)
+
+
+def exit_with_error() -> Evaluation:
+    sys.exit(3)
+
+
+def allocate() -> Evaluation:
+    while True:
+        HELD.append(np.zeros(2**24, dtype=np.uint8))  # counted, though no page of it is touched
+
+
+def hang() -> Evaluation:
+    """Sleep for ever, deaf to the polite signal."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(1000)
+    return healthy()
+
+
+def raise_unsendable() -> Evaluation:
+    raise Unsendable("this", "that")
+
+
+def diverge() -> Evaluation:
+    return Evaluation(
+        "ok", "", {"validation_loss": float("nan"), "perplexity": float("inf"), "parameters": 5}
+    )
+
+
+# One fault a row, chosen by a genome's depth: what happens, and how its reason begins when it is
+# not tried again.
+FAULTS: list[tuple[Callable[[], Evaluation], str]] = [
+    (segfault, "worker_died: the worker process was killed by SIGSEGV, in attempt 1"),
+    (exit_cleanly, "worker_died: the worker process ended with exit code 0, in attempt 1"),
+    (exit_with_error, "worker_died: SystemExit: 3"),
+    (hang, "timeout: took longer than limits.seconds=3"),
+    (raise_unsendable, "build_error: Unsendable: this and that"),
+    (diverge, "diverged: validation_loss is nan, perplexity is inf"),
+]
+if IS_LINUX:
+    FAULTS.append((allocate, "out_of_memory: MemoryError: Unable to allocate"))
+FIRST_HEALTHY = len(FAULTS) + 1
+
+
+def fault_by_depth(genome: Genome) -> Evaluation:
+    """A task for workers: the fault of this depth, or a result that tells the depth and needs time
+    and memory."""
+    if genome.depth < FIRST_HEALTHY:
+        return FAULTS[genome.depth - 1][0]()
+    time.sleep(0.1)
+    size = np.zeros(
+        200 * 10**6, dtype=np.uint8
+    ).size  # not there in a process that holds what ran out of memory before
+    return Evaluation("ok", "", {"validation_loss": float(genome.depth), "size": size})
+
+
+def genome(depth: int) -> Genome:
+    return Genome.from_text("-".join(["91111"] * depth))
+
+
+def check_result(depth: int, evaluation: Evaluation) -> None:
+    if depth >= FIRST_HEALTHY:
+        assert evaluation.feasible and evaluation.metrics["validation_loss"] == depth, evaluation
+        return
+    reason = FAULTS[depth - 1][1]
+    assert not evaluation.feasible and evaluation.reason.startswith(reason), evaluation
+    if reason.startswith("diverged"):
+        assert evaluation.metrics == {"parameters": 5}
+
+
+@pytest.mark.slow
+def test_every_fault_has_its_reason_and_all_other_results_are_right() -> None:
+    depths = [
+        depth for number in range(1, FIRST_HEALTHY) for depth in (FIRST_HEALTHY + number, number)
+    ]
+    depths += range(2 * FIRST_HEALTHY, 2 * FIRST_HEALTHY + 10)
+    limits = LimitsConfig(seconds=3, memory="300MB" if IS_LINUX else None, retries=0)
+    checks: list[float] = []
+    check = lambda: checks.append(time.monotonic())  # noqa: E731
+    with Workers(plan_workers(2, 1, 1, "cpu"), RECIPE, fault_by_depth, check, limits) as workers:
+        finished = list(workers.evaluate([genome(depth) for depth in depths]))
+    assert sorted(index for index, _ in finished) == list(range(len(depths)))
+    for index, evaluation in finished:
+        check_result(depths[index], evaluation)
+    longest = max(later - earlier for earlier, later in itertools.pairwise(checks))
+    assert longest < POLL + 2  # 2 s for a loaded machine; ending a process that hangs takes 3 s
+
+
+def die_at_first(genome: Genome) -> Evaluation:
+    """A task for workers: depth 1 kills its process once, depth 2 always, others tell which it
+    is."""
+    if genome.depth <= 2:
+        return (kill_once, kill)[genome.depth - 1]()
+    return Evaluation("ok", "", {"pid": os.getpid()})
+
+
+@pytest.mark.slow
+def test_the_dead_are_tried_again_and_processes_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(MARKERS, str(tmp_path))
+    with Workers(plan_workers(1, 1, 1, "cpu"), RECIPE, die_at_first) as workers:
+        finished = list(workers.evaluate([genome(depth) for depth in (3, 1, 2, 4)]))
+        assert [index for index, _ in finished] == [0, 1, 2, 3]  # each once
+        first, once, always, last = (evaluation for _, evaluation in finished)
+        assert once == healthy() and (tmp_path / "killed").exists()
+        assert always.reason == (
+            "worker_died: the worker process was killed by SIGKILL, "
+            "which the system sends when memory runs out, in attempt 2"
+        )
+        os.kill(int(last.metrics["pid"]), signal.SIGKILL)  # between two candidates
+        ((_, fresh),) = workers.evaluate([genome(3)])
+    assert len({first.metrics["pid"], last.metrics["pid"], fresh.metrics["pid"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (LimitsConfig(seconds=0), "limits.seconds=0: expected a positive number"),
+        (LimitsConfig(seconds=float("nan")), "limits.seconds=nan: expected a positive number"),
+        (LimitsConfig(memory="abc"), "limits.memory=abc: expected a number, alone or with a unit"),
+        (LimitsConfig(memory=0), "limits.memory=0: expected a positive quantity"),
+        (LimitsConfig(retries=-1), "limits.retries=-1: expected a whole number of at least 0"),
+    ],
+)
+def test_bad_limits_are_refused(limits: LimitsConfig, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}"):
+        Workers(plan_workers(1, 1, 1, "cpu"), RECIPE, limits=limits)
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="memory is limited on Linux")
+def test_a_limit_holds_for_what_a_process_takes_beyond_what_it_has() -> None:
+    limit = MemoryLimit(100 * 10**6, CPU)
+    with limit.applied():
+        assert len(bytearray(50 * 10**6))
+        with pytest.raises(MemoryError):
+            bytearray(150 * 10**6)
+    assert len(bytearray(150 * 10**6))
+
+
+def test_the_peak_is_that_of_one_evaluation() -> None:
+    reset_peak(CPU)
+    before = peak_bytes(CPU)
+    assert len(b"x" * 10**8)
+    largest = peak_bytes(CPU)
+    assert before + 0.9 * 10**8 < largest < before + 1.5 * 10**8
+    reset_peak(CPU)
+    if IS_LINUX:
+        assert peak_bytes(CPU) < largest - 0.9 * 10**8
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (SystemExit(1), "worker_died"),
+        (RuntimeError("CUDA error: device-side assert triggered"), "worker_died"),
+        (RuntimeError("CUDA error: out of memory"), "out_of_memory"),
+        (OSError(12, "Cannot allocate memory"), "out_of_memory"),
+        (RuntimeError("std::bad_alloc"), "out_of_memory"),
+        (TimeoutError(), "timeout"),
+        (RecursionError(), "build_error"),
+    ],
+)
+def test_exceptions_have_their_kind(error: BaseException, kind: str) -> None:
+    assert failure(error).failure == kind
+    assert kind in {row.kind for row in FAILURES}

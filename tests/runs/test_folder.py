@@ -1,0 +1,192 @@
+"""The run folder: a run killed at any instant can go on, and its files are whole whenever they are
+read."""
+
+import io
+import multiprocessing
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from star.base.errors import UserError
+from star.configuration import EvolveConfig
+from star.data import DataConfig
+from star.evaluation import CacheSetting, Evaluation, Recipe, select_objectives
+from star.evaluation.evaluate import infeasible
+from star.evolve import open_folder
+from star.genomes import Genome, ModelConfig
+from star.runs.folder import FREE_SECONDS, SHARE, RunFolder
+from star.search.archive import Archive
+from star.search.candidates import COLUMNS, Candidate, Evaluated
+from star.search.memory import open_memory
+from star.training import TrainingConfig
+
+RECIPE = Recipe(ModelConfig(), CacheSetting(), TrainingConfig(), DataConfig(), seed=0)
+PLAN: Any = SimpleNamespace(data_fingerprint="f00d")
+LONG = 40_000  # characters, more than one write of a buffered file
+
+
+def evaluated(number: int, evaluation: Evaluation | None = None) -> Evaluated:
+    """A candidate of depth 4, another for each number below 17 ** 3."""
+    classes = [1 + number // 17**place % 17 for place in range(3)]
+    genome = Genome.from_text(
+        "-".join(f"{liv_class}.1.1.1.1" for liv_class in (*classes, 1))
+    ).canonical()
+    metrics = {"validation_loss": 2.0 + number % 7, "cache_bytes": float(1 + number % 5)}
+    return Evaluated(
+        Candidate(genome, "random", 0), evaluation or Evaluation("ok", "", metrics, 0.1), 0
+    )
+
+
+class Killed(BaseException):
+    """What no code catches."""
+
+
+def killed_at(files: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on, end this program when it moves file number `files` into place."""
+    left, replace = [files], os.replace
+
+    def move(old: Path, new: Path) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", move)
+
+
+def begin(folder: Path, ledger: str) -> None:
+    """What a search writes before and with its first candidate."""
+    run = open_folder(EvolveConfig(run_dir=str(folder), ledger=ledger), PLAN)
+    memory = open_memory(ledger, run.path, RECIPE, "f00d")
+    memory.remember(evaluated(0))
+    run.append(evaluated(0))
+    memory.close()
+
+
+@pytest.mark.parametrize("ledger", ["run", "shared", "elsewhere.sqlite"])
+def test_a_run_killed_between_any_two_files_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: str
+) -> None:
+    monkeypatch.setenv("STAR_CACHE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["star", "scale=cpu"])
+    survived = []
+    for files in range(6):
+        folder = tmp_path / str(files)
+        with monkeypatch.context() as context:
+            killed_at(files, context)
+            try:
+                begin(folder, ledger)
+                survived.append(files)
+            except Killed:
+                pass
+        begin(folder, ledger)
+        assert len(pd.read_csv(folder / "population.csv")) == 1
+    assert survived == [4, 5]  # config.yaml, environment.json, command.txt and population.csv
+
+
+def test_a_folder_with_results_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "population.csv").write_text("country,inhabitants\n")
+    with pytest.raises(
+        UserError, match="holds population.csv without a ledger to go on from, and no config.yaml"
+    ):
+        RunFolder(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["population.csv"]
+
+
+@pytest.mark.parametrize("taken", ["run", "run/config.yaml/file"])
+def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    (tmp_path / taken).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / taken).write_text("")
+    monkeypatch.setattr("sys.argv", ["star", "scale=cpu"])
+    monkeypatch.setattr("star.evolve.check_same_run", lambda *settings: None)
+    with pytest.raises(
+        UserError, match=r"run_dir=.*run: cannot be written \(.+\); choose a folder"
+    ):
+        open_folder(EvolveConfig(run_dir=str(tmp_path / "run")), PLAN)
+
+
+def write_for_long(folder: Path) -> None:
+    run, archive = RunFolder(folder), Archive(select_objectives(["validation_loss", "cache_bytes"]))
+    for number in range(240):
+        candidate = evaluated(
+            number, infeasible("diverged", "x" * LONG) if number % 20 == 7 else None
+        )
+        archive.add(candidate)
+        run.append(candidate)
+        if number % 16 == 15:
+            run.write_views(archive)
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("star.runs.folder.FREE_SECONDS", float("inf"))
+    writer = multiprocessing.get_context("fork").Process(target=write_for_long, args=(tmp_path,))
+    writer.start()
+    seen: set[int] = set()
+    while writer.is_alive() or not seen:
+        for path in filter(Path.exists, (tmp_path / "population.csv", tmp_path / "pareto.csv")):
+            text = path.read_text()
+            table = pd.read_csv(io.StringIO(text), keep_default_na=False)
+            assert text.endswith("\n") and tuple(table.columns) == COLUMNS
+            assert set(table["status"]) <= {"ok", "infeasible"} and set(table["seed"]) <= {0}
+            assert set(table["reason"].str.len()) <= {0, len("diverged: ") + LONG}
+            if path.name == "population.csv":
+                assert len(table) >= max(seen, default=0)  # nothing that was there is taken back
+                seen.add(len(table))
+    writer.join()
+    assert (
+        writer.exitcode == 0
+        and len(seen) > 20
+        and len(pd.read_csv(tmp_path / "population.csv")) == 240
+    )
+
+
+def test_writing_for_single_candidates_keeps_to_its_share_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, seconds, written = [0.0], FREE_SECONDS / 5, []
+
+    def write(path: Path, text: str) -> None:
+        clock[0] += seconds
+        written.append(text.count("\n") - 1)
+
+    monkeypatch.setattr("star.runs.folder.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("star.base.atomic.write_text", write)
+    run = RunFolder(tmp_path)
+    for number in range(100):  # from a ledger, in no time
+        run.append(evaluated(number))
+    at_once = len(written)
+    assert written == [*range(1, at_once + 1)] and at_once < 10
+    for _ in range(1000):  # trained, two at the same time
+        clock[0] += 2.2 * seconds / SHARE
+        run.append(evaluated(1))
+        run.append(evaluated(2))
+    assert written[at_once:] == [*range(101, 2101)]
+
+
+def test_a_failure_by_limits_is_recalled_in_its_own_run_only(tmp_path: Path) -> None:
+    def recalled(ledger: str, folder: str, fresh: Evaluated | None = None) -> Evaluation | None:
+        memory = open_memory(ledger, tmp_path / folder, RECIPE, "f00d")
+        if fresh is not None:
+            memory.remember(fresh)
+        found = memory.recall(evaluated(0).candidate.genome)
+        memory.close()
+        return found
+
+    failed, elsewhere = (
+        evaluated(0, infeasible("timeout", "took too long")),
+        str(tmp_path / "ledger"),
+    )
+    assert recalled(elsewhere, "first", failed) == failed.evaluation
+    assert recalled(elsewhere, "second") is None
+    assert recalled(elsewhere, "second", evaluated(0)) == evaluated(0).evaluation
+    assert recalled(elsewhere, "first") == failed.evaluation
+    assert recalled("run", "first", failed) == failed.evaluation
+    (tmp_path / "first").rename(tmp_path / "moved")
+    assert recalled("run", "moved") == failed.evaluation

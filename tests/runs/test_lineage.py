@@ -1,0 +1,108 @@
+"""Lineage of a genome of a run, and what it says of each step."""
+
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from star.base.errors import UserError
+from star.genomes import Genome
+from star.runs.lineage import changes, find, lineage_tree, read_run, split_reference, variation_text
+
+HEADER = (
+    "genome_id,generation,origin,parents,variation,genome,validation_loss,parameters,cache_bytes\n"
+)
+MADE_C = '"{""crossover"": [0, 1], ""mutation"": [[1, ""liv_class"", 9, 1]]}"'
+ROWS = f"""aaaaaaaaaaaa,0,random,,,11111-91111,3.0,100,1000
+bbbbbbbbbbbb,0,seed,,,71111-91111,2.5,90,10
+cccccccccccc,1,offspring,aaaaaaaaaaaa bbbbbbbbbbbb,{MADE_C},71111-11111,2.4,95,900
+dddddddddddd,2,offspring,cccccccccccc aaaaaaaaaaaa,,71112-71112,,,
+eeeeeeeeeeee,2,offspring,dddddddddddd ffffffffffff,,71112-71112,2.0,50,20
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "population.csv").write_text(HEADER + ROWS)
+    (tmp_path / "config.yaml").write_text("search:\n  alphabet: star\n")
+    return tmp_path
+
+
+def shown(folder: Path, genome_id: str) -> str:
+    run, stream = read_run(folder), StringIO()
+    Console(file=stream, width=200).print(lineage_tree(run, find(run, folder, genome_id)))
+    return stream.getvalue()
+
+
+def test_the_tree_names_every_ancestor_change_and_gain(folder: Path) -> None:
+    text = shown(folder, "eeeeeeeeeeee")
+    assert "eeeeeeeeeeee  generation 2, offspring  loss 2, cache 20, params 50" in text
+    assert "dddddddddddd  generation 2, offspring  not measured" in text
+    assert "changed LIV 0 feature_sharing 1 -> 2; LIV 1 SA-1 -> GConv-1  (not comparable)" in text
+    assert "changed LIV 1 GMemless -> SA-1  (loss -0.1, cache +890, params +5)" in text
+    assert (
+        "aaaaaaaaaaaa  see above; changed" in text and text.count("aaaaaaaaaaaa  generation") == 1
+    )
+    assert "bbbbbbbbbbbb  generation 0, seed, no parents" in text
+    assert "ffffffffffff  not among the candidates of this run" in text
+
+
+def test_the_tree_says_what_made_each_genome(folder: Path) -> None:
+    lines = [line.strip(" │├└─") for line in shown(folder, "cccccccccccc").splitlines()]
+    assert lines[0].startswith("cccccccccccc  generation 1, offspring")
+    assert lines[1] == "crossed at 1; mutated LIV 1 liv_class 9 -> 1"
+    assert "crossed" not in shown(folder, "dddddddddddd").splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("variation", "text"),
+    [
+        ({}, ""),
+        ({"crossover": [3, 6]}, "crossed at 3, 6"),
+        ({"crossover": [0]}, "copied from the second parent"),
+        ({"movement": [[0, 2], [4, 1]]}, "took LIV 0 of parent 2, LIV 4 of parent 1"),
+        (
+            {"depth": [["insert", 2, [9, 1, 1, 1, 1]], ["duplicate", 0], ["delete", 5]]},
+            "inserted LIV 2, duplicated LIV 0, deleted LIV 5",
+        ),
+        (
+            {
+                "mutation": [[2, "liv_class", 1, 7], [3, "feature_group", 2, 1]],
+                "repair": [[2, "feature_sharing", 4, 1]],
+            },
+            "mutated LIV 2 liv_class 1 -> 7, LIV 3 feature_group 2 -> 1; repaired LIV 2 "
+            "feature_sharing 4 -> 1",
+        ),
+    ],
+)
+def test_variation_in_words(variation: dict, text: str) -> None:
+    assert variation_text(variation) == text
+
+
+def test_runs_without_recorded_variation_are_read(folder: Path) -> None:
+    table = pd.read_csv(folder / "population.csv", dtype=str, keep_default_na=False)
+    table.drop(columns="variation").to_csv(folder / "population.csv", index=False)
+    assert read_run(folder)["cccccccccccc"].variation == {}
+
+
+def test_changes_of_depth_are_said() -> None:
+    assert list(changes(Genome.from_text("91111-91111"), Genome.from_text("91111"))) == [
+        "depth 1 -> 2"
+    ]
+    assert list(changes(Genome.from_text("91111"), Genome.from_text("91111"))) == []
+
+
+def test_references_into_a_run(folder: Path) -> None:
+    assert split_reference(f"{folder}/abc") == (folder, "abc")
+    assert split_reference(f"{folder}/genomes/abc.yaml") == (folder, "abc")
+    assert split_reference("lfm2") is None
+
+
+def test_what_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(UserError, match="zzz: no candidate of that id"):
+        shown(folder, "zzz")
+    (folder / "config.yaml").write_text("a: 1\n")
+    with pytest.raises(UserError, match="not a readable run"):
+        read_run(folder)
