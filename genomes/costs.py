@@ -11,6 +11,7 @@ from .alphabets import LivClass
 from .errors import GenomeError
 from .genome import Genome
 from .model_config import (
+    DTYPE_BYTES,
     KERNEL_HIDDEN_WIDTH,
     POSITION_FREQUENCIES,
     ModelConfig,
@@ -34,8 +35,6 @@ from .operators import (
     TOEPLITZ,
     FeatureGroup,
 )
-
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
 @dataclass(frozen=True)

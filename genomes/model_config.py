@@ -9,6 +9,7 @@ from .alphabets import LivClass
 from .errors import GenomeError
 from .operators import LOW_RANK, FeatureGroup
 
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 HEAD_WIDTH = 64
 NARROW = 256  # below this width the head width is a quarter of the width
 POSITION_FREQUENCIES = 8
@@ -123,3 +124,22 @@ def lambda_width(liv_class: LivClass, width: int) -> int:
     if not liv_class.differential:
         return 0
     return head_width(width) // (2 if liv_class.operator.token_mixing == LOW_RANK else 1)
+
+
+@dataclass
+class CacheSetting:
+    """What the cache objective counts."""
+
+    context: int = 4096  # positions
+    batch: int = 1  # sequences
+    dtype: str = "bfloat16"  # of the elements
+
+    def check(self) -> None:
+        """Raise `GenomeError` naming the key, its value and what was expected."""
+        for name in ("context", "batch"):
+            if getattr(self, name) < 1:
+                raise GenomeError(
+                    f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
+                )
+        if self.dtype not in DTYPE_BYTES:
+            raise GenomeError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")

@@ -189,9 +189,7 @@ def test_sampling_draws_as_one_genome_at_a_time_does(name: str, depth: int) -> N
         assert_same_distribution(
             drawn[:, deepest, gene].tolist(), single[:, deepest, gene].tolist()
         )
-    palettes = [
-        [len(set(livs)) for livs in sample[:, :, 0].tolist()] for sample in (drawn, single)
-    ]
+    palettes = [[len(set(livs)) for livs in sample[:, :, 0].tolist()] for sample in (drawn, single)]
     assert_same_distribution(*palettes)
     sharing = [
         (sample[:, :, 2::2] != NOT_SHARED).sum(axis=(1, 2)).tolist() for sample in (drawn, single)
