@@ -148,14 +148,13 @@ def _unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     """Keys that `+key=value` added to a node whose dataclass does not have them."""
     schema = OmegaConf.get_type(config)
     known = {field.name for field in fields(schema)} if is_dataclass(schema) else None
-    for key in config:
-        name = f"{prefix}{key}"
+    for key in map(str, config):
         if known is not None and key not in known:
-            yield name
+            yield f"{prefix}{key}"
         elif not OmegaConf.is_missing(config, key) and not OmegaConf.is_interpolation(config, key):
             child = config[key]
             if isinstance(child, DictConfig):
-                yield from _unknown_keys(child, f"{name}.")
+                yield from _unknown_keys(child, f"{prefix}{key}.")
 
 
 def one_line(error: BaseException) -> str:
