@@ -17,6 +17,7 @@ from rich.table import Table
 from star.base.command_line import register, run_command
 from star.base.errors import UserError
 from star.genomes import (
+    CacheSetting,
     Genome,
     ModelConfig,
     fit_depth,
@@ -95,7 +96,9 @@ def describe(config: DescribeConfig) -> dict[str, Any]:
     genome, name, notices = read_genome(config)
     genome = genome.canonical()
     parameters = parameter_count(genome, config.model)
-    cache = liv_cache_bytes(genome, config.model, config.context, config.batch, config.dtype)
+    cache = liv_cache_bytes(
+        genome, config.model, CacheSetting(config.context, config.batch, config.dtype)
+    )
     livs = [
         {
             "liv": index,

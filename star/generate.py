@@ -17,7 +17,7 @@ from star.base.command_line import check_seed, register, run_command
 from star.base.devices import check_device, torch_device
 from star.base.errors import UserError
 from star.data.tokenizers import VOCABULARY, TextStream, encode
-from star.genomes import cache_bytes
+from star.genomes import CacheSetting, cache_bytes
 from star.models import Cache, Checkpoint, load_checkpoint
 from star.models.generation import Sampling, generate
 
@@ -112,7 +112,7 @@ def run(
         "tokens": count,
         "tokens_per_second": max(1, count - 1) / seconds,
         "predicted_cache_bytes": cache_bytes(
-            checkpoint.genome.genome, checkpoint.config, context, 1, dtype
+            checkpoint.genome.genome, checkpoint.config, CacheSetting(context, 1, dtype)
         ),
         "allocated_cache_bytes": cache.nbytes,
     }

@@ -49,7 +49,7 @@ def test_describe_json(tmp_path: Path) -> None:
     )
     assert content["parameters"] == parameter_count(genome, model).non_embedding
     assert content["embedding_parameters"] == 256 * 2048
-    assert content["cache_bytes"] == cache_bytes(genome, model, 4096)
+    assert content["cache_bytes"] == cache_bytes(genome, model)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,16 +14,17 @@ from hypothesis import strategies as st
 from star.genomes import (
     ALPHABETS,
     DTYPE_BYTES,
-    VALID_OPERATORS,
-    Alphabet,
+    CacheSetting,
     Genome,
     Liv,
     ModelConfig,
     cache_bytes,
     liv_cache_bytes,
     random_genome,
+    valid_operators,
 )
 from star.models import Cache, LanguageModel, decode
+from tests.genomes.definition import alphabet_of
 
 # Parallel and stepwise forms add the same float32 numbers in different orders, through up to eight
 # LIVs.
@@ -78,11 +79,11 @@ def test_every_class_generates_what_the_parallel_form_computes(liv_class, parts:
 
 
 @pytest.mark.parametrize("differential", [False, True])
-@pytest.mark.parametrize("operator", VALID_OPERATORS, ids=lambda operator: operator.code)
+@pytest.mark.parametrize("operator", valid_operators(), ids=lambda operator: operator.code)
 def test_every_operator_with_every_sharing(operator, differential: bool) -> None:
     if differential and not operator.structure.differential:
         pytest.skip("a diagonal operator has no differential variant")
-    alphabet = Alphabet.from_operators("one", [operator.code], differential)
+    alphabet = alphabet_of(operator, differential)
     for tied, shared in SHARING:
         if shared == 1 or shared in operator.structure.sharing:
             genome = Genome(tuple(Liv(1, 1, tied, 1, shared) for _ in range(3)), alphabet)
@@ -107,18 +108,16 @@ def check_bytes(
     genome: Genome, context: int, batch: int, dtype: str, model: ModelConfig = MODEL
 ) -> None:
     """Predicted equals allocated, LIV by LIV, by the tensors' own account and by their storage."""
-    language_model = decode(genome, model)
+    language_model, setting = decode(genome, model), CacheSetting(context, batch, dtype)
     cache = Cache.allocate(language_model, batch, context, getattr(torch, dtype))
-    assert cache.liv_nbytes == list(liv_cache_bytes(genome, model, context, batch, dtype))
+    assert cache.liv_nbytes == list(liv_cache_bytes(genome, model, setting))
     storages = {
         buffer.untyped_storage().data_ptr(): buffer.untyped_storage().nbytes()
         for memory in cache.memories
         for buffer in memory.buffers.values()
         if buffer.numel()
     }
-    assert (
-        sum(storages.values()) == cache.nbytes == cache_bytes(genome, model, context, batch, dtype)
-    )
+    assert sum(storages.values()) == cache.nbytes == cache_bytes(genome, model, setting)
 
 
 @settings(max_examples=200, deadline=None)
@@ -201,7 +200,7 @@ def test_weights_in_bfloat16_generate() -> None:
     with torch.no_grad():
         expected = model(x).float()
     found = run_in_parts(model, x, [4]).float()
-    assert Cache.allocate(model).nbytes == cache_bytes(MIXED, MODEL, dtype="bfloat16")
+    assert Cache.allocate(model).nbytes == cache_bytes(MIXED, MODEL)
     # Both round to 8 bits at many places, differently; each is about as far from the float32 model
     # as from the other.
     assert (found - expected).norm() < 0.1 * expected.norm()

@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 
 from star.genomes import (
     ALPHABETS,
-    VALID_OPERATORS,
-    Alphabet,
     Genome,
     GenomeError,
     Liv,
     ModelConfig,
+    OperatorGenome,
     parameter_count,
     random_genome,
+    valid_operators,
 )
 from star.models import LanguageModel, decode
+from tests.genomes.definition import alphabet_of
 
 ROUNDING = 1e-5  # the FFT of long convolutions leaks rounding errors from later positions
 MODEL = ModelConfig(width=64, vocabulary=32, window=6)
@@ -74,31 +75,30 @@ def test_every_class(liv_class: int) -> None:
 
 
 @pytest.mark.parametrize("differential", [False, True])
-@pytest.mark.parametrize("operator", VALID_OPERATORS, ids=lambda o: o.code)
-def test_every_valid_operator_genome(operator: object, differential: bool) -> None:
-    if differential and not operator.structure.differential:  # type: ignore[attr-defined]
+@pytest.mark.parametrize("operator", valid_operators(), ids=lambda o: o.code)
+def test_every_valid_operator_genome(operator: OperatorGenome, differential: bool) -> None:
+    if differential and not operator.structure.differential:
         pytest.skip("a diagonal operator has no differential variant")
-    alphabet = Alphabet.from_operators("one", [operator.code], differential)  # type: ignore[attr-defined]
-    check_model(Genome((Liv(1), Liv(1)), alphabet))
+    check_model(Genome((Liv(1), Liv(1)), alphabet_of(operator, differential)))
 
 
 def test_tied_featurizers_are_the_same_tensors() -> None:
     model = build(Genome.from_text("51211-91111-51211"))
-    assert model.blocks[0].featurizer.groups["V"] is model.blocks[2].featurizer.groups["V"]
-    assert model.blocks[0].output.weight is not model.blocks[2].output.weight
+    assert model.livs[0].featurizer.groups["V"] is model.livs[2].featurizer.groups["V"]
+    assert model.livs[0].output.weight is not model.livs[2].output.weight
 
 
 def test_borrowed_features_are_the_owners_tensors() -> None:
     model = build(Genome.from_text("11112-91111-11112"))
     seen: list[dict] = []
     for index in (0, 2):
-        model.blocks[index].structure.register_forward_pre_hook(
+        model.livs[index].structure.register_forward_pre_hook(
             lambda module, args: seen.append(args[0])
         )
     model(tokens(5))
     for name in ("B", "V"):
         assert seen[1][name][0] is seen[0][name][0]
-    assert set(model.blocks[2].featurizer.groups) == {"C"}
+    assert set(model.livs[2].featurizer.groups) == {"C"}
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

@@ -16,13 +16,13 @@ from star.evaluation import CacheSetting, Recipe
 from star.evaluation.evaluate import evaluate
 from star.genomes import (
     GENES_PER_LIV,
-    VALID_OPERATORS,
     Alphabet,
     Genome,
     LivClass,
     ModelConfig,
     arrays,
     get_alphabet,
+    valid_operators,
     with_operators,
 )
 from star.models import decode
@@ -63,8 +63,8 @@ def random_genes(seed: int, depth: int, letters: Alphabet = EVERY) -> np.ndarray
 def test_every_valid_operator_has_a_class_plain_and_differential_where_its_structure_allows() -> (
     None
 ):
-    codes = [o.code for o in VALID_OPERATORS] + [
-        o.code + "d" for o in VALID_OPERATORS if o.structure.differential
+    codes = [o.code for o in valid_operators()] + [
+        o.code + "d" for o in valid_operators() if o.structure.differential
     ]
     assert sorted(EVERY.by_code) == sorted(codes) and len(codes) == len(EVERY.ids) == 77
 
