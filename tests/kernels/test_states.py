@@ -14,6 +14,7 @@ from star.kernels.gated_delta_rule import gated_delta_rule
 from star.kernels.gated_long_conv import gated_long_conv
 from star.kernels.gated_short_conv import gated_short_conv, short_conv
 from star.kernels.selective_scan import selective_scan
+from star.kernels.ssd import ssd
 from star.kernels.structured_attention import differential_linear_attention, linear_attention
 
 BATCH, LENGTH, CHANNELS, TAPS, STATES = 2, 90, 6, 4, 3
@@ -92,6 +93,18 @@ PRIMITIVES = {
             "v": (*ROWS, VALUE),
             "decay": ROWS,
             "beta": ROWS,
+        },
+        still={},
+        state=MATRIX,
+    ),
+    "ssd": Primitive(
+        ssd,
+        axis=2,
+        moving={
+            "c": (BATCH, GROUPS, LENGTH, KEY),
+            "b": (BATCH, GROUPS, LENGTH, KEY),
+            "v": (*ROWS, VALUE),
+            "decay": ROWS,
         },
         still={},
         state=MATRIX,
