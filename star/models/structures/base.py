@@ -81,6 +81,14 @@ class StructureModule(nn.Module):
         return outputs[0] - self.differential_weight().to(outputs[0].dtype) * outputs[1]
 
 
+def state_of(memory: Memory | None, operator: int) -> torch.Tensor | None:
+    """The part of the state's buffer that belongs to one operator of a class; None in training.
+
+    Kernels read it and advance it in place.
+    """
+    return None if memory is None else memory.buffers[STATE][:, operator]
+
+
 StructureBuilder = Callable[[LivClass, ModelConfig, int, tuple[str, ...]], StructureModule]
 
 

@@ -132,27 +132,23 @@ class LinearAttention(LowRank):
         return {STATE: (*self.shapes["B"], self.head_width)} if self.owns_sum else {}
 
     def remember(self, features: Features, memory: Memory) -> Features:
-        """The sum of earlier `B_j V_j` beside the features; the present ones are added to the
-        buffer."""
+        """The features with the sum as it is before the present positions, for borrowers."""
         if not self.owns_sum:
             return features
-        (b,), (v,) = features["B"], features["V"]
-        buffer = memory.buffers[STATE]
-        before = buffer.to(torch.promote_types(b.dtype, torch.float32), copy=True)
-        products = torch.matmul(
-            b.transpose(-1, -2).to(before.dtype), v.repeat(1, self.operators, 1, 1).to(before.dtype)
-        )
-        buffer.copy_(before + products)
-        return {**features, STATE: (before,)}
+        return {**features, STATE: (memory.buffers[STATE].clone(),)}
 
     def attend(self, features: Features, memory: Memory | None) -> torch.Tensor:
-        """Linear attention of C to B and V and to what the sum holds."""
+        """Linear attention of C to B and V and to what the sum holds, which is advanced where it is
+        owned."""
         (c,), (b,), (v,) = (features[name] for name in "CBV")
-        (state,) = features.get(STATE, (None,))
-        earlier = 0 if memory is None else memory.position
+        state, position = None, 0
+        if memory is not None:
+            state = memory.buffers[STATE] if self.owns_sum else features[STATE][0].clone()
+            position = memory.position
         if self.differential_weight is None:
-            return linear_attention(c, b, v, state, earlier)
-        return differential_linear_attention(c, b, v, self.differential_weight(), state, earlier)
+            return linear_attention(c, b, v, state=state, position=position)
+        weight = self.differential_weight()
+        return differential_linear_attention(c, b, v, weight, state=state, position=position)
 
 
 def low_rank(

@@ -13,7 +13,7 @@ from star.kernels.gated_delta_rule import gated_delta_rule
 
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, linear
-from .base import STATE, StructureModule
+from .base import STATE, StructureModule, state_of
 from .state_space import initial_step_bias
 
 
@@ -79,13 +79,8 @@ class MatrixState(StructureModule):
         for number, (transition, b, c) in enumerate(
             zip(features["A"], features["B"], features["C"], strict=True)
         ):
-            if memory is None:
-                outputs.append(gated_delta_rule(c, b, v, *transition))
-            else:
-                state = memory.buffers[STATE][:, number]
-                y, last = gated_delta_rule(c, b, v, *transition, state=state, return_state=True)
-                state.copy_(last)
-                outputs.append(y)
+            state = state_of(memory, number)
+            outputs.append(gated_delta_rule(c, b, v, *transition, state=state))
         y = F.rms_norm(
             self.difference(outputs), (self.head_width,), self.norm.to(v.dtype), self.norm_eps
         )

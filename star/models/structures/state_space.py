@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from star.genomes import FeatureGroup, LivClass, ModelConfig
 from star.genomes.structures.state_space import step_rank
 from star.genomes.widths import inner_width, operator_copies
-from star.kernels.selective_scan import continue_selective_scan, selective_scan
+from star.kernels.selective_scan import selective_scan
 
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, linear
-from .base import STATE, StructureModule
+from .base import STATE, StructureModule, state_of
 
 
 class Transition(NamedTuple):
@@ -92,14 +92,8 @@ class SemiSeparable(StructureModule):
         ends = {"skip": self.skip, "gate": gate} if fused else {}
         outputs = []
         for number, ((step, rate), b, c) in enumerate(operators):
-            if memory is None:
-                outputs.append(selective_scan(v, step, rate, b, c, **ends))
-            else:
-                outputs.append(
-                    continue_selective_scan(
-                        memory.buffers[STATE][:, number], v, step, rate, b, c, **ends
-                    )
-                )
+            state = state_of(memory, number)
+            outputs.append(selective_scan(v, step, rate, b, c, **ends, state=state))
         return outputs[0] if fused else (self.difference(outputs) + self.skip * v) * gate
 
 

@@ -12,12 +12,11 @@ from star.genomes import FeatureGroup, LivClass, ModelConfig
 from star.genomes.structures.toeplitz import KERNEL_HIDDEN_WIDTH, POSITION_FREQUENCIES
 from star.genomes.widths import inner_width, operator_copies
 from star.kernels.gated_long_conv import gated_long_conv
-from star.kernels.gated_short_conv import gated_short_conv, step_gated_short_conv
+from star.kernels.gated_short_conv import gated_short_conv
 
 from ..cache import Memory
-from ..convolution import continue_long_convolution
 from ..featurizer import Features, GroupModule, linear
-from .base import STATE, StructureModule
+from .base import STATE, StructureModule, state_of
 
 
 class Kernel(NamedTuple):
@@ -107,35 +106,17 @@ class ScaledToeplitz(StructureModule):
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
         """B, C, V (batch, length, width) and the kernel K."""
         (v,) = features["V"]
+        position = 0 if memory is None else memory.position
         outputs = []
         for number, (b, c, kernel) in enumerate(
             zip(features["B"], features["C"], features["K"], strict=True)
         ):
-            if memory is None:
-                convolve = gated_long_conv if kernel.implicit else gated_short_conv
-                outputs.append(convolve(b, v, c, kernel.values))
+            state = state_of(memory, number)
+            if kernel.implicit:
+                outputs.append(gated_long_conv(b, v, c, kernel.values, state, position))
             else:
-                past = memory.buffers[STATE][:, number]
-                outputs.append(self._continue(b, v, c, kernel, past, memory.position))
+                outputs.append(gated_short_conv(b, v, c, kernel.values, state))
         return self.difference(outputs)
-
-    def _continue(
-        self,
-        b: torch.Tensor,
-        v: torch.Tensor,
-        c: torch.Tensor,
-        kernel: Kernel,
-        past: torch.Tensor,
-        position: int,
-    ) -> torch.Tensor:
-        """The same for the next positions of a sequence; `past` is updated in place."""
-        if kernel.implicit:
-            return c * continue_long_convolution(b * v, kernel.values, past, position)
-        if v.shape[1] == 1:
-            return step_gated_short_conv(b, v, c, kernel.values, past)
-        y, last = gated_short_conv(b, v, c, kernel.values, past, return_tail=True)
-        past.copy_(last)
-        return y
 
 
 FORMS = {"explicit_kernel": ExplicitKernel, "implicit_kernel": ImplicitKernel}
