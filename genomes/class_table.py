@@ -41,6 +41,7 @@ EXTENDED = (
     ClassRow("ReLUAttn", "12133", 20, "ReLU attention"),
     ClassRow("SwishAttn", "12143", 21, "swish attention"),
     ClassRow("GatedDelta", "10.4.1.1.3", 22, "gated delta rule, matrix-valued state"),
+    ClassRow("SSD", "11.4.1.1.3", 23, "state-space dual (Mamba-2), state 64"),
 )
 
 # Ids of the other valid operators by code. `<alphabet>+operators` has them all.
@@ -58,7 +59,7 @@ UNNAMED = {
     "42113": 154, "42113d": 155, "42133": 158, "42133d": 159, "42143": 160, "42143d": 161,
     "42213": 162, "42213d": 163, "42223": 164, "42223d": 165, "42233": 166, "42233d": 167,
     "42243": 168, "42243d": 169,
-    "10.4.1.1.3d": 179,
+    "10.4.1.1.3d": 179, "11.4.1.1.3d": 180,
 }
 # fmt: on
 

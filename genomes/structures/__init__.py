@@ -5,7 +5,7 @@ and a kernel where it needs one.
 """
 
 from ..operators import register_structure
-from . import diagonal, low_rank, matrix_state, state_space, toeplitz
+from . import diagonal, low_rank, matrix_state, ssd, state_space, toeplitz
 
 for _structure in (
     diagonal.STRUCTURE,
@@ -13,5 +13,6 @@ for _structure in (
     toeplitz.STRUCTURE,
     state_space.STRUCTURE,
     matrix_state.STRUCTURE,
+    ssd.STRUCTURE,
 ):
     register_structure(_structure)

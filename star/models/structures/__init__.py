@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from star.genomes import STRUCTURES, GenomeError, Structure
 
 from ..featurizer import FormBuilder
-from . import matrix_state, state_space, toeplitz
+from . import matrix_state, ssd, state_space, toeplitz
 from .base import StructureBuilder, StructureParts
 from .base import StructureModule as StructureModule
 from .diagonal import Diagonal
@@ -20,6 +20,7 @@ _OURS = {
     "scaled Toeplitz": StructureParts(toeplitz.ScaledToeplitz, toeplitz.FORMS),
     "semi-separable": StructureParts(state_space.SemiSeparable, state_space.FORMS),
     "matrix-valued state": StructureParts(matrix_state.MatrixState, matrix_state.FORMS),
+    "state-space dual": StructureParts(ssd.ScalarDecay, ssd.FORMS),
 }
 _PARTS = dict(_OURS)
 
