@@ -9,8 +9,6 @@ from .alphabets import Alphabet as Alphabet
 from .alphabets import get_alphabet as get_alphabet
 from .alphabets import register_class as register_class
 from .alphabets import with_operators as with_operators
-from .costs import DTYPE_BYTES as DTYPE_BYTES
-from .costs import CacheSetting as CacheSetting
 from .costs import ParameterCount as ParameterCount
 from .costs import cache_bytes as cache_bytes
 from .costs import check_fits as check_fits
@@ -31,6 +29,8 @@ from .genome import GeneArray as GeneArray
 from .genome import Genome as Genome
 from .genome import Liv as Liv
 from .genome import fit_depth as fit_depth
+from .model_config import DTYPE_BYTES as DTYPE_BYTES
+from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig
 from .model_config import SearchModelConfig as SearchModelConfig
 from .operators import STRUCTURES as STRUCTURES

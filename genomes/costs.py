@@ -6,13 +6,10 @@ builds models and compares; the generation cache of `star.models` is compared to
 
 from dataclasses import dataclass
 
-from .errors import GenomeError
 from .genome import Genome
-from .model_config import ModelConfig
+from .model_config import DTYPE_BYTES, CacheSetting, ModelConfig
 from .operators import PROJECTION, FeatureGroup, LivClass
 from .widths import check_repeat, group_width, inner_width, lambda_width, operator_copies
-
-DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 
 
 @dataclass(frozen=True)
@@ -23,25 +20,6 @@ class ParameterCount:
     non_embedding: int
     embedding: int
     per_liv: tuple[int, ...]
-
-
-@dataclass
-class CacheSetting:
-    """What generation is prepared for, when its cache is counted."""
-
-    context: int = 4096  # positions held
-    batch: int = 1  # sequences
-    dtype: str = "bfloat16"  # of the elements, a key of `DTYPE_BYTES`
-
-    def check(self) -> None:
-        """Raise `GenomeError` naming the key, its value and what was expected."""
-        for name in ("context", "batch"):
-            if getattr(self, name) < 1:
-                raise GenomeError(
-                    f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
-                )
-        if self.dtype not in DTYPE_BYTES:
-            raise GenomeError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")
 
 
 def _projection(group: FeatureGroup, width: int) -> int:

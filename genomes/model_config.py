@@ -5,6 +5,7 @@ from typing import Any
 
 from .errors import GenomeError
 
+DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 HEAD_WIDTH = 64
 NARROW = 256  # below this width the head width is a quarter of the width
 
@@ -74,3 +75,22 @@ def _check_width(name: str, width: int) -> None:
 def head_width(width: int) -> int:
     """Width of one attention head: 64, or a quarter of a width below 256."""
     return HEAD_WIDTH if width >= NARROW else width // 4
+
+
+@dataclass
+class CacheSetting:
+    """What generation is prepared for, when its cache is counted."""
+
+    context: int = 4096  # positions held
+    batch: int = 1  # sequences
+    dtype: str = "bfloat16"  # of the elements
+
+    def check(self) -> None:
+        """Raise `GenomeError` naming the key, its value and what was expected."""
+        for name in ("context", "batch"):
+            if getattr(self, name) < 1:
+                raise GenomeError(
+                    f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
+                )
+        if self.dtype not in DTYPE_BYTES:
+            raise GenomeError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")

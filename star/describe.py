@@ -1,55 +1,57 @@
 """python -m star.describe: what a genome is and what it costs, LIV by LIV.
 
-`genome=` takes a library name, a genome file, the text form, or `<run>/<id>`. Nothing is built or
-trained; the numbers come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome
-of a run.
+`genome=` takes a design's name, a genome file, the text form, or `<run>/<id>`. Nothing is built or
+trained; the numbers come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome of
+a run. In Python, `star.describe("lfm2")` gives the same as a mapping.
 """
 
 import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from star.base.command_line import register, run_command
+from star.base.command_line import run_command
+from star.base.console import make_console, say
 from star.base.errors import UserError
+from star.base.settings import expect_one_of
 from star.genomes import (
     CacheSetting,
     Genome,
+    GenomeError,
     ModelConfig,
     fit_depth,
     liv_cache_bytes,
     load_genome,
     parameter_count,
 )
-from star.runs.lineage import find, lineage_tree, read_run, split_reference
+from star.runs.extensions import use_extensions
+from star.runs.lineage import Lineage
+from star.runs.run import Run, split_reference
 
 FORMATS = ("table", "json")
-PLAIN_WIDTH = 110  # columns where there is no terminal
 
 
 @dataclass
 class DescribeConfig:
-    """Settings of the command.
+    """Say what a genome is and what it costs, LIV by LIV."""
 
-    genome: library name, file or text. depth: LIVs (None: the genome's own). width: model width.
-    context, batch, dtype: what the cache is computed for. format: `table` or `json`. lineage: show
-    where a genome of a run, `<run>/<id>`, came from.
-    """
-
-    genome: str = "transformer_pp"
-    alphabet: str = "star"
-    depth: int | None = None
-    width: int = 768
-    context: int = 4096
-    batch: int = 1
-    dtype: str = "bfloat16"
-    format: str = "table"
-    lineage: bool = False
+    genome: str = "transformer_pp"  # a design, a genome file, its text, or <run>/<id>
+    alphabet: str = "star"  # of a text
+    depth: int | None = None  # number of LIVs; null: the genome's own
+    width: int = 768  # of the model: model.width
+    context: int = 4096  # positions the cache holds: cache.context
+    batch: int = 1  # sequences: cache.batch
+    dtype: str = "bfloat16"  # of the cache: cache.dtype
+    format: str = "table"  # or json
+    lineage: bool = False  # true: the ancestry of genome=<run>/<id>
+    plugins: list[str] = field(default_factory=list)  # modules or .py files that add operators
+    library: list[str] = field(default_factory=list)  # folders of designs, known by file name
     model: ModelConfig = field(default_factory=ModelConfig)
+    cache: CacheSetting = field(default_factory=CacheSetting)
 
 
 def _sharing_text(genome: Genome, index: int) -> str:
@@ -69,13 +71,15 @@ def _sharing_text(genome: Genome, index: int) -> str:
 
 
 def read_genome(config: DescribeConfig) -> tuple[Genome, str, list[str]]:
-    """The genome, its name and notices; errors as `load_genome`, and `UserError` for an id that a
-    run does not have."""
+    """The genome, its name and notices.
+
+    Raises `GenomeError` as `load_genome`, and `UserError` for an id that a run does not have.
+    """
     place = None if Path(config.genome).exists() else split_reference(config.genome)
     if place is None:
         return load_genome(config.genome, config.depth, config.alphabet)
     folder, genome_id = place
-    found = find(read_run(folder), folder, genome_id).genome
+    found = Run.open(folder).genome(genome_id)
     return (found if config.depth is None else fit_depth(found, config.depth)), genome_id, []
 
 
@@ -84,21 +88,27 @@ def print_lineage(config: DescribeConfig) -> None:
     place = split_reference(config.genome)
     if place is None:
         raise UserError(f"genome={config.genome}: lineage=true expects <run folder>/<genome id>")
-    folder, genome_id = place
-    run = read_run(folder)
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
-    console.print(lineage_tree(run, find(run, folder, genome_id)), highlight=False)
+    run = Run.open(place[0])
+    make_console().print(Lineage(run).tree(run.candidate(place[1])), highlight=False)
 
 
-def describe(config: DescribeConfig) -> dict[str, Any]:
-    """Everything the command shows, as one JSON-ready mapping; cache in bytes, parameters as
-    counts."""
-    genome, name, notices = read_genome(config)
+def description(
+    genome: Genome, model: ModelConfig, cache: CacheSetting, name: str = "genome"
+) -> dict[str, Any]:
+    """Everything the command shows, ready for JSON; cache in bytes, parameters as counts.
+
+    Args:
+        genome: what to describe; its canonical form is.
+        model: sizes.
+        cache: positions, sequences and dtype that the generation cache is counted for.
+        name: of the genome.
+
+    Raises:
+        GenomeError: for a genome that is invalid or does not fit the sizes.
+    """
     genome = genome.canonical()
-    parameters = parameter_count(genome, config.model)
-    cache = liv_cache_bytes(
-        genome, config.model, CacheSetting(config.context, config.batch, config.dtype)
-    )
+    parameters = parameter_count(genome, model)
+    nbytes = liv_cache_bytes(genome, model, cache)
     livs = [
         {
             "liv": index,
@@ -107,7 +117,7 @@ def describe(config: DescribeConfig) -> dict[str, Any]:
             "description": liv_class.description,
             "sharing": _sharing_text(genome, index),
             "parameters": parameters.per_liv[index],
-            "cache_bytes": cache[index],
+            "cache_bytes": nbytes[index],
         }
         for index, liv_class in enumerate(genome.classes())
     ]
@@ -117,24 +127,25 @@ def describe(config: DescribeConfig) -> dict[str, Any]:
         "genome_id": genome.id,
         "alphabet": genome.alphabet.name,
         "depth": genome.depth,
-        "width": config.width,
+        "width": model.width,
         "parameters": parameters.non_embedding,
         "embedding_parameters": parameters.embedding,
-        "cache_bytes": sum(cache),
-        "context": config.context,
-        "batch": config.batch,
-        "dtype": config.dtype,
-        "notices": notices,
+        "cache_bytes": sum(nbytes),
+        "context": cache.context,
+        "batch": cache.batch,
+        "dtype": cache.dtype,
+        "notices": [],
         "livs": livs,
     }
 
 
 def print_table(content: dict[str, Any]) -> None:
     """Print the table of LIVs and the totals."""
-    console = Console() if sys.stdout.isatty() else Console(width=PLAIN_WIDTH)
+    console = make_console()
     for notice in content["notices"]:
         console.print(f"note: {notice}", style="yellow", highlight=False)
-    title = f"{content['name']}  {content['genome_id']}  depth {content['depth']}  width {content['width']}"
+    name, genome_id = content["name"], content["genome_id"]
+    title = f"{name}  {genome_id}  depth {content['depth']}  width {content['width']}"
     table = Table(title=title, title_justify="left")
     for column, justify in (
         ("LIV", "right"),
@@ -152,26 +163,59 @@ def print_table(content: dict[str, Any]) -> None:
     totals = (f"{content['parameters']:,}", f"{content['cache_bytes']:,}")
     table.add_row("", "total", "with the final norm, without embedding", "", *totals)
     console.print(table)
-    console.print(f"embedding: {content['embedding_parameters']:,} parameters", highlight=False)
-    cache_setting = f"context {content['context']}, batch {content['batch']}, {content['dtype']}"
-    console.print(
-        f"cache: {content['cache_bytes'] / 1e6:,.2f} MB at {cache_setting}", highlight=False
-    )
-    console.print(f"genome: {content['genome']}", highlight=False, soft_wrap=True)
+    say(console, f"embedding: {content['embedding_parameters']:,} parameters")
+    setting = f"context {content['context']}, batch {content['batch']}, {content['dtype']}"
+    say(console, f"cache: {content['cache_bytes'] / 1e6:,.2f} MB at {setting}")
+    say(console, f"genome: {content['genome']}")
 
 
-def main(config: DescribeConfig) -> None:
+def main(config: DescribeConfig, arguments: list[str]) -> None:
     """Describe one genome in the wanted format."""
-    if config.format not in FORMATS:
-        raise UserError(f"format={config.format!r}: expected one of {', '.join(FORMATS)}")
+    expect_one_of("format", config.format, FORMATS)
+    use_extensions(config.plugins, config.library)
     if config.lineage:
         print_lineage(config)
         return
-    content = describe(config)
-    print(json.dumps(content)) if config.format == "json" else print_table(content)
+    genome, name, notices = read_genome(config)
+    content = {**description(genome, config.model, config.cache, name), "notices": notices}
+    if config.format == "json":
+        print(json.dumps(content))
+    else:
+        print_table(content)
 
 
-register("describe_schema", DescribeConfig)
+class _CallableModule(ModuleType):
+    """This module, which is a function of the Python face too: `star.describe(genome)`."""
+
+    def __call__(
+        self,
+        genome: Genome | str | Path,
+        width: int = 768,
+        depth: int | None = None,
+        context: int = 4096,
+        batch: int = 1,
+        dtype: str = "bfloat16",
+    ) -> dict[str, Any]:
+        """What a genome is and what it costs, see `description`.
+
+        Args:
+            genome: a genome, a design's name, a file or a text.
+            width: of the model.
+            depth: number of LIVs; None is the genome's own.
+            context: positions that the cache holds.
+            batch: sequences.
+            dtype: of the cache's elements.
+        """
+        name = "genome"
+        if not isinstance(genome, Genome):
+            genome, name, _ = load_genome(str(genome), depth)
+        elif depth is not None:
+            genome = fit_depth(genome, depth)
+        cache = CacheSetting(context, batch, dtype)
+        return description(genome, ModelConfig(width=width), cache, name)
+
+
+sys.modules[__name__].__class__ = _CallableModule
 
 if __name__ == "__main__":
-    run_command("describe", main)
+    run_command("describe", main, (GenomeError,))

@@ -8,16 +8,18 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from star.base.command_line import check_seed, register, run_command
+from star.base.command_line import run_command
 from star.base.devices import check_device, torch_device
 from star.base.errors import UserError
+from star.base.imports import import_plugins
+from star.base.settings import expect, expect_one_of, expect_seed
 from star.data.tokenizers import VOCABULARY, TextStream, encode
-from star.genomes import CacheSetting, cache_bytes
+from star.genomes import CacheSetting, GenomeError, cache_bytes
 from star.models import Cache, Checkpoint, load_checkpoint
 from star.models.generation import Sampling, generate
 
@@ -27,41 +29,38 @@ DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 @dataclass
 class GenerateConfig:
-    """Settings of the command.
+    """Stream text from a trained genome."""
 
-    checkpoint: folder that `star.train` left. prompt: text to go on from. tokens: most tokens to
-    generate. context: positions of the cache (None: prompt and tokens). stop: text that ends the
-    generation. dtype: of weights and cache; `auto` is bfloat16 on CUDA, float32 elsewhere.
-    """
-
-    checkpoint: str = "???"
-    prompt: str = ""
-    tokens: int = 200
-    context: int | None = None
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
-    stop: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    format: str = "text"
+    checkpoint: str = "???"  # folder that star.train left
+    prompt: str = ""  # text to go on from, taken as it is written
+    tokens: int = 200  # at most
+    context: int | None = None  # positions of the cache; null: prompt and tokens
+    temperature: float = 0.8  # 0 takes the likeliest token
+    top_k: int | None = None  # only the k likeliest
+    top_p: float | None = None  # only the likeliest that hold this probability together
+    seed: int = 0  # the same seed gives the same text
+    stop: str | None = None  # text that ends the generation, taken as it is written
+    dtype: str = "auto"  # of weights and cache: bfloat16 on CUDA, float32 elsewhere
+    device: str = "auto"  # cpu or cuda
+    format: str = "text"  # or json
+    plugins: list[str] = field(default_factory=list)  # modules or .py files that add operators
 
     def check(self) -> None:
-        """Raise `UserError` naming the key, its value and what was expected."""
-        for name, choices in (("format", FORMATS), ("dtype", DTYPES)):
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"{name}={getattr(self, name)}: expected one of {', '.join(choices)}"
-                )
+        """Raise `UserError` for the first setting that cannot be used."""
+        expect_one_of("format", self.format, FORMATS)
+        expect_one_of("dtype", self.dtype, DTYPES)
         for name in ("tokens", "context"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name}={value}: expected at least 1")
-        check_seed(self.seed)
+            expect(name, value, value is None or value >= 1, "at least 1")
+        expect_seed(self.seed)
         if self.stop == "":
             raise UserError("stop is empty: expected the text that ends the generation")
         check_device("device", self.device)
+        self.sampling().check()
+
+    def sampling(self) -> Sampling:
+        """How tokens are drawn."""
+        return Sampling(self.temperature, self.top_k, self.top_p, self.seed)
 
 
 def place(checkpoint: Checkpoint, config: GenerateConfig) -> str:
@@ -93,7 +92,7 @@ def run(
         )
     dtype = place(checkpoint, config)
     cache = Cache.allocate(checkpoint.model, 1, context)
-    sampling = Sampling(config.temperature, config.top_k, config.top_p, config.seed)
+    sampling = config.sampling()
     stream, pieces, count, start = TextStream(config.stop), [], 0, time.perf_counter()
     first = start
     for count, token in enumerate(
@@ -123,10 +122,10 @@ def stream_to_stdout(text: str) -> None:
     print(text, end="", flush=True)
 
 
-def main(config: GenerateConfig) -> None:
+def main(config: GenerateConfig, arguments: list[str]) -> None:
     """Load the checkpoint, generate, report."""
     config.check()
-    Sampling(config.temperature, config.top_k, config.top_p, config.seed).check()
+    import_plugins(config.plugins)
     checkpoint = load_checkpoint(config.checkpoint)
     if config.format == "json":
         print(json.dumps(run(config, checkpoint, lambda text: None)))
@@ -143,7 +142,5 @@ def main(config: GenerateConfig) -> None:
     )
 
 
-register("generate_schema", GenerateConfig)
-
 if __name__ == "__main__":
-    run_command("generate", main, literal=("prompt", "stop"))
+    run_command("generate", main, (GenomeError,), literal=("prompt", "stop"))

@@ -29,7 +29,7 @@ from rich.progress import track
 from scipy.stats import spearmanr
 
 import star.evolve  # registers the configuration schema
-from star.base import atomic
+from star.base import files
 from star.base.errors import UserError
 from star.configuration import EvolveConfig
 from star.data import Corpus, load_corpus
@@ -120,7 +120,7 @@ def finished_rows(recipe: dict[str, Any]) -> list[list[str]]:
     """
     WORK.mkdir(parents=True, exist_ok=True)
     if not (WORK / RECIPE).exists():
-        atomic.write_text(WORK / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
+        files.write_text(WORK / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
     different = list(differences(yaml.safe_load((WORK / RECIPE).read_text()), recipe, set()))
     if different:
         raise UserError(
@@ -130,7 +130,7 @@ def finished_rows(recipe: dict[str, Any]) -> list[list[str]]:
         return []
     text = (WORK / PARTIAL).read_text()
     text = text[: text.rfind("\n") + 1]
-    atomic.write_text(WORK / PARTIAL, text)
+    files.write_text(WORK / PARTIAL, text)
     return list(csv.reader(text.splitlines()))
 
 
@@ -163,7 +163,7 @@ def write_table(rows: list[list[Any]]) -> pd.DataFrame:
     content = io.BytesIO()
     with gzip.GzipFile(fileobj=content, mode="wb", mtime=0, filename="") as stream:
         stream.write(table.to_csv(index=False, float_format="%.6f", lineterminator="\n").encode())
-    atomic.write_bytes(HERE / TABLE, content.getvalue())
+    files.write_bytes(HERE / TABLE, content.getvalue())
     return table
 
 
@@ -201,7 +201,7 @@ def main() -> None:
     rows: list[list[Any]] = list(finished_rows(recipe))
     rows += train_missing(config, texts, rows)
     table = write_table(rows)
-    atomic.write_text(
+    files.write_text(
         HERE / RECIPE,
         yaml.safe_dump({**recipe, "environment": describe_environment()}, sort_keys=False),
     )

@@ -55,7 +55,7 @@ VARIATIONS: dict[str, Vary] = {
 def offspring_share(vary: Vary, problem: GenomeProblem) -> float:
     """Valid share of what parents have after `GENERATIONS` of variation and repair."""
     rng = np.random.default_rng(0)
-    livs = arrays.sample(OFFSPRING, problem.depth, rng, problem.alphabet)
+    livs = arrays.sample(OFFSPRING, problem.vector_depth, rng, problem.alphabet)
     share = 0.0
     for _ in range(GENERATIONS):
         parents = rng.permutation(livs).reshape(2, OFFSPRING // 2, -1)

@@ -1,98 +1,185 @@
-"""What every `python -m star.<verb>` shares: Hydra, typed configuration, one-line errors and exit
-codes.
+"""The command line of every `python -m star.<verb>`: Hydra's configuration, one-line errors.
 
-Exit codes: 0 done, 1 failed, with one line on standard error (`fail`) or a traceback, 2 a user's
-mistake (one line on standard error, nothing written), 130 interrupted with Ctrl-C.
+`compose_config` is the one way to a configuration, for commands, tests, studies and notebooks.
+`run_command` adds the command line around it. Exit codes: 0 done, 1 failed, with one line on
+standard error (`fail`) or a traceback, 2 a user's mistake (one line on standard error, nothing
+written), 130 interrupted with Ctrl-C.
 """
 
-import os
-import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from itertools import product
+from pathlib import Path
 from typing import Any, NoReturn
 
-import hydra
 from hydra import compose, initialize_config_module
-from hydra.conf import HydraConf
 from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from star.base.errors import UserError
-from star.genomes import GenomeError
+from star.base.help import describe_settings
 
-DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
-LARGEST_SEED = 2**63 - 1  # what torch's generators take
+DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
 
-_MERGE_ERROR = "Error merging override "
-_REWRITES = (
-    (
-        r"In '.*?': Could not find '(?P<group>[\w/]+)/(?P<name>[^']*)' Available options in "
-        r"'[^']+': (?P<rest>.*?)"
-        r"(?: Config search path.*)?$",
-        r"\g<group> '\g<name>' is unknown; available: \g<rest>",
-    ),
-    (
-        r"^(?:Could not override .*?)?Key '\S*' is not in struct full_key: "
-        r"(?P<key>\S+).*$",  # an open dictionary
-        r"\g<key>: unknown key; +\g<key>=... adds one",
-    ),
-    (
-        r"^(?:Could not override .*?)?Key '\S*' not in '\w+' full_key: (?P<key>\S+).*$",
-        r"\g<key>: unknown key; --cfg job lists the keys",
-    ),
-    (
-        r"^.* has missing mandatory value: .* full_key: (?P<key>\S+).*$",
-        r"\g<key>: a value is required",
-    ),
-    (r" full_key: (\S+).*$", r" (key: \1)"),
-)
+# The dataclass of each command's settings; imported when it is asked for.
+SCHEMAS = {
+    "evolve": "star.search.config:EvolveConfig",
+    "train": "star.train:TrainConfig",
+    "describe": "star.describe:DescribeConfig",
+    "generate": "star.generate:GenerateConfig",
+}
+# Dictionaries whose keys no schema lists: names of objectives, arguments of algorithms.
+OPEN = ("constraints.", "objectives.", "search.algorithm.")
 
 
 def default_scale() -> str:
-    """The scale used when none is named: `gpu_small` where CUDA is available, `cpu` elsewhere."""
+    """The scale when none is named: `gpu_small` where CUDA is available, `cpu` elsewhere."""
     import torch
 
     return DEFAULT_SCALES[torch.cuda.is_available()]
 
 
-def register(name: str, schema: type) -> None:
-    """Make a dataclass known to Hydra as `name`, for the defaults list of the command's YAML
-    file."""
-    ConfigStore.instance().store(name=name, node=schema)
+def load_schema(command: str) -> Any:
+    """The dataclass of a command's settings."""
+    module, _, name = SCHEMAS[command].partition(":")
+    return getattr(import_module(module), name)
+
+
+def compose_config(
+    command: str, overrides: Sequence[str] = (), config_dir: str | Path | None = None
+) -> Any:
+    """The settings of a command, as its dataclass.
+
+    Args:
+        command: `evolve`, `train`, `describe` or `generate`.
+        overrides: as on the command line, such as `+experiment=smoke` or `training.steps=20`.
+        config_dir: a folder of the user's own groups, such as `<folder>/experiment/mine.yaml`.
+
+    Raises:
+        UserError: for an override that cannot be read, or a key or value that is not known.
+    """
+    try:
+        return OmegaConf.to_object(_compose(command, overrides, config_dir))
+    except OmegaConfBaseException as error:
+        raise UserError(one_line(error)) from None
+
+
+def _register(command: str) -> None:
+    """Make the schema known to Hydra, whose store of them is global."""
+    store, schema = ConfigStore.instance(), load_schema(command)
+    root = OmegaConf.structured(schema)
+    groups = getattr(schema, "GROUPS", {})
+    for group in groups:
+        root[group] = MISSING  # the group's choice may be of another class than the default
+    store.store(name=f"{command}_schema", node=root)
+    for group, nodes in groups.items():
+        for name, node in nodes.items():
+            store.store(group=group, name=name, node=node)
+    OmegaConf.register_new_resolver(
+        "star.default_scale", default_scale, use_cache=True, replace=True
+    )
+
+
+def _compose(
+    command: str, overrides: Sequence[str], config_dir: str | Path | None = None
+) -> DictConfig:
+    """The composed configuration, with its interpolations. Raises `UserError` for a mistake."""
+    schema = load_schema(command)
+    _register(command)
+    _check_overrides(overrides, getattr(schema, "RENAMED", {}))
+    given = [f"++{text}" if text.startswith(OPEN) else text for text in overrides]
+    if config_dir is not None:
+        folder = Path(config_dir).expanduser()
+        if not folder.is_dir():
+            raise UserError(f"--config-dir={config_dir}: no such folder")
+        given.append(f"hydra.searchpath=[file://{folder.resolve()}]")
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            initialize_config_module("star.conf", version_base="1.3"),
+        ):
+            config = compose(command, given)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_line(error)) from None
+    except ValueError as error:  # Hydra names no override here
+        raise UserError(f"{one_line(error)}; given: {' '.join(overrides)}") from None
+    for key in _unknown_keys(config):
+        raise UserError(f"{key}: unknown key; --cfg job lists the keys")
+    return config
+
+
+def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
+    """Raise `UserError` for an override without a key, for an old key, or for Hydra's own."""
+    for override in overrides:
+        key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+        if not key:
+            raise UserError(f"'{override}' names no key: expected key=value")
+        if key in renamed:
+            raise UserError(f"{key}: is now {renamed[key]}")
+        if key.split(".")[0] == "hydra":
+            raise UserError(
+                f"{key}: Hydra's own folders and logging are switched off; run_dir=<folder> says "
+                "where results go"
+            )
+
+
+def _unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Keys that `+key=value` added to a node whose dataclass does not have them."""
+    schema = OmegaConf.get_type(config)
+    known = {field.name for field in fields(schema)} if is_dataclass(schema) else None
+    for key in config:
+        name = f"{prefix}{key}"
+        if known is not None and key not in known:
+            yield name
+        elif not OmegaConf.is_missing(config, key) and not OmegaConf.is_interpolation(config, key):
+            child = config[key]
+            if isinstance(child, DictConfig):
+                yield from _unknown_keys(child, f"{name}.")
 
 
 def one_line(error: BaseException) -> str:
-    """The error's message on one line; Hydra's own multi-line messages are cut to key, value and
-    choices."""
+    """The error's message on one line; of Hydra's and OmegaConf's, what a user can act on."""
     if isinstance(error, OverrideParseException):
-        return _unreadable(error)
-    text = " ".join(str(error).split())
-    if text.startswith(_MERGE_ERROR):
-        text = text.removeprefix(_MERGE_ERROR) + ":"
-    if error.__cause__ is not None and isinstance(error, HydraException):
-        text = " ".join(f"{text} {error.__cause__}".split())
-    for pattern, replacement in _REWRITES:
-        text = re.sub(pattern, replacement, text)
-    return text
-
-
-def _unreadable(error: OverrideParseException) -> str:
-    """Names the override that Hydra's grammar does not know; of the parser's message, what it
-    stumbled over."""
-    text = " ".join(error.message.split()).removeprefix(
-        f"Error parsing override '{error.override}' "
-    )
-    found = re.search(
-        r"((?:no viable alternative at|mismatched|extraneous) input '.*?'|missing \w+)(?: |$)", text
-    )
-    reason = f" ({found[1]})" if found else ""
-    return f"'{error.override}' cannot be read as key=value{reason}; values with special characters need quotes"
+        reason = error.message.removeprefix(f"Error parsing override '{error.override}'").split(
+            "\n"
+        )
+        found = next((line.strip() for line in reason if line.strip()), "")
+        return (
+            f"'{error.override}' cannot be read as key=value ({found}); values with special "
+            "characters need quotes"
+        )
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        return f"{group} '{name}' is unknown; available: {' '.join(error.options)}"
+    cause = error.__cause__ if isinstance(error, HydraException) else error
+    if not isinstance(cause, OmegaConfBaseException):
+        return " ".join(str(error).split())
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        is_open = "not in struct" in str(cause)  # a dictionary without a schema
+        hint = f"+{cause.full_key}=... adds one" if is_open else "--cfg job lists the keys"
+        return f"{cause.full_key}: unknown key; {hint}"
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key}: a value is required"
+    reason = str(cause).splitlines()[0]
+    if cause is error:
+        return f"{reason} (key: {cause.full_key})"
+    override = " ".join(str(error).removeprefix("Error merging override ").split())
+    return f"{override}: {reason}"
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
@@ -101,102 +188,111 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     raise SystemExit(code)
 
 
-def _check_overrides(arguments: Sequence[str]) -> None:
-    """Raise `UserError` for an override without a key, which Hydra takes for a group and answers
-    with a traceback."""
-    for argument in arguments:
-        if re.match(r"[+~]*(?:[=@]|$)", argument):
-            raise UserError(f"'{argument}' names no key: expected key=value")
-
-
-def _check_keys(config: DictConfig, hydra_settings: DictConfig) -> None:
-    """Raise `ConfigKeyError` for a key that is in no schema, of this program's settings or of
-    Hydra's own.
-
-    Hydra opens the schemas for keys added with `+key=value`: merging into fresh ones finds them.
-    """
-    OmegaConf.merge(
-        OmegaConf.structured(OmegaConf.get_type(config)), OmegaConf.to_container(config)
+def _parser(command: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"python -m star.{command}",
+        usage="%(prog)s [key=value ...] [options]",
+        description=describe_settings(command, load_schema(command)),
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
-    own: Any = OmegaConf.to_container(hydra_settings)
-    own.pop("env", None)  # a group of Hydra's that its schema lacks
-    OmegaConf.merge({"hydra": OmegaConf.structured(HydraConf)}, {"hydra": own})
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings, see above")
+    parser.add_argument("--cfg", "-c", choices=["job"], help="print every setting and do nothing")
+    parser.add_argument("--resolve", action="store_true", help="with --cfg: without ${...}")
+    parser.add_argument(
+        "--config-dir", "-cd", metavar="FOLDER", help="of your own files, experiment/<name>.yaml"
+    )
+    parser.add_argument(
+        "--multirun", "-m", action="store_true", help="one run after the other: seed=0,1,2"
+    )
+    parser.add_argument(
+        "--shell-completion", "-sc", metavar="ACTION", help="Hydra's: install=bash, uninstall=bash"
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    return parser
 
 
-def _check_shown_keys(config_name: str, arguments: Sequence[str]) -> None:
-    """`_check_keys` for `--cfg`, with which Hydra prints the configuration and calls no task."""
-    if not any(re.match(r"(?:-c|--c(?:f|fg)?)(?:=|$)", argument) for argument in arguments):
-        return
-    overrides = [
-        argument for argument in arguments if "=" in argument and not argument.startswith("-")
-    ]
-    with initialize_config_module("star.conf", version_base="1.3"):
-        config = compose(config_name, overrides, return_hydra_config=True)
-    with open_dict(config):
-        _check_keys(config, config.pop("hydra"))
+def _version() -> str:
+    return f"star-synthesis {import_module('star').__version__}"
 
 
-def check_seed(seed: int) -> None:
-    """Raise `UserError` for a seed that torch's generators do not take."""
-    if not 0 <= seed <= LARGEST_SEED:
-        raise UserError(f"seed={seed}: expected a whole number from 0 to {LARGEST_SEED}")
-
-
-def _take_literals(keys: Sequence[str]) -> dict[str, str]:
-    """Remove `key=text` for these keys from the command line; the texts, as they were written."""
-    taken, rest = {}, []
-    for argument in sys.argv[1:]:
+def _take_literals(arguments: list[str], keys: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments without `key=text` for these keys, and those texts as they were written."""
+    taken = {}
+    rest = []
+    for argument in arguments:
         key, equals, text = argument.partition("=")
         if equals and key in keys:
             taken[key] = text
         else:
             rest.append(argument)
-    sys.argv[1:] = rest
-    return taken
+    return rest, taken
 
 
-def run_command(config_name: str, task: Callable[[Any], None], literal: Sequence[str] = ()) -> None:
-    """Compose `conf/<config_name>.yaml` with the command line and call `task` with the typed
-    configuration.
-
-    literal: keys whose value is text that Hydra's grammar shall not read, such as a prompt. A
-    mistake in the command line, a `UserError` or a `GenomeError` ends with one line and exit code
-    2.
-    """
-    OmegaConf.register_new_resolver(
-        "star.default_scale", default_scale, use_cache=True, replace=True
-    )
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves reporting to us
-    composed = False
-    texts = _take_literals(literal)
-
-    @hydra.main(version_base="1.3", config_path="pkg://star.conf", config_name=config_name)
-    def command(config: DictConfig) -> None:
-        nonlocal composed
-        composed = True
-        try:
-            _check_keys(config, HydraConfig.get())  # type: ignore[arg-type]
-            typed: Any = OmegaConf.to_object(config)
-            for key, text in texts.items():
-                setattr(typed, key, text)
-            task(typed)
-        except (UserError, GenomeError, OmegaConfBaseException) as error:
-            fail(
-                one_line(error), EXIT_USER_ERROR
-            )  # here, since Hydra prints a line of its own for what passes it
-
+def _jobs(options: Namespace) -> list[list[str]]:
+    """The overrides of each run: one, or with `--multirun` one for each combination of values."""
+    if not options.multirun:
+        return [options.overrides]
     try:
-        _check_overrides(sys.argv[1:])
-        _check_shown_keys(config_name, sys.argv[1:])
-        command()
-    except (UserError, HydraException, OmegaConfBaseException) as error:
+        parsed = OverridesParser.create().parse_overrides(options.overrides)
+        choices = [
+            [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+            if override.is_sweep_override()
+            else [str(override.input_line)]
+            for override in parsed
+        ]
+    except HydraException as error:
+        raise UserError(one_line(error)) from None
+    return [list(job) for job in product(*choices)]
+
+
+def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
+    """The overrides that repeat a run elsewhere: the scale's default depends on the machine."""
+    has_scale = hasattr(load_schema(command), "GROUPS")
+    named = any(override.startswith("scale=") for override in overrides)
+    return [*overrides, *([f"scale={default_scale()}"] if has_scale and not named else [])]
+
+
+def _install_completion(command: str) -> None:
+    """Hydra's own shell completion, which reads the command line by itself."""
+    import hydra
+
+    _register(command)
+    hydra.main(version_base="1.3", config_path="pkg://star.conf", config_name=command)(id)()
+
+
+def run_command(
+    command: str,
+    task: Callable[[Any, list[str]], None],
+    mistakes: tuple[type[Exception], ...] = (),
+    literal: Sequence[str] = (),
+) -> None:
+    """Compose the configuration from the command line and call `task(config, arguments)`.
+
+    Args:
+        command: a key of `SCHEMAS`; its defaults are in `conf/<command>.yaml`.
+        task: what the command does; `arguments` repeat the run.
+        mistakes: errors that are the user's to fix, beside `UserError`: one line, exit code 2.
+        literal: keys whose value is text that Hydra's grammar shall not read, such as a prompt.
+    """
+    given, texts = _take_literals(sys.argv[1:], literal)
+    if any(argument.startswith(("--shell-completion", "-sc")) for argument in given):
+        _install_completion(command)
+        return
+    options = _parser(command).parse_intermixed_args(given)
+    try:
+        for overrides in _jobs(options):
+            config = _compose(command, overrides, options.config_dir)
+            if options.cfg:
+                print(OmegaConf.to_yaml(config, resolve=options.resolve), end="")
+                continue
+            settings: Any = OmegaConf.to_object(config)
+            for key, text in texts.items():
+                setattr(settings, key, text)
+            literals = [f"{key}={text}" for key, text in texts.items()]
+            task(settings, [*_with_scale(command, overrides), *literals])
+    except (UserError, OmegaConfBaseException, *mistakes) as error:
         fail(one_line(error), EXIT_USER_ERROR)
-    except ValueError as error:
-        if composed:
-            raise
-        fail(
-            f"{one_line(error)}; given: {' '.join(sys.argv[1:])}", EXIT_USER_ERROR
-        )  # Hydra names no override here
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         raise SystemExit(EXIT_INTERRUPTED) from None

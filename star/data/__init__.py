@@ -1,4 +1,4 @@
-"""Data: byte-level text from files, held out by whole files, cached and memory-mapped.
+"""Data: byte-level text from documents, held out by whole ones, cached and memory-mapped.
 
 Neighbours: `star.training` draws batches from a `Corpus`.
 """
@@ -7,3 +7,5 @@ from .config import DataConfig as DataConfig
 from .corpus import Corpus as Corpus
 from .corpus import load_corpus as load_corpus
 from .corpus import open_corpus as open_corpus
+from .sources import Document as Document
+from .sources import Text as Text

@@ -2,19 +2,12 @@
 
 from dataclasses import dataclass
 
-KINDS = ("stdlib", "files")
-
 
 @dataclass
 class DataConfig:
-    """Where the text comes from.
+    """Where the text comes from."""
 
-    kind: `stdlib` (sources of the running Python's standard library) or `files`. path: a folder,
-    file or glob for `files`. suffixes: which files of a folder are read; empty reads all. held_out:
-    share of files kept for validation.
-    """
-
-    kind: str = "stdlib"
-    path: str | None = None
-    suffixes: list[str] | None = None
-    held_out: float = 0.05
+    kind: str = "stdlib"  # sources of Python's standard library; files; or module:function of yours
+    path: str | None = None  # a folder, file or glob, for files
+    suffixes: list[str] | None = None  # which files of a folder are read; null reads all
+    held_out: float = 0.05  # share of the files that is kept for validation

@@ -9,7 +9,7 @@ import torch
 
 from star.base.errors import UserError
 from star.data.config import DataConfig
-from star.data.sources import list_files, split
+from star.data.sources import list_documents, split
 from star.data.store import open_entry
 from star.data.tokenizers import BYTES_PER_TOKEN, VOCABULARY
 
@@ -63,8 +63,7 @@ def _windows(text: Bytes, starts: npt.NDArray[np.int64], length: int) -> torch.T
 def load_corpus(config: DataConfig) -> Corpus:
     """Open the corpus, building its cache when needed. Raises `UserError` for missing, empty or
     unreadable data."""
-    files = list_files(config)
-    train, held_out = split(files, config.held_out)
+    train, held_out = split(list_documents(config), config.held_out)
     entry, description = open_entry({"train": train, "validation": held_out})
     return Corpus(
         train=np.memmap(entry / "train.bin", dtype=np.uint8, mode="r"),

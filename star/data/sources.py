@@ -1,24 +1,78 @@
-"""Which text files make up a corpus, in which order, and which of them are held out."""
+"""Which documents make up a corpus, in which order, and which of them are held out.
+
+A source is a function of the settings that gives documents: files, or texts from anywhere. One of
+the user's own is named by its import path, `data.kind=my_package.texts:letters`.
+"""
 
 import glob
 import hashlib
 import sysconfig
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from star.base.errors import UserError
-from star.data.config import KINDS, DataConfig
+from star.base.imports import import_object, is_import_path
+from star.data.config import DataConfig
 
 THIRD_PARTY = {"site-packages", "dist-packages", "__pycache__"}
 
 
+class Document(Protocol):
+    """A document of a corpus."""
+
+    @property
+    def name(self) -> str:
+        """Its name within the corpus; it decides the order, and whether it is held out."""
+        ...
+
+    def stamp(self) -> str:
+        """What tells this version of it from others, without reading much."""
+        ...
+
+    def read(self) -> bytes:
+        """Its text in UTF-8. Raises `UserError` when it cannot be read."""
+        ...
+
+
 @dataclass(frozen=True)
 class TextFile:
-    """A file of the corpus: its path on disk and its name within the corpus (relative, with
-    slashes)."""
+    """A file of the corpus."""
 
-    path: Path
+    path: Path  # on disk
+    name: str  # within the corpus: relative, with slashes
+
+    def stamp(self) -> str:
+        """Path, name, size and time."""
+        status = self.path.stat()
+        return f"{self.path}\0{self.name}\0{status.st_size}\0{status.st_mtime_ns}"
+
+    def read(self) -> bytes:
+        """The whole file."""
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise UserError(f"data file {self.path} cannot be read ({error.strerror})") from None
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text of any origin, for sources of the user's own."""
+
     name: str
+    text: str
+
+    def stamp(self) -> str:
+        """A digest of all of it."""
+        return f"{self.name}\0{hashlib.sha256(self.text.encode()).hexdigest()}"
+
+    def read(self) -> bytes:
+        """The text in UTF-8."""
+        return self.text.encode("utf-8")
+
+
+Source = Callable[[DataConfig], Iterable[Document]]
 
 
 def _standard_library(config: DataConfig) -> list[TextFile]:
@@ -61,40 +115,52 @@ def _given_files(config: DataConfig) -> list[TextFile]:
     ]
 
 
-_SOURCES = {"stdlib": _standard_library, "files": _given_files}
+SOURCES: dict[str, Source] = {"stdlib": _standard_library, "files": _given_files}
 
 
-def list_files(config: DataConfig) -> list[TextFile]:
-    """Every file of the corpus, sorted by name. Raises `UserError` when there is none, or for bad
-    settings."""
-    if config.kind not in KINDS:
-        raise UserError(f"data.kind={config.kind!r}: expected one of {', '.join(KINDS)}")
+def _source(kind: str) -> Source:
+    if is_import_path(kind):
+        return import_object("data.kind", kind)
+    if kind not in SOURCES:
+        raise UserError(
+            f"data.kind={kind!r}: expected one of {', '.join(SOURCES)}, or module:function of "
+            "your own"
+        )
+    return SOURCES[kind]
+
+
+def list_documents(config: DataConfig) -> list[Document]:
+    """Every document of the corpus, sorted by name.
+
+    Raises `UserError` when there is none, or for settings that cannot be used.
+    """
+    source = _source(config.kind)
     if not 0 < config.held_out < 1:
         raise UserError(f"data.held_out={config.held_out}: expected a share between 0 and 1")
-    files = sorted(_SOURCES[config.kind](config), key=lambda file: file.name)
-    if not files:
+    documents = sorted(source(config), key=lambda document: document.name)
+    if not documents:
         wanted = f" with suffix {', '.join(config.suffixes)}" if config.suffixes else ""
         raise UserError(
             f"data.path={config.path}: no file{wanted} found there; expected text files"
         )
-    return files
+    return documents
 
 
-def _draw(file: TextFile) -> float:
-    """A number in [0, 1) from the file's name alone, so that adding files moves no other file."""
-    return int.from_bytes(hashlib.sha256(file.name.encode()).digest()[:8], "big") / 2**64
+def _draw(document: Document) -> float:
+    """A number in [0, 1) from the name alone, so that adding documents moves no other one."""
+    return int.from_bytes(hashlib.sha256(document.name.encode()).digest()[:8], "big") / 2**64
 
 
-def split(files: list[TextFile], held_out: float) -> tuple[list[TextFile], list[TextFile]]:
-    """Training and held-out files. At least one file goes to each side; raises `UserError` for a
-    single file."""
-    if len(files) < 2:
+def split(documents: list[Document], held_out: float) -> tuple[list[Document], list[Document]]:
+    """Training and held-out documents, at least one each. Raises `UserError` for a single one."""
+    if len(documents) < 2:
+        only = getattr(documents[0], "path", documents[0].name)
         raise UserError(
-            f"data.path holds one file ({files[0].path}): expected at least two, since whole files "
-            f"are held out; "
-            "split it into several"
+            f"data.path holds one file ({only}): expected at least two, since whole files are held "
+            "out; split it into several"
         )
-    ordered = sorted(files, key=_draw)
-    count = min(max(1, sum(_draw(file) < held_out for file in files)), len(files) - 1)
-    held = set(ordered[:count])
-    return [file for file in files if file not in held], [file for file in files if file in held]
+    ordered = sorted(documents, key=_draw)
+    drawn = sum(_draw(document) < held_out for document in documents)
+    held = {id(document) for document in ordered[: min(max(1, drawn), len(documents) - 1)]}
+    train = [document for document in documents if id(document) not in held]
+    return train, [document for document in documents if id(document) in held]

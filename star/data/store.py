@@ -16,10 +16,10 @@ from pathlib import Path
 import platformdirs
 
 from star.base.errors import UserError
-from star.data.sources import TextFile
+from star.data.sources import Document
+from star.data.tokenizers import SEPARATOR
 
 FORMAT = 1
-SEPARATOR = b"\x00"  # never occurs inside text, so a model can learn where documents end
 PARTS = ("train", "validation")
 
 log = logging.getLogger(__name__)
@@ -30,15 +30,12 @@ def cache_root() -> Path:
     return Path(os.environ.get("STAR_CACHE_DIR") or platformdirs.user_cache_dir("star")) / "corpora"
 
 
-def listing_key(parts: dict[str, list[TextFile]]) -> str:
+def listing_key(parts: dict[str, list[Document]]) -> str:
     """Key of a cache entry: changes when any file's name, size or time, or the split, changes."""
     digest = hashlib.sha256(f"format {FORMAT}".encode())
     for part in PARTS:
         for file in parts[part]:
-            status = file.path.stat()
-            digest.update(
-                f"{part}\0{file.path}\0{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
-            )
+            digest.update(f"{part}\0{file.stamp()}\n".encode())
     return digest.hexdigest()[:24]
 
 
@@ -56,15 +53,12 @@ def verified(entry: Path) -> dict[str, str] | None:
     return description if whole else None
 
 
-def _read(file: TextFile) -> bytes:
-    try:
-        content = file.path.read_bytes()
-    except OSError as error:
-        raise UserError(f"data file {file.path} cannot be read ({error.strerror})") from None
+def _read(document: Document) -> bytes:
+    content = document.read()
     return b"" if SEPARATOR in content else content  # a NUL byte tells a binary file
 
 
-def build(entry: Path, parts: dict[str, list[TextFile]]) -> dict[str, str]:
+def build(entry: Path, parts: dict[str, list[Document]]) -> dict[str, str]:
     """Write a cache entry and return its description. Raises `UserError` for files that cannot be
     read or are empty."""
     entry.parent.mkdir(parents=True, exist_ok=True)
@@ -106,7 +100,7 @@ def _move(work: Path, entry: Path) -> None:
             raise
 
 
-def open_entry(parts: dict[str, list[TextFile]]) -> tuple[Path, dict[str, str]]:
+def open_entry(parts: dict[str, list[Document]]) -> tuple[Path, dict[str, str]]:
     """The folder and description of the cached corpus of these files, built when it is missing or
     corrupt."""
     entry = cache_root() / listing_key(parts)

@@ -1,62 +1,65 @@
 """Hard limits on objectives: static ones are decided before any training, trained ones after it."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any
 
 from star.base.errors import UserError
-
-UNITS = {
-    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9,
-    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
-}  # fmt: skip
-_QUANTITY = re.compile(r"\s*(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?P<unit>[A-Za-z]*)\s*")
-
-
-def parse_quantity(key: str, value: Any) -> float:
-    """A number, or text such as 4MB, 1.5M or 2GiB. Raises `UserError` naming the key for anything
-    else."""
-    match = _QUANTITY.fullmatch(str(value)) if not isinstance(value, bool) else None
-    if match is None or match["unit"] not in UNITS:
-        units = ", ".join(unit for unit in UNITS if unit)
-        raise UserError(
-            f"{key}={value}: expected a number, alone or with a unit of {units}, such as 4MB"
-        )
-    return float(match["number"]) * UNITS[match["unit"]]
+from star.base.settings import expect, parse_quantity
+from star.evaluation.failures import OVER_BUDGET
+from star.evaluation.objectives import Measured
+from star.evaluation.recipe import Recipe
+from star.evaluation.result import INFEASIBLE, Evaluation, infeasible
+from star.genomes import Genome
 
 
-@dataclass
-class ConstraintsConfig:
-    """The largest value of each objective that a candidate may have; None does not limit it. `4MB`,
-    `1e6`, `1.5M`."""
+def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float]:
+    """The limits that are set, by objective: `constraints.cache_bytes=4MB`.
 
-    validation_loss: Any = None
-    bits_per_byte: Any = None
-    perplexity: Any = None
-    parameters: Any = None
-    cache_bytes: Any = None
-
-    def largest(self) -> dict[str, float]:
-        """The limits that are set, by objective. Raises `UserError` for one that is no positive
-        number."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        given = {name: value for name, value in given.items() if value is not None}
-        limits = {
-            name: parse_quantity(f"constraints.{name}", value) for name, value in given.items()
-        }
-        for name, limit in limits.items():
-            if limit <= 0:
-                raise UserError(f"constraints.{name}={given[name]}: expected a positive number")
-        return limits
+    Raises `UserError` for an objective that is not measured, or no positive number.
+    """
+    limits: dict[str, float] = {}
+    for name, value in given.items():
+        if name not in measured.objectives:
+            raise UserError(
+                f"constraints.{name}: no such objective; measured are {', '.join(measured.names)}"
+                " (search.also_measure adds others)"
+            )
+        if value is not None:
+            limits[name] = parse_quantity(f"constraints.{name}", value)
+            expect(f"constraints.{name}", value, limits[name] > 0, "a positive number")
+    return limits
 
 
-def violated(metrics: Mapping[str, float], limits: Mapping[str, float]) -> str:
-    """Which limits the metrics exceed, in words; empty when none. Metrics that are not there yet
-    violate nothing."""
-    over = [
-        (name, metrics[name], limit)
-        for name, limit in limits.items()
-        if metrics.get(name, 0.0) > limit
-    ]
-    return ", ".join(f"{name} {value:,.6g} above {limit:,.6g}" for name, value, limit in over)
+@dataclass(frozen=True)
+class Budget:
+    """The largest value of each limited objective, or the least of one that is maximised."""
+
+    limits: Mapping[str, float]
+    measured: Measured
+    recipe: Recipe
+
+    def violated(self, metrics: Mapping[str, float]) -> str:
+        """Which limits the metrics exceed, in words; what is not measured yet violates nothing."""
+        over = []
+        for name, limit in self.limits.items():
+            objective = self.measured.objectives[name]
+            if name in metrics and objective.exceeds(metrics[name], limit):
+                side = "below" if objective.maximised else "above"
+                over.append(f"{name} {metrics[name]:,.6g} {side} {limit:,.6g}")
+        return ", ".join(over)
+
+    def refuse(self, genome: Genome) -> Evaluation | None:
+        """The infeasible evaluation of a genome whose static objectives are over budget."""
+        if not self.limits:
+            return None
+        metrics = self.measured.measure_static(genome, self.recipe)
+        reason = self.violated(metrics)
+        return infeasible(OVER_BUDGET, reason, metrics) if reason else None
+
+    def judge(self, evaluation: Evaluation) -> Evaluation:
+        """The evaluation, or an infeasible one with its metrics when it is over budget."""
+        reason = self.violated(evaluation.metrics) if evaluation.feasible else ""
+        if not reason:
+            return evaluation
+        return replace(evaluation, status=INFEASIBLE, reason=f"{OVER_BUDGET}: {reason}")

@@ -5,31 +5,22 @@ already paid for. In WAL mode a killed process loses at most the row it was writ
 overwritten: a genome that several runs had to train has a row of each.
 """
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from star.base.errors import UserError
-from star.evaluation.evaluate import (
-    EVALUATION_VERSION,
-    OUT_OF_MEMORY,
-    TIMEOUT,
-    WORKER_DIED,
-    Evaluation,
-    Recipe,
-)
+from star.evaluation.failures import CIRCUMSTANTIAL
+from star.evaluation.recipe import recipe_id
+from star.evaluation.result import Evaluation
 
 APPLICATION_ID = 0x53544152  # "STAR", in the header of the file
 SCHEMA_VERSION = 2
 LOCK_SECONDS = 30.0
-# Failures that the recipe does not decide: limits, the machine and chance do. They hold for the run
-# they happened in.
-CIRCUMSTANTIAL = (OUT_OF_MEMORY, TIMEOUT, WORKER_DIED)
 
 _SCHEMA = (
     """CREATE TABLE recipe (
@@ -79,21 +70,6 @@ class Record:
     parents: tuple[str, ...] = ()
     variation: Mapping[str, Any] = field(default_factory=dict)
     finished: str = ""
-
-
-def recipe_content(recipe: Recipe, fingerprint: str) -> dict[str, Any]:
-    """Everything that can change a result, beside genome and seed: settings, data fingerprint, code
-    version."""
-    content = asdict(recipe)
-    del content["seed"]
-    content["data"] = {"fingerprint": fingerprint}
-    content["evaluation_version"] = EVALUATION_VERSION
-    return content
-
-
-def recipe_id(content: Mapping[str, Any]) -> str:
-    """Hash of a recipe's content: 16 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Ledger:
@@ -192,17 +168,29 @@ class Ledger:
     def add(self, record: Record, recipe: str) -> None:
         """Append a finished evaluation; one that the run has there already stays."""
         evaluation = record.evaluation
-        row = (
-            record.genome_id, recipe, record.seed, record.genome, record.alphabet,
-            evaluation.status, evaluation.reason,
-            json.dumps(dict(evaluation.metrics)), evaluation.train_seconds, evaluation.peak_bytes,
-            evaluation.device,
-            record.finished, record.run, record.generation, record.origin, " ".join(record.parents),
-            json.dumps(record.variation),
-        )  # fmt: skip
+        row = {
+            "genome_id": record.genome_id,
+            "recipe": recipe,
+            "seed": record.seed,
+            "genome": record.genome,
+            "alphabet": record.alphabet,
+            "status": evaluation.status,
+            "reason": evaluation.reason,
+            "metrics": json.dumps(dict(evaluation.metrics)),
+            "train_seconds": evaluation.train_seconds,
+            "peak_bytes": evaluation.peak_bytes,
+            "device": evaluation.device,
+            "finished": record.finished,
+            "run": record.run,
+            "generation": record.generation,
+            "origin": record.origin,
+            "parents": " ".join(record.parents),
+            "variation": json.dumps(record.variation),
+        }
+        names, values = ", ".join(row), ", ".join("?" * len(row))
         with self._errors():
             self._connection.execute(
-                f"INSERT OR IGNORE INTO evaluation VALUES ({', '.join('?' * len(row))})", row
+                f"INSERT OR IGNORE INTO evaluation ({names}) VALUES ({values})", tuple(row.values())
             )
 
     def get(
@@ -230,10 +218,18 @@ class Ledger:
             )
             for row in rows:
                 yield Record(
-                    row["genome_id"], row["genome"], row["alphabet"], row["seed"], _evaluation(row), row["run"],
-                    row["generation"], row["origin"], tuple(row["parents"].split()), json.loads(row["variation"]),
-                    row["finished"],
-                )  # fmt: skip
+                    genome_id=row["genome_id"],
+                    genome=row["genome"],
+                    alphabet=row["alphabet"],
+                    seed=row["seed"],
+                    evaluation=_evaluation(row),
+                    run=row["run"],
+                    generation=row["generation"],
+                    origin=row["origin"],
+                    parents=tuple(row["parents"].split()),
+                    variation=json.loads(row["variation"]),
+                    finished=row["finished"],
+                )
 
     def __len__(self) -> int:
         with self._errors():

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from star.base.errors import UserError
-from star.evaluation.constraints import parse_quantity
+from star.base.settings import expect, parse_quantity
 
 if sys.platform != "win32":
     import resource
@@ -24,29 +24,27 @@ _RESET_PEAK = "5"  # what to write to clear_refs, see proc(5)
 
 @dataclass
 class LimitsConfig:
-    """What one candidate may take. None does not limit it.
+    """What one candidate may take."""
 
-    seconds: of its evaluation; the start of a worker process does not count. memory: bytes or text
-    such as 4GB, beyond what a fresh worker holds, of main memory (Linux) and of GPU memory.
-    retries: further attempts for a candidate whose worker process died.
-    """
-
-    seconds: float | None = None
-    memory: Any = None
-    retries: int = 1
+    seconds: float | None = None  # of its evaluation, the start of its worker not counted
+    memory: Any = None  # such as 4GB, beyond what a fresh worker holds: main memory (Linux), GPU
+    retries: int = 1  # further attempts when its worker process dies
 
     def check(self) -> None:
-        """Raise `UserError` naming the key, its value and what was expected."""
-        if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
-            raise UserError(
-                f"limits.seconds={self.seconds:g}: expected a positive number, or null for no limit"
+        """Raise `UserError` for the first value that cannot be used."""
+        if self.seconds is not None:
+            fits = self.seconds > 0 and math.isfinite(self.seconds)
+            expect(
+                "limits.seconds",
+                f"{self.seconds:g}",
+                fits,
+                "a positive number, or null for no limit",
             )
-        if self.retries < 0:
-            raise UserError(f"limits.retries={self.retries}: expected a whole number of at least 0")
+        expect("limits.retries", self.retries, self.retries >= 0, "a whole number of at least 0")
         if self.memory_bytes() is not None and not (IS_LINUX or torch.cuda.is_available()):
             raise UserError(
                 f"limits.memory={self.memory}: this system cannot limit memory, Linux can; use "
-                f"null here"
+                "null here"
             )
 
     def memory_bytes(self) -> int | None:
@@ -54,10 +52,9 @@ class LimitsConfig:
         if self.memory is None:
             return None
         limit = int(parse_quantity("limits.memory", self.memory))
-        if limit < 1:
-            raise UserError(
-                f"limits.memory={self.memory}: expected a positive quantity, or null for no limit"
-            )
+        expect(
+            "limits.memory", self.memory, limit >= 1, "a positive quantity, or null for no limit"
+        )
         return limit
 
 

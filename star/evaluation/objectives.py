@@ -8,10 +8,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from star.base.errors import UserError
-from star.genomes import CacheSetting as CacheSetting
-from star.genomes import Genome, ModelConfig, cache_bytes, parameter_count
+from star.genomes import DTYPE_BYTES, Genome, ModelConfig, cache_bytes, parameter_count
 
 STATIC, TRAINED = "static", "trained"
+
+
+@dataclass
+class CacheSetting:
+    """What the cache objective counts: positions, sequences, dtype of the elements."""
+
+    context: int = 4096
+    batch: int = 1
+    dtype: str = "bfloat16"
+
+    def check(self) -> None:
+        """Raise `UserError` naming the key, its value and what was expected."""
+        for name in ("context", "batch"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
+                )
+        if self.dtype not in DTYPE_BYTES:
+            raise UserError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")
 
 
 @dataclass(frozen=True)
@@ -30,7 +48,7 @@ def _parameters(genome: Genome, model: ModelConfig, cache: CacheSetting) -> int:
 
 
 def _cache_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting) -> int:
-    return cache_bytes(genome, model, cache)
+    return cache_bytes(genome, model, cache.context, cache.batch, cache.dtype)
 
 
 OBJECTIVES: dict[str, Objective] = {

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from star.base import atomic
+from star.base import files
 from star.base.errors import UserError
-from star.base.tensor_files import copy_weights, named_weights, read_tensors
+from star.base.files import copy_weights, named_weights, read_tensors
 from star.genomes import GenomeFile, ModelConfig, genome_file_text, read_genome_file
 
 from .language_model import LanguageModel, decode
@@ -32,11 +32,11 @@ def save_checkpoint(
 ) -> None:
     """Write the three files into an existing folder, each whole or not at all; weights in float32
     or as they are."""
-    atomic.write_text(folder / GENOME, genome_file_text(genome))
-    atomic.write_text(
+    files.write_text(folder / GENOME, genome_file_text(genome))
+    files.write_text(
         folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **asdict(config)}, sort_keys=False)
     )
-    atomic.write_tensors(folder / WEIGHTS, named_weights(model), {"genome_id": genome.genome.id})
+    files.write_tensors(folder / WEIGHTS, named_weights(model), {"genome_id": genome.genome.id})
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:

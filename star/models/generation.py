@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from star.base.errors import UserError
+from star.base.settings import expect
 
 from .cache import Cache
 from .language_model import LanguageModel
@@ -28,24 +28,19 @@ class Sampling:
 
     def check(self) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        _expect(
+        expect(
             "temperature",
             self.temperature,
             self.temperature >= 0,
             "0 (likeliest token) or a positive number",
         )
-        _expect("top_k", self.top_k, self.top_k is None or self.top_k >= 1, "at least 1")
-        _expect(
+        expect("top_k", self.top_k, self.top_k is None or self.top_k >= 1, "at least 1")
+        expect(
             "top_p",
             self.top_p,
             self.top_p is None or 0 < self.top_p <= 1,
             "a number above 0, at most 1",
         )
-
-
-def _expect(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"{name}={value}: expected {expected}")
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:

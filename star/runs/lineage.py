@@ -1,85 +1,17 @@
-"""Lineage: where a genome of a run came from, step by step, from the run's `population.csv`."""
+"""Lineage: where a genome of a run came from, step by step."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import yaml
 from rich.markup import escape
 from rich.tree import Tree
 
-from star.base.errors import UserError
-from star.genomes import GENE_NAMES, Genome, get_alphabet, with_operators
-from star.runs.provenance import CONFIGURATION
-from star.search.variation.history import CROSSOVER, DEPTH, MOVEMENT, MUTATION, REPAIR
-from star.runs.folder import POPULATION
+from star.evaluation.objectives import OBJECTIVES
+from star.genomes import GENE_NAMES, Genome
+from star.runs.columns import CROSSOVER, DEPTH, MOVEMENT, MUTATION, REPAIR
+from star.runs.run import Run, RunCandidate
 
-METRICS = {"validation_loss": "loss", "cache_bytes": "cache", "parameters": "params"}
-
-
-@dataclass(frozen=True)
-class Ancestor:
-    """One candidate of a run: its genome, origin, generation, parents' ids and the metrics that
-    were measured.
-
-    variation: what made it of its parents, see `search/records.py`; empty also in runs of before it
-    was recorded.
-    """
-
-    genome_id: str
-    genome: Genome
-    origin: str
-    generation: int
-    parents: tuple[str, ...]
-    metrics: dict[str, float]
-    variation: Mapping[str, Sequence[Any]]
-
-
-def split_reference(reference: str) -> tuple[Path, str] | None:
-    """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, where that folder is a
-    run; else None."""
-    path = Path(reference)
-    for folder in (path.parent, path.parent.parent):
-        if (folder / POPULATION).is_file():
-            return folder, path.name.removesuffix(".yaml")
-    return None
-
-
-def read_run(folder: Path) -> dict[str, Ancestor]:
-    """Every candidate of a run by id. Raises `UserError` when its files cannot be read."""
-    try:
-        table = pd.read_csv(folder / POPULATION, dtype=str, keep_default_na=False)
-        settings = yaml.safe_load((folder / CONFIGURATION).read_text(encoding="utf-8"))
-        search = settings["search"]
-        alphabet = get_alphabet(search["alphabet"])
-        if search.get("operator_probability"):
-            alphabet = with_operators(alphabet)
-        return {
-            row["genome_id"]: Ancestor(
-                row["genome_id"],
-                Genome.from_text(row["genome"], alphabet),
-                row["origin"],
-                int(row["generation"]),
-                tuple(row["parents"].split()),
-                {name: float(row[name]) for name in METRICS if row[name]},
-                json.loads(row.get("variation") or "{}"),
-            )
-            for row in table.to_dict("records")
-        }
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise UserError(f"{folder}: not a readable run ({' '.join(str(error).split())})") from None
-
-
-def find(run: dict[str, Ancestor], folder: Path, genome_id: str) -> Ancestor:
-    """A candidate of the run. Raises `UserError` when there is none of that id."""
-    if genome_id not in run:
-        raise UserError(
-            f"genome={folder}/{genome_id}: no candidate of that id in {folder / POPULATION}"
-        )
-    return run[genome_id]
+SHOWN = ("validation_loss", "cache_bytes", "parameters")  # and what else the search minimised
 
 
 def changes(child: Genome, parent: Genome) -> Iterator[str]:
@@ -133,38 +65,55 @@ def variation_text(variation: Mapping[str, Sequence[Any]]) -> str:
     )
 
 
-def _label(ancestor: Ancestor) -> str:
-    metrics = ", ".join(f"{METRICS[name]} {value:,.4g}" for name, value in ancestor.metrics.items())
-    origin = ancestor.origin if ancestor.parents else f"{ancestor.origin}, no parents"
-    line = f"{ancestor.genome_id}  generation {ancestor.generation}, {origin}  {metrics or 'not measured'}"
-    return f"{line}\n{variation_text(ancestor.variation)}" if ancestor.variation else line
+class Lineage:
+    """The ancestry of candidates of one run."""
 
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        minimised = [name for name in run.settings["search"]["objectives"] if name in run.metrics]
+        self.shown = dict.fromkeys((*SHOWN, *minimised))
 
-def _step(child: Ancestor, parent: Ancestor) -> str:
-    """What was changed from a parent, and what that gained."""
-    what = "; ".join(changes(child.genome, parent.genome)) or "nothing"
-    gains = (
-        f"{METRICS[name]} {child.metrics[name] - value:+,.4g}"
-        for name, value in parent.metrics.items()
-        if name in child.metrics
-    )
-    return f"changed {what}  ({', '.join(gains) or 'not comparable'})"
+    def _metrics(self, candidate: RunCandidate) -> Iterator[tuple[str, str, float]]:
+        """Name, heading and value of what is shown of a candidate."""
+        for name in self.shown:
+            if name in candidate.metrics:
+                heading = OBJECTIVES[name].heading if name in OBJECTIVES else name
+                yield name, heading, candidate.metrics[name]
 
+    def _label(self, candidate: RunCandidate) -> str:
+        metrics = ", ".join(f"{label} {value:,.4g}" for _, label, value in self._metrics(candidate))
+        origin = candidate.origin if candidate.parents else f"{candidate.origin}, no parents"
+        where = f"{candidate.genome_id}  generation {candidate.generation}, {origin}"
+        line = f"{where}  {metrics or 'not measured'}"
+        words = variation_text(candidate.variation)
+        return f"{line}\n{words}" if words else line
 
-def lineage_tree(run: dict[str, Ancestor], ancestor: Ancestor) -> Tree:
-    """The ancestry as a tree; an ancestor that was shown before is only named again."""
-    tree, shown = Tree(escape(_label(ancestor))), set()
+    def _step(self, child: RunCandidate, parent: RunCandidate) -> str:
+        """What was changed from a parent, and what that gained."""
+        what = "; ".join(changes(child.genome, parent.genome)) or "nothing"
+        gains = ", ".join(
+            f"{label} {child.metrics[name] - value:+,.4g}"
+            for name, label, value in self._metrics(parent)
+            if name in child.metrics
+        )
+        return f"changed {what}  ({gains or 'not comparable'})"
 
-    def grow(branch: Tree, child: Ancestor) -> None:
-        shown.add(child.genome_id)
-        for genome_id in dict.fromkeys(child.parents):
-            parent = run.get(genome_id)
-            if parent is None:
-                branch.add(escape(f"{genome_id}  not among the candidates of this run"))
-            elif genome_id in shown:
-                branch.add(escape(f"{genome_id}  see above; {_step(child, parent)}"))
-            else:
-                grow(branch.add(escape(f"{_label(parent)}\n{_step(child, parent)}")), parent)
+    def tree(self, candidate: RunCandidate) -> Tree:
+        """The ancestry as a tree; an ancestor that was shown before is only named again."""
+        tree, shown = Tree(escape(self._label(candidate))), set()
 
-    grow(tree, ancestor)
-    return tree
+        def grow(branch: Tree, child: RunCandidate) -> None:
+            shown.add(child.genome_id)
+            for genome_id in dict.fromkeys(child.parents):
+                parent = self.run.candidates.get(genome_id)
+                if parent is None:
+                    missing = f"{genome_id}  not among the candidates of this run"
+                    branch.add(escape(missing))
+                elif genome_id in shown:
+                    branch.add(escape(f"{genome_id}  see above; {self._step(child, parent)}"))
+                else:
+                    step = f"{self._label(parent)}\n{self._step(child, parent)}"
+                    grow(branch.add(escape(step)), parent)
+
+        grow(tree, candidate)
+        return tree

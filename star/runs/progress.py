@@ -1,5 +1,6 @@
 """What a running search shows: one progress bar on a terminal, one line a generation elsewhere."""
 
+from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console
@@ -12,17 +13,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from star.search.archive import Archive
-
 
 class SearchProgress:
-    """Progress of one search of `total` candidates."""
+    """Watches one search, as `Search.run(progress)` tells it; a context manager."""
 
-    def __init__(self, console: Console, total: int, archive: Archive) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._archive = archive
-        self._finished = 0
-        self._total = total
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -34,7 +30,9 @@ class SearchProgress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("baselines", total=total, state="")
+        self._task = self._bar.add_task("baselines", total=None, state="")
+        self._finished = self._total = self._generations = 0
+        self._state: Callable[[], str] = str
 
     def __enter__(self) -> "SearchProgress":
         """Show the bar."""
@@ -50,31 +48,36 @@ class SearchProgress:
         """Leave the bar as it is."""
         self._bar.stop()
 
-    def _state(self) -> str:
-        return f"front {len(self._archive.front())}  hypervolume {self._archive.hypervolume():.4f}"
+    def started(self, total: int, generations: int, state: Callable[[], str]) -> None:
+        """The search begins.
+
+        Args:
+            total: candidates, if it runs to its end.
+            generations: how many there are.
+            state: says in words where the front is.
+        """
+        self._total, self._generations, self._state = total, generations, state
+        self._bar.update(self._task, total=total)
 
     def candidate_finished(self) -> None:
         """Count one evaluation."""
         self._finished += 1
         self._bar.update(self._task, completed=self._finished)
 
-    def generation_started(self, generation: int, generations: int) -> None:
+    def generation_started(self, generation: int) -> None:
         """Name the generation (from 0) that is being evaluated."""
-        self._bar.update(
-            self._task,
-            description=f"generation {generation + 1}/{generations}",
-            state=self._state(),
-        )
+        self._bar.update(self._task, description=self._name(generation), state=self._state())
 
-    def generation_finished(self, generation: int, generations: int, evaluations: int) -> None:
-        """Show the state of the front after a generation (from 0); `evaluations` were proposed so
-        far."""
-        name, state = f"generation {generation + 1}/{generations}", self._state()
-        self._finished = max(self._finished, evaluations)
+    def generation_finished(self, generation: int, proposed: int) -> None:
+        """Show the front after a generation (from 0). proposed: candidates so far."""
+        self._finished = max(self._finished, proposed)
+        state = self._state()
         self._bar.update(self._task, completed=self._finished, state=state)
-        if generation + 1 < generations:
-            self.generation_started(generation + 1, generations)
         if not self._console.is_terminal:
-            self._console.print(
-                f"{name}  {self._finished}/{self._total} candidates  {state}", highlight=False
-            )
+            count = f"{self._finished}/{self._total} candidates"
+            self._console.print(f"{self._name(generation)}  {count}  {state}", highlight=False)
+        if generation + 1 < self._generations:
+            self.generation_started(generation + 1)
+
+    def _name(self, generation: int) -> str:
+        return f"generation {generation + 1}/{self._generations}"

@@ -7,28 +7,42 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from star import __version__
-from star.base import atomic
+from star.base import files
 from star.base.errors import UserError
+from star.base.settings import differences
 
 CONFIGURATION, ENVIRONMENT, COMMAND = "config.yaml", "environment.json", "command.txt"
 PACKAGES = ("torch", "triton", "numba", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
 
 
-def run_path(run_dir: str | None, kind: str) -> Path:
-    """The run folder: `run_dir`, or `runs/<kind>/<date_time>`."""
-    if run_dir:
-        return Path(run_dir)
-    return Path("runs") / kind / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+def new_folder(kind: str) -> Path:
+    """A fresh `runs/<kind>/<date_time>`: two runs that begin in one second get one each.
+
+    Raises `UserError` where it cannot be made.
+    """
+    parent = Path("runs") / kind
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    with writing(parent / stamp):
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            path = parent / (stamp if number == 1 else f"{stamp}_{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+    raise AssertionError("unreachable")
 
 
 @contextmanager
@@ -48,53 +62,50 @@ def write_provenance(
     verb: str,
     configuration: Mapping[str, Any],
     fingerprint: str,
-    arguments: Sequence[str],
+    arguments: Sequence[str] | None,
 ) -> None:
-    """Write `config.yaml` (resolved) first, `environment.json` with the data's fingerprint, and
-    `command.txt`.
+    """Write `config.yaml` (resolved) first, `environment.json`, and `command.txt`.
 
-    arguments: the command line after `python -m star.<verb>`; `run_dir` is left out of the command
-    that repeats it. Raises `UserError` where the folder cannot be written.
+    Args:
+        folder: of the run.
+        verb: of the command.
+        configuration: the settings.
+        fingerprint: of the data.
+        arguments: the command line after `python -m star.<verb>`; `run_dir` is left out of the
+            command that repeats it. None where a run was started from Python: no such file.
+
+    Raises:
+        UserError: where the folder cannot be written.
     """
     environment = {**describe_environment(), "data_fingerprint": fingerprint}
-    repeated = [argument for argument in arguments if not argument.startswith("run_dir=")]
     with writing(folder):
-        atomic.write_text(
-            folder / CONFIGURATION, yaml.safe_dump(dict(configuration), sort_keys=False)
-        )
-        atomic.write_text(folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
-        atomic.write_text(
-            folder / COMMAND, shlex.join(["python", "-m", f"star.{verb}", *repeated]) + "\n"
-        )
+        text = yaml.safe_dump(dict(configuration), sort_keys=False)
+        files.write_text(folder / CONFIGURATION, text)
+        files.write_text(folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
+        if arguments is not None:
+            repeated = [part for part in arguments if not part.startswith("run_dir=")]
+            command = shlex.join(["python", "-m", f"star.{verb}", *repeated])
+            files.write_text(folder / COMMAND, command + "\n")
 
 
-def differences(
-    there: Mapping[str, Any], here: Mapping[str, Any], free: Set[str], prefix: str = ""
-) -> Iterator[str]:
-    """Each setting that differs, as `key is <old> there, <new> here`."""
-    for key in dict.fromkeys((*there, *here)):
-        old, new = there.get(key), here.get(key)
-        if prefix + key in free or old == new:
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from differences(old, new, free, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key} is {old} there, {new} here"
+def check_same_run(
+    folder: Path,
+    what: str,
+    settings: Mapping[str, Any],
+    free: Set[str],
+    upgrade: Callable[[dict[str, Any]], dict[str, Any]] = dict,
+) -> None:
+    """Raise `UserError` unless a folder's `config.yaml` holds these settings.
 
-
-def check_same_run(folder: Path, what: str, settings: Mapping[str, Any], free: Set[str]) -> None:
-    """Raise `UserError` unless the folder's `config.yaml` holds these settings, but for the keys in
-    `free`.
-
-    what: `a training` or `a search`; a folder whose configuration has other keys holds something
-    else.
+    Args:
+        folder: of the run.
+        what: `a training` or `a search`; a folder with other keys holds something else.
+        settings: those of now, as nested mappings.
+        free: dotted keys that may differ.
+        upgrade: brings settings that an earlier version wrote to the keys of now.
     """
-    path = folder / CONFIGURATION
-    try:
-        there = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(there, dict) or not settings.keys() <= there.keys():
+    there = upgrade(read_configuration(folder))
+    if not settings.keys() <= there.keys():
         raise UserError(
             f"run_dir={folder}: already holds something else than {what}; choose another folder"
         )
@@ -104,6 +115,17 @@ def check_same_run(folder: Path, what: str, settings: Mapping[str, Any], free: S
             f"run_dir={folder}: holds {what} with other settings ({'; '.join(different)}); "
             "choose another folder, or the same settings to go on"
         )
+
+
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """The settings in a run folder. Raises `UserError` when they cannot be read."""
+    path = folder / CONFIGURATION
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not readable as YAML ({reason})") from None
+    return content if isinstance(content, dict) else {}
 
 
 def _package_version(name: str) -> str | None:

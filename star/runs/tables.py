@@ -1,40 +1,40 @@
-"""The closing table: the front beside the baselines trained in the same run, with differences in
-percent."""
+"""The closing table of a search: the front beside the baselines, with differences in percent.
 
-from collections.abc import Mapping
+It is made from the run folder, so that it can be printed for any run.
+"""
+
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from star.base.console import say
+from star.evaluation.objectives import STATIC, Objective
 from star.genomes import Genome
-from star.search.archive import Archive
-from star.search.candidates import BASELINE, Evaluated
+from star.runs.run import Run, RunCandidate
 
-COSTS = {"cache_bytes": "cache", "parameters": "parameters"}
-SUPERLATIVES = {"cache_bytes": "smallest", "parameters": "fewest"}
+LOSS, PARAMETERS, CACHE = "validation_loss", "parameters", "cache_bytes"
+COSTS = {CACHE: ("cache", "smallest"), PARAMETERS: ("parameters", "fewest")}
+SHOWN = (LOSS, PARAMETERS, CACHE)  # columns of every table; other objectives follow
 TITLE = "Pareto front over the whole run, and the baselines"
-WIDTH = 100  # columns that the whole table takes; a narrower terminal gets one comparison
-COMPARED = ("transformer_pp", "striped_mamba")
-HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}
-DIFFERENCES = (("loss", "validation_loss"), ("params", "parameters"), ("cache", "cache_bytes"))
+WIDTH = 100  # columns of the table; a narrower terminal gets one comparison
+HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}  # compared with
 
 
 def composition(genome: Genome) -> str:
     """Class names in order, runs counted: `2xGConv-1 GMemless SA-3`."""
-    names = [liv_class.name for liv_class in genome.classes()]
     runs: list[list[str]] = []
-    for name in names:
-        if runs and runs[-1][0] == name:
-            runs[-1].append(name)
+    for liv_class in genome.classes():
+        if runs and runs[-1][0] == liv_class.name:
+            runs[-1].append(liv_class.name)
         else:
-            runs.append([name])
+            runs.append([liv_class.name])
     return " ".join(f"{len(run)}x{run[0]}" if len(run) > 1 else run[0] for run in runs)
 
 
 def percent(value: float, against: float) -> str:
-    """Signed difference of value to `against` in percent; a multiple from 10 on, `n/a` where
-    `against` is zero."""
+    """Signed difference to `against` in percent; a multiple from 10 on, `n/a` where it is zero."""
     if not against:
         return "n/a"
     ratio = value / against
@@ -46,103 +46,88 @@ def share_percent(share: float) -> str:
     return f"{100 * share:.3g}%" if share < 9.995 else f"{100 * share:,.0f}%"
 
 
-def _differences(evaluated: Evaluated, baseline: Evaluated) -> str:
-    own, other = evaluated.evaluation.metrics, baseline.evaluation.metrics
-    return " ".join(f"{percent(own[name], other[name]):>7}" for _, name in DIFFERENCES)
+class ClosingTable:
+    """The table and the lines below it, for one run."""
 
+    def __init__(
+        self, run: Run, objectives: Mapping[str, Objective], minimised: Sequence[str],
+        baseline_ids: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        """Read the run.
 
-def _add_row(table: Table, evaluated: Evaluated, name: str, compared: list[Evaluated]) -> None:
-    metrics = evaluated.evaluation.metrics
-    table.add_row(
-        name,
-        f"{metrics['validation_loss']:.4f}",
-        f"{metrics['parameters'] / 1e3:,.1f}k",
-        f"{metrics['cache_bytes'] / 1e3:,.1f}kB",
-        *(_differences(evaluated, baseline) for baseline in compared),
-    )
+        Args:
+            run: the folder.
+            objectives: all that were measured, by name.
+            minimised: names of those that the search minimised.
+            baseline_ids: genome ids of the baselines by name; designs that agree at this depth have
+                the same id.
+        """
+        candidates = run.candidates
+        self.measured = [c for c in candidates.values() if c.status == "ok"]
+        self.front = [candidates[genome_id] for genome_id in run.front["genome_id"]]
+        known = {c.genome_id for c in self.measured}
+        self.baselines = {
+            name: candidates[genome_id]
+            for name, genome_id in baseline_ids.items()
+            if genome_id in known
+        }
+        names = (*SHOWN, *(name for name in minimised if name not in SHOWN))
+        self.shown = [objectives[name] for name in names]
+        self.costs = [name for name in minimised if objectives[name].cost == STATIC]
 
+    def print(self, console: Console) -> None:
+        """Print front, baselines, and for each baseline the smallest cost at or below its loss."""
+        columns = list(HEADINGS) if console.width >= WIDTH else list(HEADINGS)[:1]
+        compared = [name for name in columns if name in self.baselines]
+        what = " ".join(f"{objective.heading:>7}" for objective in self.shown)
+        table = Table(title=TITLE, title_justify="left", box=SIMPLE, pad_edge=False)
+        table.add_column("genome", no_wrap=True)
+        for objective in self.shown:
+            table.add_column(objective.heading, justify="right", no_wrap=True)
+        for name in compared:
+            heading = f"against {HEADINGS[name]}:\n{what}"
+            table.add_column(heading, justify="right", no_wrap=True)
+        names = {c.genome_id: name for name, c in reversed(self.baselines.items())}
+        for candidate in self.front:
+            table.add_row(*self._row(candidate, names.get(candidate.genome_id), compared))
+        table.add_section()
+        for name, candidate in self.baselines.items():
+            table.add_row(*self._row(candidate, name, compared))
+        console.print(table)
+        for name, candidate in self.baselines.items():
+            say(console, self._smallest_cost_line(name, candidate))
 
-def print_closing_table(
-    console: Console, archive: Archive, baseline_ids: Mapping[str, str]
-) -> None:
-    """Print front, baselines, and for each baseline the smallest cache at or below its loss.
+    def _row(self, candidate: RunCandidate, name: str | None, compared: list[str]) -> list[str]:
+        metrics = candidate.metrics
+        values = [objective.format(metrics[objective.name]) for objective in self.shown]
+        against = [self.baselines[other].metrics for other in compared]
+        differences = [
+            " ".join(f"{percent(metrics[o.name], other[o.name]):>7}" for o in self.shown)
+            for other in against
+        ]
+        return [name or candidate.genome_id, *values, *differences]
 
-    baseline_ids: genome ids of the baselines by name; designs that agree at this depth have the
-    same id.
-    """
-    if not archive.feasible:
-        console.print(
-            "no candidate could be measured: there is no front; population.csv holds the reasons"
+    def _smallest_cost_line(self, name: str, baseline: RunCandidate) -> str:
+        """The evolved genome with the smallest cost at or below the baseline's loss, in words."""
+        own = baseline.metrics
+        better = [
+            candidate
+            for candidate in self.measured
+            if candidate.origin != "baseline" and candidate.metrics[LOSS] <= own[LOSS]
+        ]
+        if not better:
+            return f"{name}: no evolved genome reaches its loss of {own[LOSS]:.4f}"
+        # Parameters where they alone are an objective, else the cache.
+        cost, other = (PARAMETERS, CACHE) if self.costs == [PARAMETERS] else (CACHE, PARAMETERS)
+        words, superlative = COSTS[cost]
+        best = min(better, key=lambda c: (c.metrics[cost], c.metrics[LOSS]))
+        metrics = best.metrics
+        share = f"{metrics[cost]:,.0f} bytes of {words} where it needs none"
+        if own[cost]:
+            share = f"{share_percent(metrics[cost] / own[cost])} of its {words}"
+        return (
+            f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}, {share}, "
+            f"loss {percent(metrics[LOSS], own[LOSS])}, "
+            f"{COSTS[other][0]} {percent(metrics[other], own[other])}  "
+            f"[{composition(best.genome)}]"
         )
-        return
-    measured = {b.genome_id: b for b in archive.baselines}
-    baselines = {
-        name: measured[genome_id]
-        for name, genome_id in baseline_ids.items()
-        if genome_id in measured
-    }
-    names: dict[str, str] = {}
-    for name, baseline in baselines.items():
-        names.setdefault(baseline.genome_id, name)
-    columns = COMPARED if console.width >= WIDTH else COMPARED[:1]
-    compared = [name for name in columns if name in baselines]
-    what = " ".join(f"{label:>7}" for label, _ in DIFFERENCES)
-    table = Table(title=TITLE, title_justify="left", box=SIMPLE, pad_edge=False)
-    table.add_column("genome", no_wrap=True)
-    for heading in ("loss", "params", "cache"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name in compared:
-        table.add_column(f"against {HEADINGS[name]}:\n{what}", justify="right", no_wrap=True)
-    against = [baselines[name] for name in compared]
-    for evaluated in archive.front():
-        is_baseline = evaluated.candidate.origin == BASELINE
-        _add_row(
-            table,
-            evaluated,
-            names[evaluated.genome_id] if is_baseline else evaluated.genome_id,
-            against,
-        )
-    table.add_section()
-    for name, baseline in baselines.items():
-        _add_row(table, baseline, name, against)
-    console.print(table)
-    for name, baseline in baselines.items():
-        console.print(_smallest_cost_line(name, baseline, archive), highlight=False, soft_wrap=True)
-
-
-def _compared_cost(archive: Archive) -> tuple[str, str]:
-    """The cost that the closing lines minimise: parameters where they alone are an objective; and
-    the other one."""
-    names = [objective.name for objective in archive.objectives if objective.name in COSTS]
-    return (
-        ("parameters", "cache_bytes") if names == ["parameters"] else ("cache_bytes", "parameters")
-    )
-
-
-def _smallest_cost_line(name: str, baseline: Evaluated, archive: Archive) -> str:
-    """The evolved genome with the smallest cost among those at or below the baseline's loss, in
-    words."""
-    own = baseline.evaluation.metrics
-    better = [
-        evaluated
-        for evaluated in archive.feasible
-        if evaluated.candidate.origin != BASELINE
-        and evaluated.evaluation.metrics["validation_loss"] <= own["validation_loss"]
-    ]
-    if not better:
-        return f"{name}: no evolved genome reaches its loss of {own['validation_loss']:.4f}"
-    cost, other = _compared_cost(archive)
-    words, superlative = COSTS[cost], SUPERLATIVES[cost]
-    best = min(
-        better, key=lambda e: (e.evaluation.metrics[cost], e.evaluation.metrics["validation_loss"])
-    )
-    metrics = best.evaluation.metrics
-    share = f"{metrics[cost]:,} bytes of {words} where it needs none"
-    if own[cost]:
-        share = f"{share_percent(metrics[cost] / own[cost])} of its {words}"
-    return (
-        f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}, {share}, "
-        f"loss {percent(metrics['validation_loss'], own['validation_loss'])}, "
-        f"{COSTS[other]} {percent(metrics[other], own[other])}  "
-        f"[{composition(best.candidate.genome)}]"
-    )

@@ -1,5 +1,9 @@
-"""Search: the pymoo problem, variation operators, the generation loop, and what a run leaves
-behind.
+"""Search: what proposes genomes, has them evaluated, and keeps what was found.
 
-Knows genomes and evaluations only; `star.evolve` connects it with the workers that train.
+`search.py` is the entrance. The rooms: `space/` is what there is to search, `variation/` how children
+come from parents, `algorithms/` who selects. It knows genomes, evaluations and the files of a run.
 """
+
+from .config import EvolveConfig as EvolveConfig
+from .config import SearchConfig as SearchConfig
+from .search import Search as Search

@@ -1,14 +1,50 @@
-"""Everything a search has evaluated: answers repeated genomes, ranks, and the front over the whole
-run."""
+"""Everything a search has evaluated, its ranks, and the front over the whole run.
+
+All objectives are minimised here: those that are maximised enter with their sign changed.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
+from pymoo.indicators.hv import HV
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
-from star.evaluation.objectives import Objective
+from star.evaluation.objectives import STATIC, Objective
 from star.search.candidates import BASELINE, Evaluated
-from star.search.front import Values, hypervolume, pareto_ranks, reference_point
+
+Values = npt.NDArray[np.float64]
+
+REFERENCE_MARGIN = 1.1
+
+
+def pareto_ranks(values: Values) -> npt.NDArray[np.int64]:
+    """Non-domination rank of each row of values (candidates, objectives); 0 is the Pareto front."""
+    ranks = np.zeros(len(values), dtype=np.int64)
+    for rank, front in enumerate(NonDominatedSorting().do(values)):
+        ranks[front] = rank
+    return ranks
+
+
+def reference_point(values: Values) -> Values:
+    """Reference of the hypervolume, (objectives,): the worst of the given rows and a tenth more."""
+    worst = values.max(axis=0)
+    margin = np.where(worst > 0, REFERENCE_MARGIN, 2 - REFERENCE_MARGIN)
+    return np.where(worst == 0, 1.0, worst * margin)
+
+
+def hypervolume(values: Values, reference: Values) -> float:
+    """What the rows of values dominate of the box up to the reference point.
+
+    A share of 0 to 1 where the objectives are minimised and not negative, since the box begins at
+    zero then.
+    """
+    if not len(values):
+        return 0.0
+    size = np.abs(reference)
+    scaled = np.where(reference > 0, values / size, 1 + (values - reference) / size)
+    return float(HV(ref_point=np.ones(len(reference)))(scaled))  # type: ignore[arg-type]
 
 
 class Archive:
@@ -18,7 +54,8 @@ class Archive:
         self.objectives = list(objectives)
         self._by_id: dict[str, Evaluated] = {}
         self._reference: Values | None = None
-        self._front: dict[str, Values] = {}  # objectives of the non-dominated, by genome id
+        self._front: list[str] = []  # ids of the front of all but those that wait
+        self._waiting: list[str] = []  # ids added since
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -30,28 +67,12 @@ class Archive:
         return self._by_id[genome_id]
 
     def add(self, evaluated: Evaluated) -> None:
-        """Keep a finished candidate; one of the same genome gives way to it."""
-        replaced = self._by_id.get(evaluated.genome_id)
-        self._by_id[evaluated.genome_id] = evaluated
-        if (
-            replaced is not None and replaced.evaluation.feasible
-        ):  # what it dominated may be of the front now
-            self._front = {}
-            for other in self.feasible:
-                self._compare(other)
-        elif evaluated.evaluation.feasible:
-            self._compare(evaluated)
-
-    def _compare(self, evaluated: Evaluated) -> None:
-        """Add a measured candidate to the front, in the place of those it dominates, unless one
-        there dominates it."""
-        (own,) = self.values([evaluated])
-        ids, front = list(self._front), np.array(list(self._front.values())).reshape(-1, len(own))
-        if ((front <= own).all(axis=1) & (front < own).any(axis=1)).any():
-            return
-        for index in np.flatnonzero((own <= front).all(axis=1) & (own < front).any(axis=1)):
-            del self._front[ids[index]]
-        self._front[evaluated.genome_id] = own
+        """Keep a finished candidate, in the place of one of the same genome."""
+        genome_id = evaluated.genome_id
+        if genome_id in self._by_id:  # what the other one dominated may be of the front now
+            self._front, self._waiting = [], list(self._by_id)
+        self._by_id[genome_id] = evaluated
+        self._waiting.append(genome_id)
 
     @property
     def all(self) -> list[Evaluated]:
@@ -85,8 +106,10 @@ class Archive:
         )
 
     def values(self, candidates: Sequence[Evaluated]) -> Values:
-        """Objective vectors of measured candidates, (candidates, objectives)."""
-        rows = [[c.evaluation.metrics[o.name] for o in self.objectives] for c in candidates]
+        """Objective vectors of measured candidates, (candidates, objectives), to be minimised."""
+        rows = [
+            [o.sign * c.evaluation.metrics[o.name] for o in self.objectives] for c in candidates
+        ]
         return np.array(rows, dtype=np.float64).reshape(-1, len(self.objectives))
 
     def ranks(self) -> dict[str, int]:
@@ -100,13 +123,20 @@ class Archive:
         }
 
     def front(self) -> list[Evaluated]:
-        """Non-dominated candidates over the whole run, baselines included, by cache, then loss,
-        then id."""
-        front = [self._by_id[genome_id] for genome_id in self._front]
+        """Non-dominated candidates over the whole run, baselines included.
 
-        def key(evaluated: Evaluated) -> tuple[float, float, str]:
+        In order of the static objectives, then of the others, then of ids.
+        """
+        known = [self._by_id[name] for name in dict.fromkeys((*self._front, *self._waiting))]
+        measured = [evaluated for evaluated in known if evaluated.evaluation.feasible]
+        ranks = pareto_ranks(self.values(measured)) if measured else []
+        front = [evaluated for evaluated, rank in zip(measured, ranks, strict=True) if rank == 0]
+        self._front, self._waiting = [evaluated.genome_id for evaluated in front], []
+        order = sorted(self.objectives, key=lambda objective: objective.cost != STATIC)
+
+        def key(evaluated: Evaluated) -> tuple[list[float], str]:
             metrics = evaluated.evaluation.metrics
-            return metrics["cache_bytes"], metrics["validation_loss"], evaluated.genome_id
+            return [o.sign * metrics[o.name] for o in order], evaluated.genome_id
 
         return sorted(front, key=key)
 
@@ -120,7 +150,7 @@ class Archive:
             self._reference = reference_point(self.values(known))
 
     def hypervolume(self) -> float:
-        """Hypervolume of the present front, 0 to 1 (see `front.hypervolume`)."""
+        """Hypervolume of the present front, 0 to 1 (see `hypervolume`)."""
         self.fix_reference()
         return (
             0.0

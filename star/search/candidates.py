@@ -5,17 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from star.evaluation.evaluate import Evaluation
-from star.genomes import Genome
+from star.evaluation.result import Evaluation
+from star.genomes import Genome, GenomeFile
 
 BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
-
-COLUMNS: tuple[str, ...] = (
-    "genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason", "validation_loss",
-    "bits_per_byte", "perplexity", "parameters", "cache_bytes", "train_tokens", "train_seconds", "seed", "rank",
-)  # fmt: skip
-TIMING_COLUMNS = ("train_seconds",)
-METRICS = ("validation_loss", "bits_per_byte", "perplexity", "parameters", "cache_bytes")
 
 
 @dataclass(frozen=True)
@@ -46,22 +39,32 @@ class Evaluated:
         return self.candidate.genome.id
 
     def row(self, rank: int | None = None) -> dict[str, Any]:
-        """The candidate as a row of `population.csv`; empty text where a value does not exist."""
-        metrics = self.evaluation.metrics
+        """The candidate as a row of `population.csv`: its columns but for the metrics' order."""
+        candidate, evaluation = self.candidate, self.evaluation
         return {
             "genome_id": self.genome_id,
-            "generation": self.candidate.generation,
-            "origin": self.candidate.origin,
-            "parents": " ".join(self.candidate.parents),
-            "variation": json.dumps(dict(self.candidate.variation))
-            if self.candidate.variation
-            else "",
-            "genome": self.candidate.genome.to_text(),
-            "status": self.evaluation.status,
-            "reason": self.evaluation.reason,
-            **{name: metrics.get(name, "") for name in METRICS},
+            "generation": candidate.generation,
+            "origin": candidate.origin,
+            "parents": " ".join(candidate.parents),
+            "variation": json.dumps(dict(candidate.variation)) if candidate.variation else "",
+            "genome": candidate.genome.to_text(),
+            "status": evaluation.status,
+            "reason": evaluation.reason,
+            **evaluation.metrics,
             "train_tokens": self.train_tokens,
-            "train_seconds": round(self.evaluation.train_seconds, 3),
+            "train_seconds": round(evaluation.train_seconds, 3),
             "seed": self.seed,
             "rank": "" if rank is None else rank,
         }
+
+
+def genome_file(evaluated: Evaluated) -> GenomeFile:
+    """The content of its genome file in a run folder."""
+    candidate = evaluated.candidate
+    return GenomeFile(
+        name=evaluated.genome_id,
+        genome=candidate.genome,
+        notes=f"{candidate.origin} of generation {candidate.generation}",
+        metrics=dict(evaluated.evaluation.metrics),
+        parents=list(candidate.parents),
+    )

@@ -1,66 +1,188 @@
-"""Settings of the evolution."""
+"""Settings of a search: the dataclasses are the defaults and carry the meaning, field by field."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from star.base.errors import UserError
+from star.base.settings import expect
+from star.evaluation.executors import EXECUTORS, ProcessesConfig
+from star.evaluation.executors.base import ExecutorConfig
+from star.evaluation.limits import LimitsConfig
+from star.evaluation.recipe import CacheSetting, DataConfig, SearchModelConfig, TrainingConfig
+from star.genomes import ALPHABETS, Alphabet, GenomeError, get_alphabet, with_operators
 from star.search.halving import HalvingConfig
 from star.search.stopping import StopConfig
+
+DESIGNS = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
+NSGA2 = "pymoo.algorithms.moo.nsga2.NSGA2"
+
+
+@dataclass
+class SpaceConfig:
+    """Which genomes there are."""
+
+    alphabet: str = "star"  # LIV classes to choose from; or extended
+    classes: list[str] = field(default_factory=list)  # of the alphabet, by name; all when empty
+    motif: int | None = None  # LIVs of a block that is evolved and repeated to the depth
+    depths: list[int] = field(default_factory=list)  # [least, most] LIVs, which then vary
+
+    def check(self, depth: int) -> None:
+        """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
+        _expect_names("search.space.classes", self.classes)
+        if self.motif is not None:
+            expected = f"from 1 to depth={depth} LIVs, or null"
+            expect("search.space.motif", self.motif, 1 <= self.motif <= depth, expected)
+        if self.depths:
+            fits = len(self.depths) == 2 and 1 <= self.depths[0] <= self.depths[1]
+            expected = "[least, most], such as [4,12], with 1 <= least <= most, or []"
+            expect("search.space.depths", self.depths, fits, expected)
+        if self.depths and self.motif is not None:
+            raise UserError(
+                f"search.space.motif={self.motif}: not together with "
+                f"search.space.depths={self.depths}; set one only"
+            )
+        self.base_alphabet()
+
+    def base_alphabet(self) -> Alphabet:
+        """The classes that random genomes are made of. Raises `UserError` for an unknown one."""
+        try:
+            alphabet = get_alphabet(self.alphabet)
+        except GenomeError:
+            raise UserError(
+                f"search.space.alphabet={self.alphabet}: expected one of {', '.join(ALPHABETS)}"
+            ) from None
+        try:
+            return alphabet.restricted(self.classes)
+        except GenomeError as error:
+            raise UserError(f"search.space.classes={self.classes}: {error}") from None
+
+
+@dataclass
+class VariationConfig:
+    """How children come from their parents."""
+
+    crossover_points: int = 2  # cuts between LIVs
+    crossover_probability: float = 0.9  # that a pair of parents is crossed
+    mutation_probability: float = 0.1  # of each gene
+    constrained_mutation: bool = True  # draw only values that keep a genome valid
+    # that LIVs are copied and groups joined or left, instead of single genes mutated
+    sharing_mutation_probability: float = 0.5  # see experiments/tabular
+    sharing_probability: float = 0.25  # of random genomes, for either kind of sharing
+    depth_probability: float = 0.1  # with space.depths: that a LIV is gained, lost or duplicated
+    operator_probability: float = 0.0  # of each LIV: that its operator changes to any valid one
+
+    def check(self) -> None:
+        """Raise `UserError` for the first value that cannot be used."""
+        fits = self.crossover_points >= 1
+        expect("search.variation.crossover_points", self.crossover_points, fits, "at least 1")
+        for name, value in vars(self).items():
+            if name.endswith("_probability"):
+                expected = "a probability from 0 to 1"
+                expect(f"search.variation.{name}", value, 0 <= value <= 1, expected)
 
 
 @dataclass
 class SearchConfig:
-    """The evolution.
+    """The evolution."""
 
-    algorithm: `_target_` of any pymoo algorithm and its own arguments. objectives: names from
-    `star.evaluation.objectives`. alphabet: LIV classes to choose from; classes: names of those that
-    the search is restricted to, all when empty. population, generations: the first generation is
-    the initial population. crossover_points, crossover_probability, mutation_probability (per
-    gene): variation. constrained_mutation: draw only values that keep a genome valid.
-    sharing_probability: of random genomes. seeds: library names, genome files, folders and CSVs for
-    the initial population. baselines: library names trained beside it for comparison.
-
-    motif: LIVs of a block that is evolved and repeated to the depth; None evolves whole backbones.
-    depths: the least and the most LIVs of a backbone; empty for the one depth. depth_probability:
-    that a genome gains, loses or duplicates a LIV, with depths. operator_probability: that the
-    operator of a LIV changes by a gene, to any valid one, be it in the alphabet or not.
-
-    sharing_mutation_probability: that a child is mutated by copying LIVs with their sharing and by
-    letting LIVs of one class begin or cease to share, instead of gene by gene.
-
-    tournament_size: individuals that compete to be a parent, in algorithms that select by
-    tournament, such as NSGA-II and the genetic algorithm. elitism: the best that the firefly
-    algorithm keeps each generation; NSGA-II and the genetic algorithm always keep the best of
-    parents and children, as many as the population has. scalarisation: how the genetic and the
-    firefly algorithm make one number of several objectives, `chebyshev` or `weights`. weights: one
-    for each objective, the larger the more it counts; equal when empty.
-
-    evaluator: `train`, or `tabular` for losses from a table of a small space trained beforehand.
-    table: its path; None is the committed one of experiments/tabular.
-    """
-
-    algorithm: dict[str, Any] = field(default_factory=dict)
-    objectives: list[str] = field(default_factory=list)
-    alphabet: str = "star"
-    classes: list[str] = field(default_factory=list)
-    population: int = 16
-    generations: int = 18
-    crossover_points: int = 2
-    crossover_probability: float = 0.9
-    mutation_probability: float = 0.1
-    constrained_mutation: bool = True
-    sharing_probability: float = 0.25
-    motif: int | None = None
-    depths: list[int] = field(default_factory=list)
-    depth_probability: float = 0.1
-    operator_probability: float = 0.0
-    sharing_mutation_probability: float = 0.5
-    tournament_size: int = 2
-    elitism: int = 2
-    scalarisation: str = "chebyshev"
-    weights: list[float] = field(default_factory=list)
+    objectives: list[str] = field(default_factory=list)  # to minimise: names, or module:Class
+    also_measure: list[str] = field(default_factory=list)  # further ones, for reports and limits
+    population: int = 16  # candidates of a generation
+    generations: int = 18  # the first is the initial population
+    seeds: list[str] = field(default_factory=list)  # designs, genome files, folders, CSVs, runs
+    baselines: list[str] = field(default_factory=lambda: list(DESIGNS))  # trained for comparison
+    # a pymoo algorithm, `_target_`, and its own arguments; tournament_size: individuals that
+    # compete to be a parent, where parents are selected by tournament
+    algorithm: dict[str, Any] = field(default_factory=lambda: {"_target_": NSGA2})  # see above
+    space: SpaceConfig = field(default_factory=SpaceConfig)
+    variation: VariationConfig = field(default_factory=VariationConfig)
     stop: StopConfig = field(default_factory=StopConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
-    seeds: list[str] = field(default_factory=list)
-    baselines: list[str] = field(default_factory=list)
-    evaluator: str = "train"
-    table: str | None = None
+
+    def check(self, depth: int) -> None:
+        """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
+        for name in ("population", "generations"):
+            value = getattr(self, name)
+            expect(f"search.{name}", value, value >= 1, "at least 1")
+        for name in ("objectives", "also_measure", "seeds", "baselines"):
+            _expect_names(f"search.{name}", getattr(self, name))
+        if "_target_" not in self.algorithm:
+            raise UserError(
+                "search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search"
+            )
+        self.space.check(depth)
+        self.variation.check()
+        self.stop.check()
+
+    def alphabet(self) -> Alphabet:
+        """All classes that candidates may have: every valid operator's, where operators evolve.
+
+        Raises `UserError` as `SpaceConfig.base_alphabet`.
+        """
+        base = self.space.base_alphabet()
+        return with_operators(base) if self.variation.operator_probability > 0 else base
+
+
+def _expect_names(key: str, values: list[str]) -> None:
+    """Raise `UserError` unless these are texts: OmegaConf lets lists in lists pass."""
+    expect(key, values, all(isinstance(value, str) for value in values), "a list of names")
+
+
+# Settings that were called otherwise, for those who type them still and for folders of before.
+MOVED = {
+    "space": ("alphabet", "classes", "motif", "depths"),
+    "variation": (
+        *("crossover_points", "crossover_probability", "mutation_probability"),
+        *("constrained_mutation", "sharing_mutation_probability", "sharing_probability"),
+        *("depth_probability", "operator_probability"),
+    ),
+    "algorithm": ("tournament_size", "elitism", "scalarisation", "weights"),
+}
+RENAMED = {
+    **{f"search.{key}": f"search.{group}.{key}" for group, keys in MOVED.items() for key in keys},
+    **{key: f"executor.{key}" for key in ("workers", "workers_per_gpu", "threads_per_worker")},
+    "search.evaluator": "executor=table or executor=processes",
+    "search.table": "executor.path, with executor=table",
+}
+
+
+@dataclass
+class EvolveConfig:
+    """Evolve architectures and leave a Pareto front in a run folder."""
+
+    experiment_name: str = "search"  # names the run folder
+    run_dir: str | None = None  # null: runs/<experiment_name>/<date_time>
+    seed: int = 0  # of the search, of every candidate's weights and of its batches
+    depth: int = 8  # LIVs of a backbone
+    width: int = 64  # of the model: model.width
+    context: int = 4096  # positions the cache objective counts: cache.context
+    ledger: str = "run"  # run: in the run folder; shared: one for all runs of this user; or a path
+    plugins: list[str] = field(default_factory=list)  # modules or .py files that add operators
+    library: list[str] = field(default_factory=list)  # folders of designs, known by file name
+    model: SearchModelConfig = field(default_factory=SearchModelConfig)
+    cache: CacheSetting = field(default_factory=CacheSetting)
+    constraints: dict[str, Any] = field(default_factory=dict)  # largest value by objective: 4MB
+    objectives: dict[str, Any] = field(default_factory=dict)  # settings of objectives, by name
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    executor: ExecutorConfig = field(default_factory=ProcessesConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+    GROUPS: ClassVar[Mapping[str, Mapping[str, type]]] = {"executor": EXECUTORS}
+    GROUP_HELP: ClassVar[Mapping[str, str]] = {
+        "+experiment=": "cache_frontier, size_frontier, frontier3, quality, smoke, tabular",
+        "scale=": "cpu, gpu_small, paper_125m, paper_1b",
+        "search=": "nsga2, ga, firefly, random",
+        "executor=": "processes, table, ray",
+        "data=": "stdlib, files",
+    }
+    RENAMED: ClassVar[Mapping[str, str]] = RENAMED
+
+    def check(self) -> None:
+        """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
+        expect("depth", self.depth, self.depth >= 1, "at least 1 LIV")
+        self.search.check(self.depth)
+        self.limits.check()
+        self.search.halving.check(self.training.steps)

@@ -7,47 +7,36 @@ everything that the search has brought to that rung, so that a poor generation d
 an earlier one has beaten.
 """
 
-import shutil
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
 from star.base.errors import UserError
-from star.evaluation.evaluate import STOPPED
-from star.evaluation.rungs import Rung
+from star.base.settings import expect
+from star.evaluation.result import STOPPED
+from star.search.archive import Values, pareto_ranks
 from star.search.candidates import Evaluated
-from star.search.front import Values, pareto_ranks
 
 
 @dataclass
 class HalvingConfig:
-    """rungs: steps after which a candidate can be stopped, ascending; none trains every candidate
-    to the end.
+    """Successive halving: poor candidates are stopped early."""
 
-    keep: share of the candidates at a rung that goes on from it.
-    """
-
-    rungs: list[int] = field(default_factory=list)
-    keep: float = 0.5
+    rungs: list[int] = field(default_factory=list)  # steps after which one can be stopped
+    keep: float = 0.5  # share of the candidates at a rung that goes on from it
 
     def check(self, steps: int) -> None:
-        """Raise `UserError` naming the key, its value and what was expected. steps: of the whole
-        training."""
-        all_steps = [0, *self.rungs, steps]
-        if any(later <= earlier for earlier, later in pairwise(all_steps)):
+        """Raise `UserError` for the first value that cannot be used. steps: of all training."""
+        if any(later <= earlier for earlier, later in pairwise([0, *self.rungs, steps])):
             raise UserError(
                 f"search.halving.rungs={self.rungs}: expected ascending numbers of steps between 0 "
-                f"and "
-                f"training.steps={steps}, such as [{steps // 8},{steps // 4}], or []"
+                f"and training.steps={steps}, such as [{steps // 8},{steps // 4}], or []"
             )
-        if not 0 < self.keep < 1:
-            raise UserError(
-                f"search.halving.keep={self.keep}: expected a share between 0 and 1, such as 0.5"
-            )
+        fits = 0 < self.keep < 1
+        expect("search.halving.keep", self.keep, fits, "a share between 0 and 1, such as 0.5")
 
     def steps(self, steps: int) -> list[int]:
         """Finished steps at each rung, the last being the whole training."""
@@ -55,32 +44,34 @@ class HalvingConfig:
 
 
 class SuccessiveHalving:
-    """The rungs of one search, and who is promoted from them. The same calls give the same answers.
+    """The rungs of one search, and who is promoted from them; without rungs, all are trained.
 
-    tokens_per_step: training tokens of one step, for the record.
+    The same calls give the same answers.
     """
 
-    def __init__(
-        self, config: HalvingConfig, steps: int, tokens_per_step: int, states: Path | None = None
-    ) -> None:
-        """steps: of the whole training. states: folder of training states, which lives as long as a
-        generation."""
-        self.rungs = [Rung(count, states) for count in config.steps(steps)]
-        self.keep, self.tokens_per_step, self.states = config.keep, tokens_per_step, states
-        self._seen: dict[Rung, Values] = {}
+    def __init__(self, config: HalvingConfig, steps: int, tokens_per_step: int) -> None:
+        """Set up the rungs.
 
-    def tokens(self, rung: Rung) -> int:
-        """Training tokens up to a rung."""
-        return rung.steps * self.tokens_per_step
+        Args:
+            config: where they are, and how many go on.
+            steps: of the whole training.
+            tokens_per_step: training tokens of one step, for the record.
+        """
+        self.rungs = config.steps(steps)
+        self.keep, self.tokens_per_step = config.keep, tokens_per_step
+        self._seen: dict[int, Values] = {}
 
-    def stopped(self, evaluated: Evaluated, rung: Rung) -> Evaluated:
+    def tokens(self, rung: int) -> int:
+        """Training tokens up to a rung, in steps."""
+        return rung * self.tokens_per_step
+
+    def stopped(self, evaluated: Evaluated, rung: int) -> Evaluated:
         """A candidate that was not promoted from a rung."""
-        reason = f"after {rung.steps} of {self.rungs[-1].steps} steps, for better ones"
-        return replace(
-            evaluated, evaluation=replace(evaluated.evaluation, status=STOPPED, reason=reason)
-        )
+        reason = f"after {rung} of {self.rungs[-1]} steps, for better ones"
+        evaluation = replace(evaluated.evaluation, status=STOPPED, reason=reason)
+        return replace(evaluated, evaluation=evaluation)
 
-    def promoted(self, rung: Rung, values: Values) -> list[int]:
+    def promoted(self, rung: int, values: Values) -> list[int]:
         """Which rows of values (candidates, objectives) go on from a rung, ascending.
 
         By rank among all that were ever brought to it, then by crowding distance, then in order.
@@ -94,11 +85,6 @@ class SuccessiveHalving:
         new = slice(len(before), None)
         order = np.lexsort([-distances[new], ranks[new]])
         return sorted(order[: int(np.ceil(self.keep * len(values)))].tolist())
-
-    def forget_states(self) -> None:
-        """Remove the training states: the generation that they belong to is finished."""
-        if self.states is not None and self.states.is_dir():
-            shutil.rmtree(self.states)
 
 
 def crowding_distances(values: Values, ranks: npt.NDArray[np.int64]) -> Values:

@@ -2,19 +2,21 @@
 
 import os
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
 from star.base.errors import UserError
-from star.evaluation import Evaluation, Recipe
-from star.evaluation.ledger import Ledger, Record, recipe_content, recipe_id
-from star.evaluation.rungs import Rung
+from star.base.settings import differences
+from star.evaluation import Evaluation, Measured, Recipe
+from star.evaluation.ledger import Ledger, Record
+from star.evaluation.objectives import Context
+from star.evaluation.recipe import recipe_id
 from star.genomes import Genome
-from star.runs.folder import LEDGER
-from star.runs.provenance import differences
+from star.runs.folder import LEDGER, writing
 from star.search.candidates import Evaluated
 
 RUN, SHARED = "run", "shared"
@@ -24,49 +26,58 @@ class SearchMemory:
     """Answers genomes that were evaluated before and appends those that are finished now."""
 
     def __init__(
-        self, ledger: Ledger, recipe: Mapping[str, Any], seed: int, run: str, is_own: bool
-    ) -> None:
-        """recipe: content of the recipe in the ledger. run: name of the run. is_own: the ledger
-        holds no other run, even where that name differs because the folder was moved."""
-        self.ledger, self.recipe, self.seed, self.run, self.is_own = (
-            ledger,
-            recipe,
-            seed,
-            run,
-            is_own,
-        )
+        self, ledger: Ledger, content: Mapping[str, Any], recipe: Recipe, measured: Measured,
+        run: str, is_own: bool,
+    ) -> None:  # fmt: skip
+        """View a ledger.
+
+        Args:
+            ledger: where the evaluations are.
+            content: of the recipe, as the ledger keeps it.
+            recipe: the same as settings.
+            measured: the objectives of the search.
+            run: name of the run.
+            is_own: the ledger holds no other run, whatever its rows call it: folders are moved.
+        """
+        self.ledger, self.content, self.recipe, self.measured = ledger, content, recipe, measured
+        self.run, self.is_own = run, is_own
         self._recipe_ids: dict[int, str] = {}
 
-    def _recipe_id(self, rung: Rung | None) -> str:
+    def _recipe_id(self, rung: int) -> str:
         """Of training to a rung, which is another recipe unless the rung is the last."""
-        last = self.recipe["training"]["steps"]
-        steps = last if rung is None else rung.steps
-        if steps not in self._recipe_ids:
-            content = self.recipe if steps == last else {**self.recipe, "rung": steps}
-            self._recipe_ids[steps] = self.ledger.add_recipe(content)
-        return self._recipe_ids[steps]
+        if rung not in self._recipe_ids:
+            is_last = rung == self.recipe.training.steps
+            content = self.content if is_last else {**self.content, "rung": rung}
+            self._recipe_ids[rung] = self.ledger.add_recipe(content)
+        return self._recipe_ids[rung]
 
-    def recall(self, genome: Genome, rung: Rung | None = None) -> Evaluation | None:
-        """The finished evaluation of a genome, or that of a rung of it, if there is one."""
-        return self.ledger.get(
-            genome.id, self._recipe_id(rung), self.seed, None if self.is_own else self.run
-        )
+    def recall(self, genome: Genome, rung: int) -> Evaluation | None:
+        """The finished evaluation of a genome after so many steps, if there is one."""
+        run = None if self.is_own else self.run
+        found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
+        if found is None or not found.measured:
+            return found
+        # Static objectives of the user's own are in no recipe: rows of before may lack them.
+        lacking = [o for o in self.measured.static if o.name not in found.metrics]
+        context = Context(genome, self.recipe)
+        added = {name: value for o in lacking for name, value in o.measure(context).items()}
+        return replace(found, metrics={**found.metrics, **added}) if added else found
 
-    def remember(self, evaluated: Evaluated, rung: Rung | None = None) -> None:
-        """Append a finished evaluation, or that of a rung, at once on disk."""
+    def remember(self, evaluated: Evaluated, rung: int) -> None:
+        """Append a finished evaluation after so many steps, at once on disk."""
         candidate = evaluated.candidate
         record = Record(
             genome_id=candidate.genome.id,
             genome=candidate.genome.to_text(),
             alphabet=candidate.genome.alphabet.name,
-            seed=self.seed,
+            seed=self.recipe.seed,
             evaluation=evaluated.evaluation,
             run=self.run,
             generation=candidate.generation,
             origin=candidate.origin,
             parents=candidate.parents,
             variation=dict(candidate.variation),
-            finished=datetime.now(timezone.utc).isoformat(),
+            finished=datetime.now(UTC).isoformat(),
         )
         self.ledger.add(record, self._recipe_id(rung))
 
@@ -76,40 +87,51 @@ class SearchMemory:
 
 
 def ledger_path(setting: str, folder: Path) -> Path:
-    """Where the ledger lies: in the run folder, in the user's data folder (or STAR_CACHE_DIR), or
-    at a path."""
+    """Where the ledger lies: in the run folder, among the user's data (or STAR_CACHE_DIR), or at a
+    path."""
     if setting == RUN:
         return folder / LEDGER
     if setting == SHARED:
-        return Path(os.environ.get("STAR_CACHE_DIR") or platformdirs.user_data_dir("star")) / LEDGER
+        root = os.environ.get("STAR_CACHE_DIR") or platformdirs.user_data_dir("star")
+        return Path(root) / LEDGER
     return Path(setting).expanduser()
 
 
-def open_memory(setting: str, folder: Path, recipe: Recipe, fingerprint: str) -> SearchMemory:
-    """Open the ledger for one search. fingerprint: of the data.
+def open_memory(
+    setting: str, folder: Path, recipe: Recipe, measured: Measured, fingerprint: str
+) -> SearchMemory:
+    """Open the ledger for one search.
 
-    Raises `UserError` for a ledger that cannot be used, and for a run folder's own ledger of
-    another recipe.
+    Args:
+        setting: `run`, `shared` or a path.
+        folder: of the run.
+        recipe: of every evaluation.
+        measured: the objectives of the search.
+        fingerprint: of the data.
+
+    Raises:
+        UserError: for a ledger that cannot be used, and for a run's own of another recipe.
     """
     path = ledger_path(setting, folder)
     try:
+        if setting == RUN:
+            with writing(folder):
+                folder.mkdir(parents=True, exist_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"ledger={setting}: {path.parent} cannot be made ({error.strerror})"
         ) from None
     ledger = Ledger(path)
-    content = recipe_content(recipe, fingerprint)
+    content = recipe.content(fingerprint, measured.content())
     known = ledger.recipes()
     if setting == RUN and known and recipe_id(content) not in known:
         there = min(known.values(), key=len)  # those of rungs have a key more
-        changed = "; ".join(differences(there, content, set()))
+        changed = "; ".join(differences(there, content))
         ledger.close()
         raise UserError(
             f"run_dir={folder}: its evaluations were made by another recipe ({changed}); choose "
-            f"another folder"
+            "another folder"
         )
-    ledger.add_recipe(
-        content
-    )  # before those of its rungs, which say nothing about what a resumed run must have
-    return SearchMemory(ledger, content, recipe.seed, str(folder.resolve()), setting == RUN)
+    ledger.add_recipe(content)  # before those of its rungs, which say nothing about a resumed run
+    return SearchMemory(ledger, content, recipe, measured, str(folder.resolve()), setting == RUN)

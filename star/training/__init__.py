@@ -9,6 +9,6 @@ from .loop import Quality as Quality
 from .loop import StepResult as StepResult
 from .loop import Trainer as Trainer
 from .loop import validate as validate
+from .parts import train_further as train_further
 from .state import load_state as load_state
 from .state import save_state as save_state
-from .state import train_further as train_further

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 
 from star.base.devices import check_device, torch_device
-from star.base.errors import UserError
+from star.base.settings import expect, expect_one_of
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -13,33 +13,26 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass
 class TrainingConfig:
-    """AdamW training from scratch, and the held-out sample that measures quality.
+    """AdamW training from scratch, and the held-out sample that measures quality."""
 
-    steps: optimiser steps. batch_size: sequences a step. micro_batch_size: sequences at a time
-    (None: all). length: tokens a sequence. learning_rate: peak. schedule: `constant` or `cosine`
-    (to final_fraction of the peak) after warmup_steps of linear warm-up. gradient_clip: largest
-    gradient norm. validation_batches of validation_batch_size sequences. precision: `auto` is
-    bfloat16 autocast on CUDA and float32 elsewhere.
-    """
-
-    steps: int = 100
-    batch_size: int = 8
-    micro_batch_size: int | None = None
-    length: int = 128
-    learning_rate: float = 3e-3
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])
-    weight_decay: float = 0.1
-    warmup_steps: int = 10
-    schedule: str = "constant"
-    final_fraction: float = 0.1
-    gradient_clip: float = 1.0
-    validation_batches: int = 8
-    validation_batch_size: int = 16
-    precision: str = "auto"
-    device: str = "auto"
+    steps: int = 100  # optimiser steps
+    batch_size: int = 8  # sequences a step
+    micro_batch_size: int | None = None  # sequences at a time; null: all
+    length: int = 128  # tokens a sequence
+    learning_rate: float = 3e-3  # the peak
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.95])  # of AdamW
+    weight_decay: float = 0.1  # of matrices; norms, biases and other vectors have none
+    warmup_steps: int = 10  # of linear warm-up
+    schedule: str = "constant"  # or cosine, down to final_fraction of the peak
+    final_fraction: float = 0.1  # of the peak, at the end of a cosine
+    gradient_clip: float = 1.0  # largest gradient norm
+    validation_batches: int = 8  # of the held-out sample
+    validation_batch_size: int = 16  # sequences in each of them
+    precision: str = "auto"  # float32, or bfloat16 autocast; auto: the latter on CUDA
+    device: str = "auto"  # cpu or cuda; auto: cuda where there is a GPU
 
     def check(self) -> None:
-        """Raise `UserError` naming the key, its value and what was expected."""
+        """Raise `UserError` for the first value that cannot be used."""
         for name in (
             "steps",
             "batch_size",
@@ -47,24 +40,22 @@ class TrainingConfig:
             "validation_batches",
             "validation_batch_size",
         ):
-            _expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        _expect("warmup_steps", self.warmup_steps, self.warmup_steps >= 0, "at least 0")
+            self._expect(name, getattr(self, name) >= 1, "at least 1")
+        self._expect("warmup_steps", self.warmup_steps >= 0, "at least 0")
         for name in ("learning_rate", "gradient_clip"):
-            _expect(name, getattr(self, name), getattr(self, name) > 0, "a positive number")
-        _expect("weight_decay", self.weight_decay, self.weight_decay >= 0, "at least 0")
+            self._expect(name, getattr(self, name) > 0, "a positive number")
+        self._expect("weight_decay", self.weight_decay >= 0, "at least 0")
         whole = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
-        _expect("betas", self.betas, whole, "two numbers from 0 to below 1")
+        self._expect("betas", whole, "two numbers from 0 to below 1")
         micro = self.micro_batch_size
         fits = micro is None or (micro >= 1 and self.batch_size % micro == 0)
-        _expect("micro_batch_size", micro, fits, f"a divisor of batch_size={self.batch_size}")
-        for name, choices in (("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            _expect(
-                name,
-                getattr(self, name),
-                getattr(self, name) in choices,
-                f"one of {', '.join(choices)}",
-            )
+        self._expect("micro_batch_size", fits, f"a divisor of batch_size={self.batch_size}")
+        expect_one_of("training.schedule", self.schedule, SCHEDULES)
+        expect_one_of("training.precision", self.precision, PRECISIONS)
         check_device("training.device", self.device)
+
+    def _expect(self, name: str, holds: bool, expected: str) -> None:
+        expect(f"training.{name}", getattr(self, name), holds, expected)
 
     @property
     def tokens(self) -> int:
@@ -82,12 +73,5 @@ class TrainingConfig:
 
     def autocast_dtype(self, device: torch.device) -> torch.dtype | None:
         """bfloat16 where autocast is wanted, else None."""
-        wanted = self.precision == "bfloat16" or (
-            self.precision == "auto" and device.type == "cuda"
-        )
-        return torch.bfloat16 if wanted else None
-
-
-def _expect(name: str, value: object, holds: bool, expected: str) -> None:
-    if not holds:
-        raise UserError(f"training.{name}={value}: expected {expected}")
+        on_gpu = self.precision == "auto" and device.type == "cuda"
+        return torch.bfloat16 if self.precision == "bfloat16" or on_gpu else None

@@ -2,11 +2,14 @@
 files."""
 
 import csv
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from star.base import atomic
+from star.base import files
 from star.base.errors import UserError
 
 LOG, EVENTS = "log.csv", "tensorboard"
@@ -49,8 +52,8 @@ class TrainingLog:
         kept = [row for row in self._rows() if int(row["step"]) <= step] if step else []
         lines = [",".join(COLUMNS), *(",".join(row[column] for column in COLUMNS) for row in kept)]
         self._events = _event_writer(folder, step, tensorboard)
-        atomic.write_text(self.path, "\n".join(lines) + "\n")
-        self.seconds = float(kept[-1]["seconds"]) if kept else 0.0
+        files.write_text(self.path, "\n".join(lines) + "\n")
+        self._seconds = float(kept[-1]["seconds"]) if kept else 0.0
         self._stream = self.path.open("a", newline="", encoding="utf-8")
         self._writer = csv.writer(self._stream, lineterminator="\n")
 
@@ -66,8 +69,16 @@ class TrainingLog:
             if None not in row.values() and row["step"].isdecimal()
         ]
 
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count what happens within it as training time, the column `seconds`."""
+        start = time.perf_counter()
+        yield
+        self._seconds += time.perf_counter() - start
+
     def write(self, **values: float | None) -> None:
         """Add one row, at once on disk; columns that were not measured stay empty."""
+        values["seconds"] = round(self._seconds, 3)
         self._writer.writerow([values.get(column) for column in COLUMNS])
         self._stream.flush()
         if self._events is not None:

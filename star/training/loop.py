@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from star.data import Corpus
 from star.training.config import TrainingConfig
+from star.training.optimizers import learning_rate_at, make_optimizer
 
 
 class Diverged(Exception):
@@ -26,31 +27,11 @@ class Quality:
     bits_per_byte: float
     perplexity: float
 
-
-def learning_rate_at(step: int, config: TrainingConfig) -> float:
-    """Learning rate of a step counted from 0: linear warm-up, then constant or cosine."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return config.learning_rate
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * progress))
-    return config.learning_rate * (config.final_fraction + (1 - config.final_fraction) * cosine)
-
-
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only: norms, biases and other vectors are not decayed,
-    nor are parameters that a model marks with `no_weight_decay`."""
-    decayed, free = [], []
-    for parameter in model.parameters():
-        is_matrix = parameter.ndim >= 2 and not getattr(parameter, "no_weight_decay", False)
-        (decayed if is_matrix else free).append(parameter)
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]
-    beta1, beta2 = config.betas
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(beta1, beta2), fused=True)
+    @classmethod
+    def from_loss(cls, loss: float, bytes_per_token: float) -> "Quality":
+        """The three from the first. loss: nats per token; bytes_per_token: of the text."""
+        bits = loss / math.log(2) / bytes_per_token
+        return cls(loss, bits, math.exp(loss) if loss < 700 else math.inf)
 
 
 def token_loss(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
@@ -145,5 +126,4 @@ def validate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> Qualit
     loss = sum(losses) / len(losses)
     if not math.isfinite(loss):
         raise Diverged(f"validation loss is {loss}")
-    bits = loss / math.log(2) / corpus.bytes_per_token
-    return Quality(loss, bits, math.exp(loss) if loss < 700 else math.inf)
+    return Quality.from_loss(loss, corpus.bytes_per_token)

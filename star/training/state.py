@@ -1,34 +1,15 @@
 """The state of a training on disk: one safetensors file from which it goes on bit for bit."""
 
-import time
 from pathlib import Path
 
 import torch
 
-from star.base import atomic
+from star.base import files
 from star.base.errors import UserError
-from star.base.tensor_files import copy_weights, named_weights, read_tensors
+from star.base.files import copy_weights, named_weights, read_tensors
 from star.training.loop import Trainer
 
 SCHEMA = "1"
-
-
-def train_further(trainer: Trainer, steps: int, state: Path | None) -> float:
-    """Train to `steps` finished steps, from the saved state where there is one; returns the seconds
-    it took.
-
-    The state is saved unless these are all steps, after which nothing goes on from it. Errors as
-    `Trainer.advance` and `load_state`.
-    """
-    start = time.perf_counter()
-    if state is not None and state.exists():
-        load_state(state, trainer)
-    while trainer.step < steps:
-        trainer.advance()
-    if state is not None and steps < trainer.config.steps:
-        state.parent.mkdir(parents=True, exist_ok=True)
-        save_state(state, trainer)
-    return time.perf_counter() - start
 
 
 def save_state(path: Path, trainer: Trainer) -> None:
@@ -38,7 +19,7 @@ def save_state(path: Path, trainer: Trainer) -> None:
     }
     for index, moments in trainer.optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer.{index}.{name}": moment for name, moment in moments.items()})
-    atomic.write_tensors(path, tensors, {"schema": SCHEMA, "step": str(trainer.step)})
+    files.write_tensors(path, tensors, {"schema": SCHEMA, "step": str(trainer.step)})
 
 
 def load_state(path: Path, trainer: Trainer) -> None:

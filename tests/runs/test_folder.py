@@ -157,7 +157,7 @@ def test_writing_for_single_candidates_keeps_to_its_share_of_the_time(
         written.append(text.count("\n") - 1)
 
     monkeypatch.setattr("star.runs.folder.time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr("star.base.atomic.write_text", write)
+    monkeypatch.setattr("star.base.files.write_text", write)
     run = RunFolder(tmp_path)
     for number in range(100):  # from a ledger, in no time
         run.append(evaluated(number))

@@ -1,13 +1,11 @@
-"""Evaluation without training: a small space whose every architecture was trained beforehand, as a
-table.
+"""Evaluation without training: a small space whose every architecture was trained beforehand.
 
 A table is a CSV with the columns genome, seed and `validation_loss_<steps>` for every rung of one
-training, and beside it `recipe.yaml` with what decided its numbers. The committed one is made by
+training, and beside it `recipe.yaml` with what decided its numbers. The packaged one is made by
 experiments/tabular/build.py.
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,27 +17,26 @@ import pandas as pd
 import yaml
 
 from star.base.errors import UserError
+from star.base.settings import differences, expect
 from star.data.tokenizers import BYTES_PER_TOKEN
-from star.evaluation.evaluate import INVALID, OK, Evaluation, Recipe, failure, infeasible
-from star.evaluation.objectives import static_metrics
-from star.evaluation.rungs import Rung
+from star.evaluation.evaluate import measured_by
+from star.evaluation.executors.base import ExecutorConfig, Setup, Task, never
+from star.evaluation.failures import INVALID, failure
+from star.evaluation.recipe import Recipe
+from star.evaluation.result import OK, Evaluation, infeasible
 from star.genomes import Genome, GenomeError
-from star.runs.provenance import differences
+from star.training import Quality
 
-TRAIN, TABULAR = "train", "tabular"
-EVALUATORS = (TRAIN, TABULAR)
-COMMITTED = Path(__file__).resolve().parents[3] / "experiments" / "tabular" / "table.csv.gz"
+PACKAGED = Path(__file__).resolve().parents[1] / "tables" / "table.csv.gz"
 RECIPE = "recipe.yaml"
 LOSS_COLUMN = "validation_loss_"  # and the steps
 RECIPE_KEYS = ("depth", "alphabet", "classes", "model", "training", "data")
 
 
-def recipe_settings(
-    recipe: Recipe, depth: int, alphabet: str, classes: Sequence[str]
-) -> dict[str, Any]:
+def recipe_settings(recipe: Recipe, space: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a table holds for: its space and how it was trained."""
     parts = {name: asdict(getattr(recipe, name)) for name in ("model", "training", "data")}
-    return {"depth": depth, "alphabet": alphabet, "classes": list(classes), **parts}
+    return {**space, **parts}
 
 
 @dataclass(frozen=True)
@@ -63,32 +60,28 @@ class Table:
             raise _unusable(path, " ".join(str(error).split())) from None
         if not isinstance(recipe, dict) or not {*RECIPE_KEYS, "seeds", "steps"} <= recipe.keys():
             raise _unusable(path, f"{RECIPE} beside it is not a table's recipe")
-        if not {"genome", "seed", *map(_column, recipe["steps"])} <= set(
-            rows.columns
-        ) or rows.isna().any(axis=None):
+        columns = {"genome", "seed", *map(_column, recipe["steps"])}
+        if not columns <= set(rows.columns) or rows.isna().any(axis=None):
             raise _unusable(
                 path, f"expected the columns genome, seed and {LOSS_COLUMN}<steps>, without gaps"
             )
         return cls(path, rows, recipe, f"table:{hashlib.sha256(content).hexdigest()[:16]}")
 
     def check(self, settings: Mapping[str, Any]) -> None:
-        """Raise `UserError` with what differs between these settings (`recipe_settings`) and the
-        table's."""
-        different = list(
-            differences({key: self.recipe[key] for key in RECIPE_KEYS}, settings, set())
-        )
+        """Raise `UserError` with what differs between the table's settings and these."""
+        there = {key: self.recipe[key] for key in RECIPE_KEYS}
+        different = list(differences(there, settings))
         if different:
             raise UserError(
-                f"search.table={self.path}: made by another recipe ({'; '.join(different)}); use "
-                f"its settings, as "
-                f"+experiment=tabular does, or search.evaluator={TRAIN}"
+                f"executor.path={self.path}: made by another recipe ({'; '.join(different)}); use "
+                "its settings, as +experiment=tabular does, or executor=processes"
             )
 
     def check_steps(self, steps: int) -> None:
         """Raise `UserError` unless the table has losses after so many steps."""
         if steps not in self.recipe["steps"]:
             raise UserError(
-                f"search.table={self.path}: has no losses after {steps} steps, "
+                f"executor.path={self.path}: has no losses after {steps} steps, "
                 f"expected one of {', '.join(map(str, self.recipe['steps']))}"
             )
 
@@ -113,50 +106,55 @@ def _column(steps: int) -> str:
 
 def _unusable(path: Path, reason: str) -> UserError:
     return UserError(
-        f"search.table={path}: cannot be used ({reason}); the committed table is {COMMITTED.name} "
-        f"in "
-        "experiments/tabular of a checkout, experiments/tabular/build.py makes one"
+        f"executor.path={path}: cannot be used ({reason}); null is the packaged table, "
+        "experiments/tabular/build.py makes one"
     )
 
 
-def open_table(
-    evaluator: str, path: str | None, settings: Mapping[str, Any], rungs: Sequence[int] = ()
-) -> Table | None:
-    """The table that answers a search with these settings (`recipe_settings`), None for one that
-    trains.
+@dataclass
+class TableConfig(ExecutorConfig):
+    """Answers from a table of a small space that was trained beforehand."""
 
-    path: None for the committed one. rungs: steps after which candidates are measured. Raises
-    `UserError` for an unknown evaluator and for a table that does not suit.
-    """
-    if evaluator not in EVALUATORS:
-        raise UserError(f"search.evaluator={evaluator}: expected one of {', '.join(EVALUATORS)}")
-    if evaluator == TRAIN:
-        if path is not None:
-            raise UserError(f"search.table={path}: is read with search.evaluator={TABULAR} only")
-        return None
-    table = Table.read(Path(path).expanduser() if path else COMMITTED)
-    table.check(settings)
-    for steps in rungs:
-        table.check_steps(steps)
-    return table
+    path: str | None = None  # of the table; null is the packaged one
+
+    def read(self) -> Table:
+        """The table. Raises `UserError` for one that cannot be read."""
+        return Table.read(Path(self.path).expanduser() if self.path else PACKAGED)
+
+    def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:
+        """Of its losses. Raises `UserError` for a table of another recipe, space or rungs."""
+        table = self.read()
+        table.check(recipe_settings(recipe, space))
+        for steps in rungs:
+            table.check_steps(steps)
+        return table.fingerprint
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise `UserError` for objectives that a table cannot answer."""
+        others = [objective.name for objective in measured_by(recipe).trained]
+        unknown = sorted(set(others) - {field for field in Quality.__dataclass_fields__})
+        expect("search.objectives", unknown, not unknown, "what a table of losses answers")
+
+    def make(self, setup: Setup) -> "TableExecutor":
+        """What looks up; it starts nothing."""
+        return TableExecutor(self.read(), setup.recipe, setup.check)
 
 
-class TabularEvaluator:
-    """Answers from a table what `Workers` finds by training; used as they are.
+class TableExecutor:
+    """Answers from a table what `Processes` finds by training.
 
     A search's seed is answered by the table's seed number `seed % seeds`, so that searches of any
-    seed see real trainings. check is called for every genome and may raise to end the search.
+    seed see real trainings.
     """
 
-    def __init__(
-        self, table: Table, recipe: Recipe, check: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, table: Table, recipe: Recipe, check: Callable[[], None] = never) -> None:
+        """check: called for every genome; may raise to end the search."""
         self.table, self.recipe = table, recipe
-        self._check = check
+        self._check, self._measured = check, measured_by(recipe)
         seeds = table.recipe["seeds"]
         self.seed: int = seeds[recipe.seed % len(seeds)]
 
-    def __enter__(self) -> "TabularEvaluator":
+    def __enter__(self) -> "TableExecutor":
         return self
 
     def __exit__(
@@ -167,35 +165,24 @@ class TabularEvaluator:
     ) -> None:
         return None
 
-    def evaluate(
-        self, genomes: Sequence[Genome], rung: Rung | None = None
-    ) -> Iterator[tuple[int, Evaluation]]:
-        """Yield (index, evaluation) for each genome; one that is not in the table is infeasible.
+    def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Evaluation]]:
+        """Yield (index, evaluation) for each task; a genome that is not there is infeasible.
 
-        rung: None is the whole training. Raises `UserError` for one that the table does not have.
+        Raises `UserError` for a rung that the table does not have.
         """
-        steps = self.recipe.training.steps if rung is None else rung.steps
-        self.table.check_steps(steps)
-        for index, genome in enumerate(genomes):
+        for index, task in enumerate(tasks):
+            self.table.check_steps(task.steps)
             self._check()
-            yield index, self._look_up(genome, steps)
+            yield index, self._look_up(task.genome, task.steps)
 
     def _look_up(self, genome: Genome, steps: int) -> Evaluation:
         try:
-            metrics: dict[str, float] = dict(
-                static_metrics(genome, self.recipe.model, self.recipe.cache)
-            )
+            metrics = self._measured.measure_static(genome, self.recipe)
         except GenomeError as error:
             return failure(error)
         losses = self.table.losses.get((genome.id, self.seed))
         if losses is None:
-            return infeasible(
-                INVALID, f"{genome.to_text()} is not in the table {self.table.path.name}", metrics
-            )
-        loss = losses[steps]
-        metrics |= {
-            "validation_loss": loss,
-            "bits_per_byte": loss / math.log(2) / BYTES_PER_TOKEN,
-            "perplexity": math.exp(loss),
-        }
-        return Evaluation(OK, "", metrics)
+            where = f"is not in the table {self.table.path.name}"
+            return infeasible(INVALID, f"{genome.to_text()} {where}", metrics)
+        quality = Quality.from_loss(losses[steps], BYTES_PER_TOKEN)
+        return Evaluation(OK, "", {**metrics, **vars(quality)})

@@ -13,6 +13,7 @@ from 0. A firefly is the brighter the smaller the scalarisation of its objective
 step alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ from star.search.algorithms.scalarised import Scalarisation, matrix, take
 from star.search.space.depths import apply_by_depth, fit_group_numbers, without_gaps
 from star.search.space.ids import ids
 from star.search.space.problem import GenomeProblem
-from star.search.variation.gene_mutation import GeneMutation, MutationChain
+from star.search.variation.chain import MutationChain
+from star.search.variation.gene_mutation import GeneMutation
 from star.search.variation.history import MOVEMENT, record
 from star.search.variation.sampling import GenomeSampling
 
@@ -42,22 +44,17 @@ MOST_MOVES = 20  # of a firefly, until it is where none was before
 
 
 class Firefly(Algorithm):
-    """Firefly algorithm for a `GenomeProblem`; proposes `pop_size` new genomes a generation.
-
-    beta0: attractiveness at distance 0. gamma: how fast it fades with distance. alpha: probability
-    that the random step changes a gene in the first movement. decay: of alpha, each generation.
-    elitism: the brightest that stay when the others have moved. mutation draws the values of the
-    random step. Raises `ValueError` for arguments out of range.
-    """
+    """Firefly algorithm for a `GenomeProblem`; proposes `pop_size` new genomes a generation."""
 
     def __init__(
         self,
         pop_size: int,
         sampling: GenomeSampling,
         mutation: GeneMutation | MutationChain,
-        scalarisation: Scalarisation,
         repair: Repair | None = None,
         eliminate_duplicates: DuplicateElimination | None = None,
+        scalarisation: str = "chebyshev",
+        weights: Sequence[float] = (),
         beta0: float = 1.0,
         gamma: float = 5.0,
         alpha: float = 0.1,
@@ -65,13 +62,32 @@ class Firefly(Algorithm):
         elitism: int = 2,
         **kwargs: Any,
     ) -> None:
+        """Build it; raises `ValueError` for arguments out of range.
+
+        Args:
+            pop_size: fireflies.
+            sampling: of the first ones, and of those that stand in.
+            mutation: draws the values of the random step.
+            repair: of genomes that have become invalid.
+            eliminate_duplicates: keeps fireflies from places where one was.
+            scalarisation: of several objectives, `chebyshev` or `weights`.
+            weights: one for each objective; equal when empty.
+            beta0: attractiveness at distance 0.
+            gamma: how fast it fades with distance.
+            alpha: probability that the random step changes a gene in the first movement.
+            decay: of alpha, each generation.
+            elitism: the brightest that stay when the others have moved.
+            kwargs: of pymoo's `Algorithm`.
+        """
         super().__init__(**kwargs)
         for name, value in {"beta0": beta0, "gamma": gamma, "alpha": alpha, "decay": decay}.items():
             if not isinstance(value, int | float) or not 0 <= value <= LARGEST[name]:
                 raise ValueError(f"{name}={value}: expected a number from 0 to {LARGEST[name]}")
+        if not isinstance(elitism, int) or elitism < 0:
+            raise ValueError(f"elitism={elitism}: expected at least 0")
         self.pop_size, self.elitism = pop_size, elitism
         self.beta0, self.gamma, self.alpha, self.decay = beta0, gamma, alpha, decay
-        self.mutation, self.scalarisation = mutation, scalarisation
+        self.mutation, self.scalarisation = mutation, Scalarisation(scalarisation, weights)
         self.fresh = FreshGenomes(sampling, repair, eliminate_duplicates)
         self.initialization = Initialization(
             sampling, self.fresh.repair, self.fresh.eliminate_duplicates

@@ -68,6 +68,12 @@ class Scalarisation:
     """
 
     def __init__(self, kind: str = "chebyshev", weights: Sequence[float] = ()) -> None:
+        """Raises `ValueError` for another kind, and for weights that are negative or all 0."""
+        if kind not in KINDS:
+            raise ValueError(f"scalarisation={kind}: expected one of {', '.join(KINDS)}")
+        finite = all(0 <= weight < np.inf for weight in weights)
+        if len(weights) and not (finite and any(weights)):
+            raise ValueError(f"weights={list(weights)}: expected numbers of at least 0, not all 0")
         self.kind = kind
         self.weights = np.array(weights, dtype=np.float64)
 
@@ -128,10 +134,19 @@ class ScalarisedGA(GA):
     Scores are taken over parents and children together, and hold until the next generation.
     """
 
-    def __init__(self, scalarisation: Scalarisation, **kwargs: Any) -> None:
+    def __init__(
+        self, scalarisation: str = "chebyshev", weights: Sequence[float] = (), **kwargs: Any
+    ) -> None:
+        """Build it; other arguments are those of pymoo's.
+
+        Args:
+            scalarisation: `chebyshev` or `weights`.
+            weights: one for each objective, the larger the more it counts; equal when empty.
+        """
+        self.scalarisation = Scalarisation(scalarisation, weights)
         super().__init__(
             selection=TournamentSelection(func_comp=compare_scores),
-            survival=ScalarisedSurvival(scalarisation),  # type: ignore[arg-type]
+            survival=ScalarisedSurvival(self.scalarisation),  # type: ignore[arg-type]
             **kwargs,
         )
 

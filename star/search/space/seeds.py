@@ -1,5 +1,4 @@
-"""Genomes that a search starts from: library names, genome files, folders of them, and CSVs of
-earlier runs."""
+"""Genomes that a search starts from: designs, genome files, folders of them, CSVs and run folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from star.base.errors import UserError
-from star.genomes import Alphabet, Genome, GenomeError, fit_depth, get_alphabet, load_genome
+from star.genomes import Alphabet, Genome, GenomeError, fit_depth, load_genome
+from star.runs.folder import PARETO, POPULATION
+from star.search.space.problem import GenomeProblem
 
 Bounds = tuple[int, int]  # least and most LIVs
 
@@ -53,7 +54,9 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> 
 
 
 def _read_seed(reference: str, bounds: Bounds, alphabet: str, notices: list[str]) -> list[Genome]:
-    path = Path(reference)
+    path = Path(reference).expanduser()
+    if path.is_dir() and (path / POPULATION).is_file():
+        return _read_csv(path / PARETO, bounds, alphabet, notices)
     if path.is_dir():
         files = sorted(path.glob("*.yaml"))
         if not files:
@@ -64,12 +67,13 @@ def _read_seed(reference: str, bounds: Bounds, alphabet: str, notices: list[str]
     if path.suffix == ".csv":
         return _read_csv(path, bounds, alphabet, notices)
     try:
-        depth = _within(load_genome(reference, None, alphabet)[0].depth, bounds)
-        genome, _, notes = load_genome(reference, depth, alphabet)
+        genome, _, _ = load_genome(reference, None, alphabet)
+        # Again at the wanted depth: a pattern is repeated without a notice.
+        fitted, _, notes = load_genome(reference, _within(genome.depth, bounds), alphabet)
     except GenomeError as error:
         raise UserError(f"search.seeds: {error}") from None
     notices += [f"seed {note}" for note in notes]
-    return [genome]
+    return [fitted]
 
 
 def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
@@ -79,31 +83,32 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
             names = ", ".join(allowed.name for allowed in alphabet.classes)
             raise GenomeError(
                 f"LIV {index} is {liv_class.name}, expected one of {names} "
-                f"(search.alphabet={alphabet.name}, "
-                "search.classes; search.operator_probability above 0 admits every operator)"
+                f"(search.space.alphabet={alphabet.name}, "
+                "search.space.classes; search.variation.operator_probability above 0 admits every operator)"
             )
     return Genome(genome.livs, alphabet)
 
 
-def read_seeds(
-    references: Sequence[str], depth: int, alphabet: str | Alphabet, most: int | None = None
-) -> tuple[list[Genome], list[str]]:
-    """The seed genomes at the wanted depth, without repetition, and notices about those repeated or
-    cut.
+def read_seeds(references: Sequence[str], problem: GenomeProblem) -> tuple[list[Genome], list[str]]:
+    """The seed genomes within the problem's depths, and notices about those repeated or cut.
 
-    most: keeps what has from `depth` to so many LIVs, and fits the others to the nearest. Raises
-    `UserError` naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
-    whose classes the search's alphabet does not have.
+    None is repeated. Genomes of another depth are fitted to the nearest that the problem has.
+
+    Args:
+        references: library names, genome files, folders of them, CSVs and run folders.
+        problem: the search space.
+
+    Raises:
+        UserError: naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
+            whose classes the search's alphabet does not have.
     """
-    letters = get_alphabet(alphabet)
     notices: list[str] = []
     seeds: dict[str, Genome] = {}
+    bounds = problem.least_depth, problem.vector_depth
     for reference in references:
-        for genome in _read_seed(
-            reference, (depth, depth if most is None else most), letters.name, notices
-        ):
+        for genome in _read_seed(reference, bounds, problem.alphabet.name, notices):
             try:
-                adopted = _adopted(genome, letters)
+                adopted = _adopted(genome, problem.alphabet)
             except GenomeError as error:
                 raise UserError(f"search.seeds: {reference}: {error}") from None
             seeds.setdefault(adopted.id, adopted.canonical())

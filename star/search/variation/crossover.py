@@ -61,7 +61,7 @@ class LivCrossover(Crossover):
         **kwargs: Any,
     ) -> Matrix:
         """X and the result: int64 (2, matings, depth * 5)."""
-        depth, matings = problem.depth, X.shape[1]
+        depth, matings = problem.vector_depth, X.shape[1]
         draws = random_state.random((matings, depth - 1))
         if problem.varies:
             return self._cross_varying(problem, X, draws)
@@ -74,11 +74,13 @@ class LivCrossover(Crossover):
     ) -> Matrix:
         """The same for parents of different depths; draws: one for each place of a cut."""
         shared = np.min([depths_of(as_livs(parents, problem.alphabet)) for parents in X], axis=0)
-        places = 1 + np.arange(problem.depth - 1)
+        places = 1 + np.arange(problem.vector_depth - 1)
         order = np.where(places < shared[:, None], draws, np.inf).argsort(axis=1)[:, : self.points]
-        cuts = np.sort(np.where(1 + order < shared[:, None], 1 + order, problem.depth), axis=1)
-        self._cuts = [[cut for cut in row if cut < problem.depth] for row in cuts.tolist()]
-        children = _swapped(X, cuts, problem.depth).reshape(-1, problem.n_var)
+        cuts = np.sort(
+            np.where(1 + order < shared[:, None], 1 + order, problem.vector_depth), axis=1
+        )
+        self._cuts = [[cut for cut in row if cut < problem.vector_depth] for row in cuts.tolist()]
+        children = _swapped(X, cuts, problem.vector_depth).reshape(-1, problem.n_var)
         return fit_group_numbers(as_livs(children, problem.alphabet)).reshape(X.shape)
 
 

@@ -63,7 +63,7 @@ class DepthMutation(Mutation):
     ) -> list[Any] | None:
         """An edit of one genome (most, 5) as it is recorded; None where the bounds leave none."""
         depth = int(depths_of(livs[None])[0])
-        grow = (INSERT, DUPLICATE) if depth < problem.depth else ()
+        grow = (INSERT, DUPLICATE) if depth < problem.vector_depth else ()
         kinds = grow + ((DELETE,) if depth > problem.least_depth else ())
         if not kinds:
             return None

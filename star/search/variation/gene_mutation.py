@@ -1,6 +1,5 @@
 """Mutation of genes, on whole populations: among the values that keep a genome valid, or freely."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -74,52 +73,6 @@ class GeneMutation(RecordedMutation):
             if rows.any():
                 livs[rows] = mutate(livs[rows], chosen[rows], rng, alphabet)
         return livs
-
-
-class MutationChain(Mutation):
-    """Mutations of other kinds, in order, before that of the genes, whose `rate` it has.
-
-    With probability `instead_probability` an individual is mutated by `instead` and not gene by
-    gene.
-    """
-
-    def __init__(
-        self,
-        others: Sequence[Mutation],
-        genes: GeneMutation,
-        instead: Mutation | None = None,
-        instead_probability: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.others, self.genes = list(others), genes
-        self.instead, self.instead_probability = instead, instead_probability
-
-    @property
-    def rate(self) -> float:
-        """Probability that a gene changes."""
-        return self.genes.rate
-
-    @rate.setter
-    def rate(self, value: float) -> None:
-        self.genes.rate = value
-
-    def do(self, problem: GenomeProblem, pop: Population, *args: Any, **kwargs: Any) -> Population:
-        """Apply them to the individuals."""
-        for mutation in self.others:
-            pop = mutation.do(problem, pop, *args, **kwargs)
-        if self.instead is None:
-            return self.genes.do(problem, pop, *args, **kwargs)
-        chosen = kwargs["random_state"].random(len(pop)) < self.instead_probability
-        mutated = list(pop)
-        for mutation, rows in (
-            (self.instead, np.flatnonzero(chosen)),
-            (self.genes, np.flatnonzero(~chosen)),
-        ):
-            if len(rows):
-                results = mutation.do(problem, Population.create(*pop[rows]), *args, **kwargs)
-                for row, individual in zip(rows, results, strict=True):
-                    mutated[row] = individual
-        return Population.create(*mutated)
 
 
 def _another(present: Matrix, highest: int | Matrix, rng: np.random.Generator) -> Matrix:

@@ -1,19 +1,6 @@
 """What made an individual: `variation`, a dict ready for JSON that stays with it through selection
-and elimination.
-
-Its parts, in the order in which they were applied; those that changed nothing are left out:
-
-- crossover: the cuts, ascending. A cut c lies before LIV c, where the child goes on with the other
-  parent; it begins
-  with its first parent, so that a cut 0 stands for beginning with the second.
-- movement: [liv, parent] for each LIV that a firefly took from another, `parent` being the index in
-  its parents.
-- depth: ["insert", liv, genes], ["delete", liv] or ["duplicate", liv], the copy being put behind.
-- mutation, repair: [liv, gene name, old, new] for each gene.
-
-LIVs count from 0. The genes are the individual's own, before the canonical form. Where depths vary,
-group numbers that exceed the depth become the smallest free ones after crossover, movement and
-deletion (`depths.fit_group_numbers`).
+and elimination. Its parts and their entries are those of the column `variation`, see
+`star/runs/columns.py`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,18 +13,12 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from star.genomes import GENE_NAMES, GENES_PER_LIV
+from star.runs.columns import CROSSOVER as CROSSOVER
+from star.runs.columns import DEPTH as DEPTH
+from star.runs.columns import MOVEMENT as MOVEMENT
+from star.runs.columns import MUTATION, REPAIR
 
-CROSSOVER, MOVEMENT, DEPTH, MUTATION, REPAIR = (
-    "crossover",
-    "movement",
-    "depth",
-    "mutation",
-    "repair",
-)
-GENES = (
-    MUTATION,
-    REPAIR,
-)  # parts that are arrays (changes, 4) on the individual: LIV, gene, old, new
+GENES = (MUTATION, REPAIR)  # arrays (changes, 4) on the individual: LIV, gene, old, new
 VARIATION = "variation"
 
 Matrix = npt.NDArray[np.int64]

@@ -1,8 +1,7 @@
-"""Variation of genomes as pymoo operators: sampling, repair and duplicate elimination, with
-crossover and mutation from their own modules.
+"""Sampling, repair and duplicate elimination of genomes as pymoo operators.
 
 Each works with any pymoo genetic algorithm on a `GenomeProblem`, on whole populations at once. All
-draw from the algorithm's own generator. What made an individual stays with it (`records.py`).
+draw from the algorithm's own generator. What made an individual stays with it (`history.py`).
 """
 
 from collections.abc import Sequence
@@ -19,8 +18,6 @@ from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays, get_alphabet
 from star.search.space.depths import apply_by_depth
 from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
-from star.search.variation.crossover import LivCrossover as LivCrossover
-from star.search.variation.gene_mutation import GeneMutation as GeneMutation
 from star.search.variation.history import REPAIR, genes, record_changes
 
 Matrix = npt.NDArray[np.int64]
@@ -59,9 +56,11 @@ class GenomeSampling(Sampling):
         """Random valid genomes (count, depth, 5), of every depth alike where it varies; some may be
         equal."""
         if not problem.varies:
-            return arrays.sample(count, problem.depth, rng, problem.base, self.sharing_probability)
-        livs = np.zeros((count, problem.depth, GENES_PER_LIV), dtype=np.int64)
-        depths = rng.integers(problem.least_depth, problem.depth + 1, size=count)
+            return arrays.sample(
+                count, problem.vector_depth, rng, problem.base, self.sharing_probability
+            )
+        livs = np.zeros((count, problem.vector_depth, GENES_PER_LIV), dtype=np.int64)
+        depths = rng.integers(problem.least_depth, problem.vector_depth + 1, size=count)
         for depth in np.unique(depths):
             rows = np.flatnonzero(depths == depth)
             livs[rows, :depth] = arrays.sample(

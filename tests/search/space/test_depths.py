@@ -43,7 +43,7 @@ def check(problem: GenomeProblem, population: Population) -> None:
     """Valid genomes within the bounds, absent LIVs at the end only."""
     for individual in population:
         genome = problem.genome(individual.X).check()
-        assert problem.least_depth <= genome.depth <= problem.depth
+        assert problem.least_depth <= genome.depth <= problem.vector_depth
         assert np.array_equal(problem.vector(genome), individual.X)
         assert (problem.xl <= individual.X).all() and (problem.xu >= individual.X).all()
 

@@ -44,7 +44,7 @@ def search(
     check_search(config)
     check_modes(config, DEPTH)
     problem = GenomeProblem(DEPTH, 2, config.alphabet, config.motif, config.depths)
-    genomes, _ = read_seeds(seeds, problem.least_depth, config.alphabet, problem.depth)
+    genomes, _ = read_seeds(seeds, problem.least_depth, config.alphabet, problem.vector_depth)
     algorithm, duplicates, _ = build_algorithm(config, problem, genomes, 0)
     archive, asked = Archive(select_objectives(["validation_loss", "cache_bytes"])), []
 

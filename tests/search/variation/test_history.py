@@ -126,7 +126,7 @@ def test_records_replay(seed: int, points: int, constrained: bool, depths: tuple
         cuts = made_by.get("crossover", [])
         assert (
             cuts == sorted(set(cuts))
-            and all(cut < problem.depth for cut in cuts)
+            and all(cut < problem.vector_depth for cut in cuts)
             and all(made_by.values())
         )
         assert replay([livs_of(parent) for parent in parents], made_by) == livs_of(child)

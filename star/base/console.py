@@ -1,0 +1,22 @@
+"""What commands print: whole lines, as they are, on terminals of any width and into files."""
+
+import sys
+
+from rich.console import Console
+
+PLAIN_WIDTH = 110  # columns where there is no terminal
+
+
+def make_console(width: int = PLAIN_WIDTH) -> Console:
+    """The console of a command. width: columns where standard output is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=width)
+
+
+def say(console: Console, text: str) -> None:
+    """Print one line of text: no colours, no markup, no breaks."""
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def plain(error: BaseException) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())

@@ -1,0 +1,111 @@
+"""The child side of an executor: a process that keeps its corpus and evaluates one task at a time.
+
+Everything here runs in a worker, whoever started it: `start` once, `run` for each candidate.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from star.base.errors import UserError
+from star.base.imports import import_plugins
+from star.data import Corpus, load_corpus
+from star.evaluation.evaluate import evaluate
+from star.evaluation.executors.base import Task
+from star.evaluation.failures import failure
+from star.evaluation.limits import MemoryLimit
+from star.evaluation.recipe import Recipe
+from star.evaluation.result import Evaluation, require_finite
+from star.evaluation.states import StateStore
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+Evaluate = Callable[[Task], Evaluation]
+
+
+@dataclass(frozen=True)
+class WorkerSetting:
+    """What one worker process runs with. gpu: for `CUDA_VISIBLE_DEVICES`, None leaves it."""
+
+    threads: int
+    gpu: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkerTask:
+    """What a worker is made for."""
+
+    recipe: Recipe
+    memory: int | None = None  # limit in bytes, beyond what the fresh process holds
+    states: StateStore | None = None
+    plugins: tuple[str, ...] = ()
+    evaluate: Evaluate | None = None  # instead of training; needs no corpus
+
+
+class Worker:
+    """One worker process, seen from inside."""
+
+    def __init__(self, setting: WorkerSetting, task: WorkerTask) -> None:
+        """Prepare the process. Nothing is raised for a corpus that cannot be opened: see `run`."""
+        if setting.gpu is not None:
+            os.environ["CUDA_VISIBLE_DEVICES"] = setting.gpu
+        for variable in THREAD_VARIABLES:
+            os.environ[variable] = str(setting.threads)
+        import torch
+
+        torch.set_num_threads(setting.threads)
+        self.task = task
+        self._corpus: Corpus | Exception | None = None
+        if task.evaluate is None:
+            self._corpus = _open_corpus(task)
+        self._limit = MemoryLimit(task.memory, task.recipe.training.torch_device())
+
+    def run(self, task: Task) -> Evaluation:
+        """Evaluate one task within the memory limit.
+
+        Exceptions become evaluations here, since not all of them can be sent. Raises `UserError`
+        for what no candidate would escape.
+        """
+        try:
+            with self._limit.applied():
+                return require_finite(self._evaluate(task))
+        except UserError:
+            raise
+        except BaseException as error:
+            return failure(error)
+
+    def _evaluate(self, task: Task) -> Evaluation:
+        if self.task.evaluate is not None:
+            return self.task.evaluate(task)
+        if isinstance(self._corpus, Exception):
+            raise self._corpus
+        assert self._corpus is not None
+        recipe, states = self.task.recipe, self.task.states
+        return evaluate(task.genome, recipe, self._corpus, task.steps, states)
+
+
+def _open_corpus(task: WorkerTask) -> Corpus | Exception:
+    """The corpus, or what is wrong with it, for the first candidate: pools do not pass it on."""
+    try:
+        import_plugins(task.plugins)
+        return load_corpus(task.recipe.data)
+    except Exception as error:
+        return error
+
+
+_worker: Worker | None = None  # of this process
+
+
+def start(setting: WorkerSetting, task: WorkerTask) -> None:
+    """Make this process a worker; runs once, outside of the limits."""
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _worker = Worker(setting, task)
+
+
+def run(task: Task, *more: Any) -> Evaluation:
+    """Evaluate one task in this process."""
+    assert _worker is not None
+    return _worker.run(task)

@@ -1,0 +1,15 @@
+"""Objectives: what a search minimises, may limit, and reports, one file a family.
+
+`base` says what an objective is, `registry` which there are. Adding one is one file here, or one
+class anywhere else, named by its import path: `search.objectives=[my_package.objectives:Depth]`.
+"""
+
+from .base import OWN as OWN
+from .base import STATIC as STATIC
+from .base import TRAINED as TRAINED
+from .base import Context as Context
+from .base import Objective as Objective
+from .registry import OBJECTIVES as OBJECTIVES
+from .registry import Measured as Measured
+from .registry import load_objective as load_objective
+from .registry import select_objectives as select_objectives

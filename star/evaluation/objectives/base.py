@@ -1,0 +1,76 @@
+"""What an objective is: a named quantity of a candidate, and how it is measured and shown."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
+
+from star.data import Corpus
+from star.evaluation.recipe import Recipe
+from star.genomes import Genome
+from star.models import LanguageModel
+from star.training import Quality, validate
+
+# Cost classes: from the genome alone, before any training; of the trained candidate; or by
+# trainings of the objective's own.
+STATIC, TRAINED, OWN = "static", "trained", "own"
+
+
+@dataclass
+class Context:
+    """What an objective can measure: a genome, under a recipe, and for others than static ones the
+    corpus and the model that was trained on it."""
+
+    genome: Genome
+    recipe: Recipe
+    corpus: Corpus | None = None
+    model: LanguageModel | None = None
+
+    @cached_property
+    def quality(self) -> Quality:
+        """Held-out quality of the trained model, measured once for all that ask."""
+        if self.model is None or self.corpus is None:
+            raise RuntimeError(
+                "a static objective has no trained model; declare its cost as TRAINED"
+            )
+        return validate(self.model, self.corpus, self.recipe.training)
+
+
+class Objective(ABC):
+    """A quantity of a candidate. Subclasses set the class attributes and `measure`.
+
+    A subclass that has settings is a dataclass: `objectives.<name>.<setting>=...` fills its fields.
+    """
+
+    name: ClassVar[str]  # column of CSVs, key of constraints, key of `metrics`
+    unit: ClassVar[str] = ""
+    label: ClassVar[str] = ""  # heading in tables, `name` when empty
+    cost: ClassVar[str] = TRAINED  # STATIC, TRAINED or OWN
+    maximised: ClassVar[bool] = False  # larger is better; a constraint is then its least value
+
+    @abstractmethod
+    def measure(self, context: Context) -> Mapping[str, float]:
+        """`{name: value}`, and further quantities that came with it; raises for what cannot be."""
+
+    def settings(self) -> dict[str, Any]:
+        """What decides its result, as plain data: part of the recipe while it is in use."""
+        return dict(vars(self))
+
+    def format(self, value: float) -> str:
+        """A value as tables show it."""
+        return f"{value:,.4g}"
+
+    @property
+    def heading(self) -> str:
+        """Its heading in tables."""
+        return self.label or self.name
+
+    @property
+    def sign(self) -> int:
+        """What a value is multiplied with before it is minimised."""
+        return -1 if self.maximised else 1
+
+    def exceeds(self, value: float, bound: float) -> bool:
+        """Whether a value breaks a constraint: above the largest, or below the least allowed."""
+        return self.sign * value > self.sign * bound

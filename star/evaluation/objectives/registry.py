@@ -1,0 +1,143 @@
+"""Which objectives there are, and which of them a search measures.
+
+Those in `OBJECTIVES` are measured for every candidate. Others, named by import path, only while they
+are in use; their settings are part of the recipe then, so that adding one changes no ledger key.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from star.base.errors import UserError
+from star.base.imports import import_object, is_import_path
+from star.evaluation.objectives.base import OWN, STATIC, TRAINED, Context, Objective
+from star.evaluation.objectives.quality import BitsPerByte, Perplexity, ValidationLoss
+from star.evaluation.objectives.static import CacheBytes, Parameters
+from star.evaluation.recipe import Recipe
+from star.genomes import Genome
+
+OBJECTIVES: dict[str, Objective] = {
+    objective.name: objective
+    for objective in (ValidationLoss(), BitsPerByte(), Perplexity(), Parameters(), CacheBytes())
+}
+
+
+def load_objective(reference: str, settings: Mapping[str, Any] | None = None) -> Objective:
+    """An objective by its name or import path, with its settings.
+
+    Raises `UserError` for what is unknown, is no objective, or does not take the settings.
+    """
+    if reference in OBJECTIVES:
+        return OBJECTIVES[reference]
+    if not is_import_path(reference):
+        raise UserError(
+            f"search.objectives: {reference!r} is unknown; available: {', '.join(OBJECTIVES)}, or "
+            "one of your own as module:Class"
+        )
+    kind = import_object("search.objectives", reference)
+    if not (isinstance(kind, type) and issubclass(kind, Objective)):
+        raise UserError(f"search.objectives={reference}: expected a subclass of Objective")
+    if not getattr(kind, "name", "") or kind.name in OBJECTIVES:
+        raise UserError(f"search.objectives={reference}: expected a name that no other has")
+    if kind.cost not in (STATIC, TRAINED, OWN):
+        raise UserError(f"search.objectives={reference}: cost is {kind.cost!r}, see Objective.cost")
+    try:
+        return kind(**dict(settings or {}))
+    except TypeError as error:
+        raise UserError(f"objectives.{kind.name}={dict(settings or {})}: {error}") from None
+
+
+def select_objectives(references: Sequence[str]) -> list[Objective]:
+    """The named objectives, in order, without settings of their own.
+
+    Raises `UserError` for an unknown or repeated name, or for none.
+    """
+    return Measured.of(references).selected(references)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The quantities that a search measures of every candidate, by name."""
+
+    objectives: Mapping[str, Objective]
+    references: Mapping[str, str]  # import paths of those that are not in `OBJECTIVES`, by name
+
+    @classmethod
+    def of(
+        cls, references: Sequence[str], settings: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> "Measured":
+        """Those of `OBJECTIVES` and the referenced ones. settings: by objective name.
+
+        Raises `UserError` for a reference or a setting that cannot be used.
+        """
+        settings = settings or {}
+        extra: dict[str, Objective] = {}
+        paths: dict[str, str] = {}
+        for reference in references:
+            if reference in OBJECTIVES:
+                continue
+            name = load_name(reference)
+            if paths.get(name, reference) != reference:
+                raise UserError(
+                    f"search.objectives={reference}: {paths[name]} is called {name} too"
+                )
+            extra[name], paths[name] = load_objective(reference, settings.get(name)), reference
+        for name in settings:
+            if name not in extra:
+                raise UserError(f"objectives.{name}: no objective in use has settings of that name")
+        return cls({**OBJECTIVES, **extra}, paths)
+
+    def selected(self, references: Sequence[str]) -> list[Objective]:
+        """The objectives to minimise. Raises `UserError` for repeated names, or for none."""
+        by_path = {path: name for name, path in self.references.items()}
+        names = [by_path.get(reference, reference) for reference in references]
+        if not names or len(set(names)) < len(names):
+            raise UserError(
+                f"search.objectives={list(references)}: expected one or more different names of "
+                f"{', '.join(self.objectives)}"
+            )
+        return [self.objectives[name] for name in names]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all, in the order of their columns."""
+        return tuple(self.objectives)
+
+    @cached_property
+    def static(self) -> tuple[Objective, ...]:
+        """Those that need no training."""
+        return tuple(o for o in self.objectives.values() if o.cost == STATIC)
+
+    @cached_property
+    def trained(self) -> tuple[Objective, ...]:
+        """The others."""
+        return tuple(o for o in self.objectives.values() if o.cost != STATIC)
+
+    def content(self) -> dict[str, dict[str, Any]]:
+        """Settings by name of what is not measured always and is no function of the genome alone."""
+        extra = [o for o in self.trained if o.name in self.references]
+        return {o.name: {"objective": self.references[o.name], **o.settings()} for o in extra}
+
+    def measure_static(self, genome: Genome, recipe: Recipe) -> dict[str, float]:
+        """All static quantities. Raises `GenomeError` for a genome that is invalid or does not fit."""
+        return _measure(self.static, Context(genome, recipe))
+
+    def measure_trained(self, context: Context) -> dict[str, float]:
+        """All others."""
+        return _measure(self.trained, context)
+
+
+def load_name(reference: str) -> str:
+    """The name of the objective at an import path. Raises `UserError` as `load_objective`."""
+    if not is_import_path(reference):
+        return load_objective(reference).name
+    return getattr(import_object("search.objectives", reference), "name", reference)
+
+
+def _measure(objectives: Sequence[Objective], context: Context) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for objective in objectives:
+        if objective.name not in metrics:
+            metrics.update(objective.measure(context))
+    return metrics

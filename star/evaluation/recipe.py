@@ -1,0 +1,57 @@
+"""The recipe: everything but the genome that decides an evaluation's result, and its key."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from star.base.settings import expect_seed
+from star.data import DataConfig as DataConfig
+from star.genomes import CacheSetting as CacheSetting
+from star.genomes import ModelConfig
+from star.genomes import SearchModelConfig as SearchModelConfig
+from star.training import TrainingConfig as TrainingConfig
+
+# Raise it whenever the same recipe can give another result, so that ledgers do not mix them.
+EVALUATION_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything but the genome that decides an evaluation's result."""
+
+    model: ModelConfig  # sizes that costs are counted at
+    cache: CacheSetting  # what the cache objective counts
+    training: TrainingConfig
+    data: DataConfig
+    seed: int  # of weights and batches, the same for every candidate
+    objectives: Sequence[str] = ()  # names or import paths beside those measured always
+    settings: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  # of objectives, by name
+
+    def check(self) -> None:
+        """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
+        self.model.check()
+        self.cache.check()
+        self.training.check()
+        expect_seed(self.seed)
+
+    def content(self, fingerprint: str, objectives: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that can change a result, beside genome and seed, as the ledger keeps it.
+
+        Args:
+            fingerprint: of the data.
+            objectives: settings of those that are not measured always; they enter only when there
+                are any, so that a new objective changes no key that exists.
+        """
+        parts = {name: asdict(getattr(self, name)) for name in ("model", "cache", "training")}
+        content = {**parts, "data": {"fingerprint": fingerprint}}
+        content["evaluation_version"] = EVALUATION_VERSION
+        return {**content, "objectives": dict(objectives)} if objectives else content
+
+
+def recipe_id(content: Mapping[str, Any]) -> str:
+    """Hash of a recipe's content: 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,57 @@
+"""Training states between the rungs of successive halving, where every worker can reach them.
+
+A store is a folder, or a URL that fsspec knows, such as `s3://bucket/states` or `memory://states`.
+What it loses only costs time: a training without a state begins anew.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from star.base.errors import UserError
+
+SUFFIX = ".safetensors"
+
+
+class StateStore:
+    """One file a genome, under its id."""
+
+    def __init__(self, url: str) -> None:
+        """url: a folder or an fsspec URL. Raises `UserError` for one that fsspec does not know."""
+        self.url = url
+        try:
+            self._files, self._root = fsspec.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UserError(
+                f"executor.states={url}: {' '.join(str(error).split())}; expected a folder or an "
+                "fsspec URL"
+            ) from None
+
+    def __reduce__(self) -> tuple[type["StateStore"], tuple[str]]:
+        return StateStore, (self.url,)  # file systems hold locks, which cannot be sent
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        """A local path to read a state from and write it to; what was written is kept."""
+        place = f"{self._root}/{name}{SUFFIX}"
+        if isinstance(self._files, LocalFileSystem):
+            yield Path(place)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / f"{name}{SUFFIX}"
+            with suppress(FileNotFoundError):
+                self._files.get_file(place, str(local))
+            before = local.stat().st_mtime_ns if local.exists() else None
+            yield local
+            if local.exists() and local.stat().st_mtime_ns != before:
+                self._files.makedirs(self._root, exist_ok=True)
+                self._files.put_file(str(local), place)
+
+    def clear(self) -> None:
+        """Remove all states."""
+        with suppress(FileNotFoundError):
+            self._files.rm(self._root, recursive=True)

@@ -1,0 +1,231 @@
+"""A search from its settings: one entrance for the command, tests, studies and notebooks.
+
+    run = Search.from_config(compose_config("evolve", ["+experiment=smoke"])).run()
+    print(run.front)
+
+`from_config` checks every setting and builds what is needed, and writes nothing. `run` leaves a run
+folder and resumes one; `generations` is the same search in memory.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from star.base.errors import UserError
+from star.evaluation import Measured, Recipe
+from star.evaluation.constraints import Budget, read_limits
+from star.evaluation.executors import Executor, Setup
+from star.evaluation.states import StateStore
+from star.genomes import Genome, GenomeError, GenomeFile, check_fits, fit_depth, load_genome
+from star.runs.extensions import use_extensions
+from star.runs.run import Run
+from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
+from star.search.archive import Archive
+from star.search.candidates import Evaluated, genome_file
+from star.search.config import EvolveConfig
+from star.search.halving import SuccessiveHalving
+from star.search.in_folder import Progress, SearchInFolder
+from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
+from star.search.memory import SearchMemory
+from star.search.space.problem import GenomeProblem
+from star.search.space.seeds import read_seeds
+from star.search.stopping import Stopping
+
+
+def ignore(evaluated: Evaluated) -> None:
+    """The default of who is told about a finished candidate: nobody."""
+
+
+@dataclass
+class Search:
+    """One search: everything it needs, checked and built, and what it has found so far."""
+
+    config: EvolveConfig
+    recipe: Recipe  # of every evaluation
+    measured: Measured  # the objectives that are measured
+    budget: Budget  # the constraints
+    baselines: dict[str, Genome]
+    problem: GenomeProblem
+    seeds: list[Genome]
+    built: BuiltAlgorithm
+    fingerprint: str  # of the data
+    notices: list[str]  # what a user should know before it begins
+    executor: Executor | None  # None: the one of the configuration
+    archive: Archive
+    ended_by: str = ""  # why it ended before its last generation
+
+    @classmethod
+    def from_config(cls, config: EvolveConfig, executor: Executor | None = None) -> "Search":
+        """Check every setting and build the search; nothing is written or started.
+
+        Args:
+            config: the settings, see `star.base.command_line.compose_config`.
+            executor: evaluates the candidates; None is what `config.executor` makes.
+
+        Raises:
+            UserError: for the first setting that cannot be used.
+            GenomeError: for sizes that a design cannot have.
+        """
+        use_extensions(config.plugins, config.library)
+        config.check()
+        measured, recipe = make_recipe(config)
+        objectives = measured.selected(config.search.objectives)
+        problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
+        seeds, notices = read_seeds(config.search.seeds, problem)
+        used = config.search.population
+        if len(seeds) > used:
+            notices.append(
+                f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
+            )
+        return cls(
+            config=config,
+            recipe=recipe,
+            measured=measured,
+            budget=Budget(read_limits(config.constraints, measured), measured, recipe),
+            baselines=read_baselines(config),
+            problem=problem,
+            seeds=seeds,
+            built=build_algorithm(config.search, problem, seeds, config.seed),
+            fingerprint=read_fingerprint(config, recipe, executor),
+            notices=notices,
+            executor=executor,
+            archive=Archive(objectives),
+        )
+
+    def generations(
+        self,
+        memory: SearchMemory | None = None,
+        on_finished: Callable[[Evaluated], None] = ignore,
+        check: Callable[[], None] | None = None,
+        states: StateStore | None = None,
+    ) -> Iterator[int]:
+        """Evaluate the baselines, then the generations; the archive fills as candidates finish.
+
+        Yields -1 after the baselines, then the number of each finished generation, from 0.
+
+        Args:
+            memory: answers what was evaluated before; None remembers nothing.
+            on_finished: called for each candidate as it finishes.
+            check: called while candidates train; may raise to end the search.
+            states: keeps trainings between the rungs of successive halving.
+        """
+        config, training = self.config, self.config.training
+        halving = SuccessiveHalving(config.search.halving, training.steps, training.tokens_per_step)
+        if len(halving.rungs) == 1:
+            states = None
+        with self._make_executor(check, states) as executor:
+            evaluation = EvaluationLoop(
+                self.archive,
+                executor,
+                halving,
+                self.budget,
+                config.seed,
+                on_finished,
+                memory,
+                states,
+            )
+            evaluate_baselines(self.baselines, evaluation)
+            yield -1
+            seeds = {self.problem.architecture(seed).id for seed in self.seeds}
+            stopping = Stopping(config.search.stop)
+            for generation in run_generations(
+                self.built, config.search.generations, evaluation, seeds
+            ):
+                yield generation
+                self.ended_by = stopping.reason(self.archive)
+                if self.ended_by:
+                    return
+
+    def _make_executor(
+        self, check: Callable[[], None] | None, states: StateStore | None
+    ) -> Executor:
+        if self.executor is not None:
+            return self.executor
+        plugins = self.config.plugins
+        setup = Setup(self.recipe, self.config.limits, states, plugins=plugins)
+        return self.config.executor.make(setup if check is None else replace(setup, check=check))
+
+    def open(self, arguments: Sequence[str] | None = None) -> SearchInFolder:
+        """This search in its run folder: a new one, or one of the same settings to go on in.
+
+        Args:
+            arguments: of the command that repeats the run; None where there is none.
+
+        Raises:
+            UserError: for a folder or a ledger that cannot be used; nothing is written then.
+        """
+        return SearchInFolder(self, arguments)
+
+    def run(self, progress: Progress | None = None) -> Run:
+        """Search in the run folder; a candidate that its ledger knows is not evaluated again.
+
+        Ctrl-C raises KeyboardInterrupt with everything written that was finished.
+
+        Args:
+            progress: shows how far it is.
+
+        Raises:
+            UserError: as `open`.
+        """
+        return self.open().run(progress)
+
+    def settings(self) -> dict[str, Any]:
+        """What a run folder keeps: the resolved configuration and the data's fingerprint."""
+        return {**asdict(self.config), "data_fingerprint": self.fingerprint}
+
+    def views(self) -> tuple[list[dict[str, Any]], list[tuple[dict[str, Any], GenomeFile]]]:
+        """Rows of all candidates with their ranks, and those of the front with genome files."""
+        ranks = self.archive.ranks()
+        rows = [e.row(ranks.get(e.genome_id)) for e in self.archive.all]
+        return rows, [(e.row(0), genome_file(e)) for e in self.archive.front()]
+
+    def failures(self) -> str:
+        """How many candidates were not measured, by kind: `2 diverged, 1 out_of_memory`."""
+        counts = sorted(self.archive.failures().items())
+        return ", ".join(f"{count} {kind}" for kind, count in counts) or "none"
+
+
+def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
+    """The objectives that are measured, and everything but the genome that decides a result.
+
+    Raises `UserError` or `GenomeError` for values that cannot be used.
+    """
+    search = config.search
+    references = [*search.objectives, *search.also_measure]
+    measured = Measured.of(references, config.objectives)
+    measured.selected(search.objectives)
+    recipe = Recipe(
+        config.model,
+        config.cache,
+        config.training,
+        config.data,
+        config.seed,
+        tuple(measured.references.values()),
+        config.objectives,
+    )
+    recipe.check()
+    return measured, recipe
+
+
+def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
+    """The named designs at the search's depth, checked against the model's sizes."""
+    baselines = {}
+    for name in config.search.baselines:
+        try:
+            design, _, _ = load_genome(name)
+        except GenomeError as error:
+            raise UserError(f"search.baselines: {error}") from None
+        baselines[name] = fit_depth(design, config.depth).canonical()
+        check_fits(baselines[name], config.model)
+        check_fits(baselines[name], config.model.when_trained())
+    return baselines
+
+
+def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:
+    """Of the data behind the results. Raises `UserError` where they do not suit the settings."""
+    if executor is not None:
+        return f"{type(executor).__module__}.{type(executor).__qualname__}"
+    space, halving = config.search.space, config.search.halving
+    genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": list(space.classes)}
+    config.executor.check(recipe)
+    return config.executor.fingerprint(recipe, genomes, halving.steps(config.training.steps))

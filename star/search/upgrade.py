@@ -1,0 +1,51 @@
+"""Settings of a run folder that an earlier version wrote, brought to the keys of now."""
+
+from dataclasses import asdict
+from typing import Any
+
+from star.search.config import MOVED, EvolveConfig
+
+# Values of before the algorithm's own arguments were grouped; each algorithm has them as defaults.
+_DEFAULTS = {"tournament_size": 2, "elitism": 2, "scalarisation": "chebyshev", "weights": []}
+_TARGETS = {
+    "star.search.firefly.Firefly": "star.search.algorithms.firefly.Firefly",
+    "star.search.scalarisation.ScalarisedGA": "star.search.algorithms.scalarised.ScalarisedGA",
+    "star.search.random_search.RandomSearch": "star.search.algorithms.random.RandomSearch",
+}
+_GONE = ("evaluator", "table")  # the data's fingerprint tells a table
+
+
+def upgrade_settings(there: dict[str, Any]) -> dict[str, Any]:
+    """Settings with today's keys; those that did not exist have their defaults.
+
+    Anything but the settings of a search is returned as it is.
+    """
+    if "search" not in there or "space" in there["search"]:
+        return _with_defaults(there) if "search" in there else there
+    upgraded = {**there, "search": dict(there["search"])}
+    search = upgraded["search"]
+    for key in _GONE:
+        search.pop(key, None)
+    for group, keys in MOVED.items():
+        moved = {key: search.pop(key) for key in keys if key in search}
+        if group == "algorithm":
+            moved = {key: value for key, value in moved.items() if value != _DEFAULTS[key]}
+        search[group] = {**search.get(group, {}), **moved}
+    target = search["algorithm"].get("_target_")
+    search["algorithm"]["_target_"] = _TARGETS.get(target, target)
+    for key in ("workers", "workers_per_gpu", "threads_per_worker"):
+        upgraded.pop(key, None)  # of the executor, which may differ
+    return _with_defaults(upgraded)
+
+
+def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
+    return _merged(asdict(EvolveConfig()), settings)
+
+
+def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Given values over defaults, key by key; open dictionaries are taken as they are."""
+    merged = {**defaults, **given}
+    for key, value in defaults.items():
+        if isinstance(value, dict) and isinstance(given.get(key), dict) and key != "algorithm":
+            merged[key] = _merged(value, given[key])
+    return merged

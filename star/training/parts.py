@@ -1,0 +1,25 @@
+"""Training in parts: from a saved state to a number of steps, as successive halving wants it."""
+
+import time
+from pathlib import Path
+
+from star.training.loop import Trainer
+from star.training.state import load_state, save_state
+
+
+def train_further(trainer: Trainer, steps: int, state: Path | None) -> float:
+    """Train to `steps` finished steps, from the saved state where there is one; returns the seconds
+    it took.
+
+    The state is saved unless these are all steps, after which nothing goes on from it. Errors as
+    `Trainer.advance` and `load_state`.
+    """
+    start = time.perf_counter()
+    if state is not None and state.exists():
+        load_state(state, trainer)
+    while trainer.step < steps:
+        trainer.advance()
+    if state is not None and steps < trainer.config.steps:
+        state.parent.mkdir(parents=True, exist_ok=True)
+        save_state(state, trainer)
+    return time.perf_counter() - start
