@@ -7,21 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from star.genomes import (
-    ALPHABETS,
     Genome,
     GenomeError,
-    Liv,
+    LivClass,
     ModelConfig,
-    OperatorGenome,
+    get_alphabet,
     parameter_count,
     random_genome,
-    valid_operators,
 )
-from star.models import LanguageModel, decode
-from tests.genomes.definition import alphabet_of
+from star.models import decode
+from star.testing.structures import MODEL, build, check_class, check_decoding, tokens
 
-ROUNDING = 1e-5  # the FFT of long convolutions leaks rounding errors from later positions
-MODEL = ModelConfig(width=64, vocabulary=32, window=6)
+EVERY = get_alphabet("extended+operators")
 GENOMES = st.builds(
     lambda seed, depth, sharing: random_genome(
         depth, np.random.default_rng(seed), "extended", sharing
@@ -32,54 +29,15 @@ GENOMES = st.builds(
 )
 
 
-def build(genome: Genome, model: ModelConfig = MODEL) -> LanguageModel:
-    torch.manual_seed(0)
-    return decode(genome, model)
-
-
-def tokens(length: int, batch: int = 2) -> torch.Tensor:
-    return torch.randint(0, 32, (batch, length), generator=torch.Generator().manual_seed(0))
-
-
-def check_model(genome: Genome) -> None:
-    """The properties that every decoded genome must have."""
-    model = build(genome)
-    count = parameter_count(genome, MODEL)
-    assert sum(p.numel() for p in model.parameters()) == count.non_embedding + count.embedding
-    x = tokens(21)
-    y = model(x)
-    assert y.shape == (2, 21, 32) and torch.isfinite(y).all()
-    changed = x.clone()
-    changed[:, 13:] = (changed[:, 13:] + 1) % 32
-    torch.testing.assert_close(model(changed)[:, :13], y[:, :13], rtol=0, atol=ROUNDING)
-    assert not torch.allclose(model(changed)[:, 13:], y[:, 13:])
-    torch.testing.assert_close(model(x[:, :9]), y[:, :9], rtol=0, atol=ROUNDING)
-    torch.nn.functional.cross_entropy(y[:, :-1].flatten(0, 1), x[:, 1:].flatten()).backward()
-    without = [
-        n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ]
-    assert without == [] and all(
-        torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None
-    )
-
-
 @settings(max_examples=60, deadline=None)
 @given(GENOMES)
 def test_random_genomes(genome: Genome) -> None:
-    check_model(genome)
+    check_decoding(genome)
 
 
-@pytest.mark.parametrize("liv_class", ALPHABETS["extended"].ids)
-def test_every_class(liv_class: int) -> None:
-    check_model(Genome((Liv(liv_class), Liv(9), Liv(liv_class)), ALPHABETS["extended"]))
-
-
-@pytest.mark.parametrize("differential", [False, True])
-@pytest.mark.parametrize("operator", valid_operators(), ids=lambda o: o.code)
-def test_every_valid_operator_genome(operator: OperatorGenome, differential: bool) -> None:
-    if differential and not operator.structure.differential:
-        pytest.skip("a diagonal operator has no differential variant")
-    check_model(Genome((Liv(1), Liv(1)), alphabet_of(operator, differential)))
+@pytest.mark.parametrize("liv_class", EVERY.classes, ids=lambda liv_class: liv_class.code)
+def test_every_class_with_every_sharing(liv_class: LivClass) -> None:
+    check_class(liv_class.id, EVERY)
 
 
 def test_tied_featurizers_are_the_same_tensors() -> None:
