@@ -6,8 +6,8 @@ Neighbours: `star.models` decodes genomes into modules, `star.search` varies and
 
 from .alphabets import ALPHABETS as ALPHABETS
 from .alphabets import Alphabet as Alphabet
-from .alphabets import LivClass as LivClass
 from .alphabets import get_alphabet as get_alphabet
+from .alphabets import register_class as register_class
 from .alphabets import with_operators as with_operators
 from .costs import ParameterCount as ParameterCount
 from .costs import cache_bytes as cache_bytes
@@ -22,6 +22,9 @@ from .files import load_genome as load_genome
 from .files import read_genome_file as read_genome_file
 from .files import read_library as read_library
 from .files import write_genome_file as write_genome_file
+from .genes import GENE_NAMES as GENE_NAMES
+from .genes import GENES_PER_LIV as GENES_PER_LIV
+from .genes import NOT_SHARED as NOT_SHARED
 from .genome import GeneArray as GeneArray
 from .genome import Genome as Genome
 from .genome import Liv as Liv
@@ -30,16 +33,14 @@ from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig
 from .model_config import SearchModelConfig as SearchModelConfig
-from .operators import FEATURIZERS as FEATURIZERS
 from .operators import STRUCTURES as STRUCTURES
-from .operators import VALID_OPERATORS as VALID_OPERATORS
+from .operators import FeatureGroup as FeatureGroup
+from .operators import Featurizer as Featurizer
+from .operators import LivClass as LivClass
 from .operators import OperatorGenome as OperatorGenome
+from .operators import Structure as Structure
+from .operators import register_structure as register_structure
+from .operators import valid_operators as valid_operators
 from .sampling import random_genome as random_genome
-from .sampling import repair as repair
-from .sampling import valid_values as valid_values
 from .sharing import LivSharing as LivSharing
-from .validity import GENE_NAMES as GENE_NAMES
-from .validity import GENES_PER_LIV as GENES_PER_LIV
-from .validity import NOT_SHARED as NOT_SHARED
 from .validity import GeneProblem as GeneProblem
-from .validity import Repair as Repair

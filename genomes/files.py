@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from .alphabets import OPERATORS, Alphabet, LivClass, get_alphabet, read_code, with_operators
+from .alphabets import OPERATORS, Alphabet, get_alphabet, with_operators
 from .errors import GenomeError
 from .genome import Genome, Liv, fit_depth
+from .operators import LivClass, read_code
 
 SCHEMA = 1
 _KEYS = {
@@ -123,7 +124,7 @@ def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
                 f"{alphabet.name}; "
                 "expected an id that it lacks"
             )
-        ids[number] = letters.by_code[LivClass.unnamed(number, *read_code(code)).code].id
+        ids[number] = _class_of(code, letters).id
     written = Genome.from_text(text, alphabet)
     used: dict[int, int] = {}  # ids in the file by ids of `letters`
     for index, liv in enumerate(written.livs):
@@ -138,6 +139,14 @@ def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
                 f"key 'operators': {number} and {used[ids[number]]} are the same class"
             )
     return Genome(tuple(Liv(ids[liv[0]], *liv[1:]) for liv in written.livs), letters).check()
+
+
+def _class_of(code: str, letters: Alphabet) -> LivClass:
+    operator, differential = read_code(code)
+    normal = LivClass.unnamed(0, operator, differential).code  # a code may be written with dots
+    if normal not in letters.by_code:
+        raise GenomeError(f"operator genome {code!r} has no class; register_class gives it one")
+    return letters.by_code[normal]
 
 
 def _named_alphabet(genome: Genome) -> tuple[str, dict[int, str]]:

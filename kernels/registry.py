@@ -5,6 +5,7 @@ from .gated_long_conv.cases import GATED_LONG_CONV
 from .gated_short_conv.cases import GATED_SHORT_CONV, SHORT_CONV
 from .operation import Operation
 from .selective_scan.cases import SELECTIVE_SCAN
+from .ssd.cases import SSD
 from .structured_attention.cases import (
     BANDED_SOFTMAX_ATTENTION,
     DIFFERENTIAL_ATTENTION,
@@ -21,6 +22,7 @@ OPERATIONS: dict[str, Operation] = {
         SELECTIVE_SCAN,
         GATED_SHORT_CONV,
         SHORT_CONV,
+        SSD,
         BANDED_SOFTMAX_ATTENTION,
         DIFFERENTIAL_ATTENTION,
         LINEAR_ATTENTION,

@@ -108,7 +108,7 @@ def description(
     """
     genome = genome.canonical()
     parameters = parameter_count(genome, model)
-    nbytes = liv_cache_bytes(genome, model, cache.context, cache.batch, cache.dtype)
+    nbytes = liv_cache_bytes(genome, model, cache)
     livs = [
         {
             "liv": index,

@@ -1,7 +1,7 @@
 """The gated delta rule (arXiv 2412.06464): linear attention whose state forgets and corrects
 itself."""
 
-from typing import Any, Literal, overload
+from typing import Any
 
 import torch
 
@@ -13,7 +13,6 @@ from .reference import gated_delta_rule_reference
 NAME = "gated_delta_rule"
 
 
-@overload
 def gated_delta_rule(
     q: torch.Tensor,
     k: torch.Tensor,
@@ -21,60 +20,62 @@ def gated_delta_rule(
     decay: torch.Tensor,
     beta: torch.Tensor,
     state: torch.Tensor | None = None,
-    return_state: Literal[False] = False,
-) -> torch.Tensor: ...
-
-
-@overload
-def gated_delta_rule(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None = None,
-    *,
-    return_state: Literal[True],
-) -> tuple[torch.Tensor, torch.Tensor]: ...
-
-
-def gated_delta_rule(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None = None,
-    return_state: bool = False,
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    return_state: bool = False,  # removed after the merge
+) -> Any:
     """A matrix-valued state per head that decays, and learns v from k by one step of gradient
     descent per position.
 
         S_t = a_t (S_{t-1} - beta_t k_t (k_t^T S_{t-1})) + beta_t k_t v_t^T,   a_t = exp(decay_t),
         y_t = q_t^T S_t / sqrt(key width)
 
-    q, k: (batch, heads, length, key width). v: (batch, heads, length, value width). decay: (batch,
-    heads, length), at most 0; below -40 it counts as -40. beta: (batch, heads, length), in 0..1.
-    state: (batch, heads, key width, value width) before the first position, zeros if None. The
-    caller scales each k to L2 norm 1 (and usually q too); longer keys can make the state grow
-    without bound. Length is at least 1. Any mixture of floating dtypes.
-
-    Returns y as v in shape and dtype and, if `return_state`, the state after the last position in
-    float32 (float64 for float64 v), in which everything is accumulated. Agrees with
+    Everything is accumulated in float32 (float64 for float64 v). Agrees with
     `torch_recurrent_gated_delta_rule` of Hugging Face's Qwen3-Next up to its layout (batch, length,
     heads, width). Backward keeps one state per chunk of 16 to 64 positions and computes the rest
-    again. Raises ValueError for shapes, devices or dtypes that do not fit.
+    again.
+
+    Args:
+        q: (batch, heads, length, key width), any floating dtype, as all others; length at least 1.
+        k: (batch, heads, length, key width). The caller scales each k to L2 norm 1 (and usually q
+            too); longer keys can make the state grow without bound.
+        v: (batch, heads, length, value width).
+        decay: (batch, heads, length), at most 0; below -40 it counts as -40.
+        beta: (batch, heads, length), in 0..1.
+        state: (batch, heads, key width, value width), S after the positions before these, zeros
+            before the first. With it the inputs continue a sequence: it is read, and advanced in
+            place. For generation: nothing is differentiable then.
+
+    Returns y as v in shape and dtype. Raises ValueError for shapes, devices or dtypes that do not
+    fit.
     """
     check(q, k, v, decay, beta, state)
+    if return_state:
+        return gated_delta_rule_from(q, k, v, decay, beta, state)
+    if state is None:
+        return gated_delta_rule_from(q, k, v, decay, beta, None)[0]
+    with torch.no_grad():
+        if v.shape[2] == 1:
+            return _step(q, k, v, decay, beta, state)
+        y, last = gated_delta_rule_from(q, k, v, decay, beta, state)
+        state.copy_(last)
+    return y
+
+
+def gated_delta_rule_from(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    decay: torch.Tensor,
+    beta: torch.Tensor,
+    state: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """y and the last state, differentiable in the first state too; arguments unchecked."""
     if choose(NAME, v) == REFERENCE:
         with torch.autocast(v.device.type, enabled=False):
-            y, last = gated_delta_rule_reference(q, k, v, decay, beta, state)
-    else:
-        y, last, _ = _gated_delta_rule(q, k, v, decay, beta, state)
-    return (y, last) if return_state else y
+            return gated_delta_rule_reference(q, k, v, decay, beta, state)
+    return _gated_delta_rule(q, k, v, decay, beta, state)[:2]
 
 
-def step_gated_delta_rule(
+def _step(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
@@ -82,25 +83,16 @@ def step_gated_delta_rule(
     beta: torch.Tensor,
     state: torch.Tensor,
 ) -> torch.Tensor:
-    """`gated_delta_rule` at one position, for generation: updates `state` in place, in time that
-    length does not touch.
-
-    q, k: (batch, heads, key width). v: (batch, heads, value width). decay, beta: (batch, heads).
-    state: (batch, heads, key width, value width), best in float32. Returns y as v in shape and
-    dtype. Not for training: nothing is kept. Raises ValueError as `gated_delta_rule` does.
-    """
-    check(
-        q.unsqueeze(2), k.unsqueeze(2), v.unsqueeze(2), decay.unsqueeze(2), beta.unsqueeze(2), state
-    )
-    dtype = wide(state.dtype)
-    query, row = q.to(dtype)[..., None, :] * q.shape[-1] ** -0.5, k.to(dtype)[..., None, :]
-    memory = state.to(dtype).mul_(decay.to(dtype).exp()[..., None, None])
+    """One position, by plain operations; advances the state in place."""
+    dtype = wide(v.dtype)
     with torch.autocast(v.device.type, enabled=False):
-        correction = (v.to(dtype)[..., None, :] - row @ memory) * beta.to(dtype)[..., None, None]
-        memory.addcmul_(row.mT, correction)
+        memory = state.to(dtype).mul_(decay.to(dtype).exp()[..., None])
+        key = k.to(dtype)
+        correction = (v.to(dtype) - key @ memory) * beta.to(dtype)[..., None]
+        memory.addcmul_(key.mT, correction)
         if memory is not state:
             state.copy_(memory)
-        return (query @ memory).squeeze(-2).to(v.dtype)
+        return ((q.to(dtype) * q.shape[-1] ** -0.5) @ memory).to(v.dtype)
 
 
 def check(

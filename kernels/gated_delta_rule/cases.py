@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import NAME, gated_delta_rule
+from . import NAME, gated_delta_rule_from
 from .reference import gated_delta_rule_reference
 
 Outputs = tuple[torch.Tensor, ...]
@@ -46,17 +46,6 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     flops = 6 * positions * key * value
     forward = inputs + output
     return Cost(forward, forward + 2 * inputs + output, forward_flops=flops, both_flops=3 * flops)
-
-
-def _run(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None,
-) -> Outputs:
-    return gated_delta_rule(q, k, v, decay, beta, state, return_state=True)
 
 
 def _transformers(
@@ -108,7 +97,7 @@ _QUICK = [_sizes(1, 1, 1, 16, 16, 1), _sizes(2, 3, 257, 48, 80, 1)]
 
 GATED_DELTA_RULE = Operation(
     name=NAME,
-    run=_run,
+    run=gated_delta_rule_from,
     reference=gated_delta_rule_reference,
     inputs=_inputs,
     interpreter=[_sizes(1, 1, 3, 2, 3, 1), _sizes(1, 2, 1, 3, 5, 1), _sizes(2, 1, 69, 10, 34, 1)],

@@ -6,7 +6,12 @@ import torch
 from torch.nn import functional as F
 
 from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import GATED_SHORT_CONV_NAME, SHORT_CONV_NAME, gated_short_conv, short_conv
+from . import (
+    GATED_SHORT_CONV_NAME,
+    SHORT_CONV_NAME,
+    gated_short_conv_from,
+    short_conv_from,
+)
 from .reference import gated_short_conv_reference, short_conv_reference
 
 OptionalTensor = torch.Tensor | None
@@ -18,7 +23,8 @@ def _sizes(
 ) -> dict[str, int]:
     """bias, swish and tail: 1 for cases that have one."""
     return {
-        "batch": batch, "length": length, "width": width, "taps": taps, "bias": bias, "swish": swish, "tail": tail
+        "batch": batch, "length": length, "width": width, "taps": taps,
+        "bias": bias, "swish": swish, "tail": tail,
     }  # fmt: skip
 
 
@@ -170,7 +176,7 @@ _CONVOLUTIONS = {
 
 GATED_SHORT_CONV = Operation(
     name=GATED_SHORT_CONV_NAME,
-    run=lambda **inputs: (gated_short_conv(**inputs),),
+    run=lambda **inputs: (gated_short_conv_from(**inputs),),
     reference=lambda **inputs: (gated_short_conv_reference(**inputs),),
     inputs=_gated_inputs,
     interpreter=[
@@ -202,7 +208,7 @@ GATED_SHORT_CONV = Operation(
 
 SHORT_CONV = Operation(
     name=SHORT_CONV_NAME,
-    run=lambda **inputs: (short_conv(**inputs),),
+    run=lambda **inputs: (short_conv_from(**inputs),),
     reference=lambda **inputs: (short_conv_reference(**inputs),),
     inputs=_plain_inputs,
     interpreter=[

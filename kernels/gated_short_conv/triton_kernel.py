@@ -18,7 +18,8 @@ import triton.language as tl
 # for sm_90 then needs 86 to 168 registers up to 4 taps without spills (with a tail 207), 128 for
 # the swish, and at most 216 up to 8 taps.
 TILE, MAX_COLUMNS, WARPS = 1024, 128, 4
-PROGRAMS = 2048  # backward programs go over several tiles as long as this many remain: about 15 on each SM of an H200
+# Backward programs go over several tiles as long as this many remain: 15 on each SM of an H200.
+PROGRAMS = 2048
 MAX_TILES = 16
 
 OptionalTensor = torch.Tensor | None

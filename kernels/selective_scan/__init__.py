@@ -3,7 +3,7 @@ discretised."""
 
 from functools import cache
 from types import ModuleType
-from typing import Any, Literal, overload
+from typing import Any
 
 import torch
 
@@ -16,7 +16,6 @@ from .reference import selective_scan_reference
 NAME = "selective_scan"
 
 
-@overload
 def selective_scan(
     v: torch.Tensor,
     step: torch.Tensor,
@@ -26,62 +25,43 @@ def selective_scan(
     skip: torch.Tensor | None = None,
     gate: torch.Tensor | None = None,
     state: torch.Tensor | None = None,
-    return_state: Literal[False] = False,
-) -> torch.Tensor: ...
-
-
-@overload
-def selective_scan(
-    v: torch.Tensor,
-    step: torch.Tensor,
-    rate: torch.Tensor,
-    b: torch.Tensor,
-    c: torch.Tensor,
-    skip: torch.Tensor | None = None,
-    gate: torch.Tensor | None = None,
-    state: torch.Tensor | None = None,
-    *,
-    return_state: Literal[True],
-) -> tuple[torch.Tensor, torch.Tensor]: ...
-
-
-def selective_scan(
-    v: torch.Tensor,
-    step: torch.Tensor,
-    rate: torch.Tensor,
-    b: torch.Tensor,
-    c: torch.Tensor,
-    skip: torch.Tensor | None = None,
-    gate: torch.Tensor | None = None,
-    state: torch.Tensor | None = None,
-    return_state: bool = False,
-) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+) -> torch.Tensor:
     """`h_t = exp(step_t * rate) h_(t-1) + step_t b_t v_t`, `y_t = (c_t . h_t + skip * v_t) *
     gate_t`.
 
-    v, step, gate: (batch, length, channels), step positive. rate: (channels, state), negative. b,
-    c: (batch, length, state), shared over channels. skip: (channels,). state: h_0 (batch, channels,
-    state). Without skip nothing is added, without gate nothing multiplied, and without state h_0 =
-    0. All floating, dtypes may differ.
+    Differentiable once. Backward computes states again from one kept every few steps, so memory
+    grows with length x channels, not x state. States are held in float32, or float64 for a v in
+    float64.
 
-    Returns y (batch, length, channels) in the dtype of v and, with return_state, the last state
-    (batch, channels, state) too, in float32 or, for a v in float64, float64; states are held in
-    that dtype. Everything is differentiable, once. Backward computes states again from one kept
-    every few steps, so memory grows with length x channels, not x state. Raises ValueError for
-    shapes, devices or dtypes that do not fit.
+    Args:
+        v: (batch, length, channels), any floating dtype, as all others.
+        step: (batch, length, channels), positive.
+        rate: (channels, state), negative.
+        b: (batch, length, state), shared over channels.
+        c: (batch, length, state), shared over channels.
+        skip: (channels,); without it nothing is added.
+        gate: (batch, length, channels); without it nothing is multiplied.
+        state: (batch, channels, state), h after the positions before these, zeros before the first.
+            With it the inputs continue a sequence: it is read, and advanced in place. For
+            generation: nothing is differentiable then, and one position takes constant time.
+
+    Returns y (batch, length, channels) in the dtype of v. Raises ValueError for shapes, devices or
+    dtypes that do not fit.
     """
-    tensors = (v, step, rate, b, c, skip, gate, state)
-    _check(*tensors)
-    if choose(NAME, v) == REFERENCE:
-        y, last = selective_scan_reference(*tensors)
-    else:
-        y, last, _ = _selective_scan(*tensors)
-    return (y, last) if return_state else y
+    tensors = (v, step, rate, b, c, skip, gate)
+    _check(*tensors, state)
+    if state is None:
+        return selective_scan_from(*tensors, None)[0]
+    with torch.no_grad():
+        if v.shape[1] == 1:
+            y, last = _step(*tensors, state)
+        else:
+            y, last = selective_scan_from(*tensors, state)
+        state.copy_(last)
+    return y
 
 
-@torch.no_grad()
-def continue_selective_scan(
-    state: torch.Tensor,
+def selective_scan_from(
     v: torch.Tensor,
     step: torch.Tensor,
     rate: torch.Tensor,
@@ -89,21 +69,39 @@ def continue_selective_scan(
     c: torch.Tensor,
     skip: torch.Tensor | None = None,
     gate: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """The same from a given state (batch, channels, state), which the last one replaces in place;
-    for generation.
+    state: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """y and the last state, differentiable in the first state too; arguments unchecked."""
+    if choose(NAME, v) == REFERENCE:
+        return selective_scan_reference(v, step, rate, b, c, skip, gate, state)
+    return _selective_scan(v, step, rate, b, c, skip, gate, state)[:2]
 
-    One position takes constant time and memory. Not differentiable. Errors as `selective_scan`.
-    """
-    tensors = (v, step, rate, b, c, skip, gate, state)
-    _check(*tensors)
-    if v.shape[1] == 1 or choose(NAME, v) == REFERENCE:
-        y, last = selective_scan_reference(*tensors)
-    else:
-        y, boundaries = _forward(*tensors)
-        last = boundaries[-1].transpose(1, 2)
-    state.copy_(last)
-    return y
+
+def continue_selective_scan(state: torch.Tensor, *tensors: Any, **options: Any) -> torch.Tensor:
+    """`selective_scan` with the state first."""  # removed after the merge
+    return selective_scan(*tensors, **options, state=state)
+
+
+def _step(
+    v: torch.Tensor,
+    step: torch.Tensor,
+    rate: torch.Tensor,
+    b: torch.Tensor,
+    c: torch.Tensor,
+    skip: torch.Tensor | None,
+    gate: torch.Tensor | None,
+    state: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """One position, by plain operations."""
+    dtype = wide(v.dtype)
+    x, step, rate, b, c, h = (tensor.to(dtype) for tensor in (v, step, rate, b, c, state))
+    h = torch.exp(step.mT * rate) * h + (step * x).mT * b
+    y = (h * c).sum(-1)[:, None]
+    if skip is not None:
+        y = y + skip.to(dtype) * x
+    if gate is not None:
+        y = y * gate.to(dtype)
+    return y.to(v.dtype), h
 
 
 def _check(

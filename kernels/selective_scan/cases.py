@@ -1,13 +1,12 @@
 """Cases of `selective_scan` for certificates, benchmarks and tests."""
 
 import math
-from typing import Any
 
 import torch
 
 from ..checks import wide
 from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import NAME, selective_scan
+from . import NAME, selective_scan_from
 from .peers import ATTENTION, attention_yardstick, hugging_face_slow, log_step_scan, mamba_ssm
 from .reference import selective_scan_reference
 
@@ -63,13 +62,9 @@ def _sizes(batch: int, length: int, width: int, state: int) -> Sizes:
     return {"batch": batch, "length": length, "width": width, "state": state}
 
 
-def _run(**inputs: Any) -> tuple[torch.Tensor, ...]:
-    return selective_scan(**inputs, return_state=True)
-
-
 SELECTIVE_SCAN = Operation(
     name=NAME,
-    run=_run,
+    run=selective_scan_from,
     reference=selective_scan_reference,
     inputs=_inputs,
     interpreter=[_sizes(1, 1, 1, 1), _sizes(1, 9, 3, 2), _sizes(1, 6, 2, 3), _sizes(2, 33, 34, 16)],

@@ -17,7 +17,7 @@ from .linear import (
     concatenated,
     differential_linear_attention,
     linear_attention,
-    step_linear_attention,
+    linear_attention_from,
 )
 from .operators import attend, implementation, operation_name
 from .reference import (
@@ -32,7 +32,6 @@ __all__ = [
     "differential_attention",
     "differential_linear_attention",
     "linear_attention",
-    "step_linear_attention",
     "structured_attention",
 ]
 
@@ -117,7 +116,7 @@ def _linear(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     past, b = b.split([earlier, c.shape[2]], dim=2)
     past_v, v = v.split([earlier, c.shape[2]], dim=2)
     dtype = torch.promote_types(torch.float32, v.dtype)
-    return linear_attention(c, b, v, torch.matmul(past.mT.to(dtype), past_v.to(dtype)), earlier)
+    return linear_attention_from(c, b, v, past.mT.to(dtype) @ past_v.to(dtype), earlier)[0]
 
 
 @lru_cache(maxsize=16)

@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from ..checks import wide
 from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import differential_attention, linear_attention, structured_attention
+from . import differential_attention, structured_attention
 from .linear import NAME as LINEAR
+from .linear import linear_attention_from
 from .operators import BANDED_SOFTMAX, DIFFERENTIAL, PAIRWISE
 from .reference import (
     NONLINEARITIES,
@@ -82,10 +83,10 @@ def _linear_inputs(
     tensors = {name: normal(shape, dtype, device, generator) for name, shape in shapes.items()}
     tensors["v"] = normal((batch, groups, length, value), dtype, device, generator)
     if not sizes["past"]:
-        return {**tensors, "state": None, "earlier": 0}
+        return {**tensors, "state": None, "position": 0}
     scale = sizes["past"] ** 0.5  # a sum over that many positions
     state = normal((batch, groups, width, value), wide(dtype), device, generator, scale)
-    return {**tensors, "state": state, "earlier": sizes["past"]}
+    return {**tensors, "state": state, "position": sizes["past"]}
 
 
 def _cost(copies: int) -> Callable[[Sizes, torch.dtype], Cost]:
@@ -156,7 +157,7 @@ def _eager_differential(
 
 
 def _eager_linear(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     repeats, length = c.shape[1] // b.shape[1], c.shape[2]
     final = b.mT @ v
@@ -164,12 +165,12 @@ def _eager_linear(
     y = (c @ b.mT).tril() @ v
     if state is not None:
         y, final = y + c @ state.to(c.dtype).repeat_interleave(repeats, dim=1), final + state
-    scale = row_scale(length, earlier + length, None, v.dtype, v.device, c.shape[-1] ** -0.5)
+    scale = row_scale(length, position + length, None, v.dtype, v.device, c.shape[-1] ** -0.5)
     return y * scale, final
 
 
 def _fla_linear(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     from fla.ops.linear_attn import chunk_linear_attn  # type: ignore[import-not-found]
 
@@ -184,7 +185,7 @@ def _fla_linear(
         "normalize": False,
     }
     y, final = chunk_linear_attn(*rows, **options)
-    return y.transpose(1, 2) * row_scale(length, earlier + length, None, v.dtype, v.device), final[
+    return y.transpose(1, 2) * row_scale(length, position + length, None, v.dtype, v.device), final[
         :, ::repeats
     ]
 
@@ -291,8 +292,8 @@ DIFFERENTIAL_ATTENTION = Operation(
 
 LINEAR_ATTENTION = Operation(
     name=LINEAR,
-    run=lambda **inputs: linear_attention(**inputs, return_state=True),  # type: ignore[return-value]
-    reference=lambda **inputs: linear_attention_reference(**inputs),
+    run=linear_attention_from,
+    reference=linear_attention_reference,
     inputs=_linear_inputs,
     interpreter=[
         _sizes(NONE, 1, 2, 1, 3, 2, 3, past=2),

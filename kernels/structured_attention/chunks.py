@@ -47,11 +47,11 @@ def _split(x: torch.Tensor, size: int, repeats: int) -> torch.Tensor:
     return x.flatten(0, 1).contiguous()
 
 
-def _chunks(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, earlier: int) -> _Chunks:
+def _chunks(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, position: int) -> _Chunks:
     dtype = widest(c, b, v)
     repeats, length = c.shape[1] // b.shape[1], c.shape[2]
     size = min(CHUNKS[max(c.shape[-1], v.shape[-1]) > NARROW], length)
-    scale = row_scale(length, earlier + length, None, dtype, c.device, c.shape[-1] ** -0.5)
+    scale = row_scale(length, position + length, None, dtype, c.device, c.shape[-1] ** -0.5)
     c, b, v = (_split(x.to(dtype), size, number) for x, number in ((c, repeats), (b, 1), (v, 1)))
     return _Chunks(c, b, v, size, repeats, scale)
 
@@ -91,10 +91,10 @@ def _carry(sums: torch.Tensor, initial: torch.Tensor | None, reverse: bool = Fal
 
 
 def forward(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The output and the final state."""
-    x = _chunks(c, b, v, earlier)
+    x = _chunks(c, b, v, position)
     before = _multiply(x.b.mT, x.v)
     final = _carry(before, state)
     y = _multiply(_causal(_multiply(x.c, x.b.mT), x.size), x.v)
@@ -109,10 +109,10 @@ def backward(
     b: torch.Tensor,
     v: torch.Tensor,
     state: torch.Tensor | None,
-    earlier: int,
+    position: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of C, B, V and the initial state."""
-    x = _chunks(c, b, v, earlier)
+    x = _chunks(c, b, v, position)
     rows = x.split(grad * x.scale, x.repeats)
     before, after = _multiply(x.b.mT, x.v), _multiply(x.c.mT, rows)
     _carry(before, state)

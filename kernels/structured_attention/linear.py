@@ -2,7 +2,7 @@
 differential class."""
 
 import math
-from typing import Literal, overload
+from typing import Any
 
 import torch
 
@@ -18,97 +18,54 @@ Pair = tuple[torch.Tensor, torch.Tensor]
 Gradients = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-@overload
 def linear_attention(
     c: torch.Tensor,
     b: torch.Tensor,
     v: torch.Tensor,
+    *removed_after_the_merge: Any,
     state: torch.Tensor | None = None,
-    earlier: int = 0,
-    return_state: Literal[False] = False,
-) -> torch.Tensor: ...
-
-
-@overload
-def linear_attention(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    state: torch.Tensor | None = None,
-    earlier: int = 0,
-    *,
-    return_state: Literal[True],
-) -> Pair: ...
-
-
-def linear_attention(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    state: torch.Tensor | None = None,
-    earlier: int = 0,
-    return_state: bool = False,
-) -> torch.Tensor | Pair:
+    position: int = 0,
+) -> torch.Tensor:
     """Causal attention without a nonlinearity or a normaliser (after arXiv 2006.16236), linear in
     the length.
 
-    `S_i = S_{i-1} + B_i^T V_i`, `y_i = C_i S_i / sqrt(width * (earlier + i))` for i = 1, 2, ...
+    `S_i = S_{i-1} + B_i^T V_i`, `y_i = C_i S_i / sqrt(width * (position + i))` for i = 1, 2, ...
 
-    c: (batch, heads, length, width); b: (batch, groups, length, width); v: (batch, groups, length,
-    value width), with heads a multiple of groups. state: (batch, groups, width, value width), the
-    sum `S_0` over the `earlier` positions; None for zero. All floating; the computation is in
-    float32, or float64 where an input has it. Returns y (batch, heads, length, value width) in the
-    dtype of v, and with `return_state` also the final sum, in the dtype of the computation.
-    Backward keeps the inputs alone. Raises ValueError for shapes, devices or dtypes that do not
-    fit.
+    Computed in float32, or in float64 where an input has it. Backward keeps the inputs alone.
+
+    Args:
+        c: (batch, heads, length, width), any floating dtype, as all others.
+        b: (batch, groups, length, width), with heads a multiple of groups.
+        v: (batch, groups, length, value width).
+        state: (batch, groups, width, value width), the sum S of the positions before these. With it
+            the inputs continue a sequence: it is read, and advanced in place. For generation:
+            nothing is differentiable then.
+        position: how many positions the state has seen.
+
+    Returns y (batch, heads, length, value width) in the dtype of v. Raises ValueError for shapes,
+    devices, dtypes or positions that do not fit.
     """
-    _check(NAME, c, b, v, state, earlier)
-    if mode() == REFERENCE:
-        y, final = linear_attention_reference(c, b, v, state, earlier)
-    elif c.shape[2] == 1:
-        y, final = _step(c, b, v, state, earlier)
-    else:
-        y, final = _linear_attention(c, b, v, state, earlier)
-    return (y, final) if return_state else y
+    if removed_after_the_merge:
+        before, position = removed_after_the_merge
+        state = None if before is None else before.clone()
+    _check(NAME, c, b, v, state, position)
+    if state is None:
+        return linear_attention_from(c, b, v, None, position)[0]
+    with torch.no_grad():
+        y, last = linear_attention_from(c, b, v, state, position)
+        state.copy_(last)
+    return y
 
 
-def step_linear_attention(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor, earlier: int
+def linear_attention_from(
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> Pair:
-    """One position of `linear_attention` as plain operations, for generation.
-
-    Arguments with a length of 1. Returns y (batch, heads, 1, value width) and the new sum, which is
-    a new tensor. Raises ValueError as `linear_attention` does.
-    """
-    _check("step_linear_attention", c, b, v, state, earlier)
-    if c.shape[2] != 1:
-        raise ValueError(f"step_linear_attention: c has length {c.shape[2]}, expected 1")
-    return _step(c, b, v, state, earlier)
-
-
-@overload
-def differential_linear_attention(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    weight: torch.Tensor,
-    state: torch.Tensor | None = None,
-    earlier: int = 0,
-    return_state: Literal[False] = False,
-) -> torch.Tensor: ...
-
-
-@overload
-def differential_linear_attention(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    weight: torch.Tensor,
-    state: torch.Tensor | None = None,
-    earlier: int = 0,
-    *,
-    return_state: Literal[True],
-) -> Pair: ...
+    """y and the last sum, differentiable in the first sum too; arguments unchecked."""
+    if mode() == REFERENCE:
+        return linear_attention_reference(c, b, v, state, position)
+    if c.shape[2] == 1:
+        return _step(c, b, v, state, position)
+    return _linear_attention(c, b, v, state, position)
 
 
 def differential_linear_attention(
@@ -116,27 +73,41 @@ def differential_linear_attention(
     b: torch.Tensor,
     v: torch.Tensor,
     weight: torch.Tensor,
+    *removed_after_the_merge: Any,
     state: torch.Tensor | None = None,
-    earlier: int = 0,
-    return_state: bool = False,
-) -> torch.Tensor | Pair:
+    position: int = 0,
+) -> torch.Tensor:
     """`T1 V - weight * T2 V` for two operators of `linear_attention`.
 
-    c: (batch, 2 * heads, length, width) and b: (batch, 2 * groups, length, width), the first
-    operator's heads first; v: (batch, groups, length, value width); weight: scalar; state: (batch,
-    2 * groups, width, value width). Returns as `linear_attention`, and raises ValueError as it
-    does. The pair is one linear attention of twice the width, since `C1 B1^T - weight * C2 B2^T` is
-    a product of concatenated rows.
+    The pair is one linear attention of twice the width, since `C1 B1^T - weight * C2 B2^T` is a
+    product of concatenated rows.
+
+    Args:
+        c: (batch, 2 * heads, length, width), the first operator's heads first.
+        b: (batch, 2 * groups, length, width), the first operator's groups first.
+        v: (batch, groups, length, value width).
+        weight: a scalar tensor.
+        state: (batch, 2 * groups, width, value width), as for `linear_attention`.
+        position: how many positions the state has seen.
+
+    Returns y (batch, heads, length, value width) in the dtype of v, and raises ValueError as
+    `linear_attention` does.
     """
+    if removed_after_the_merge:
+        before, position = removed_after_the_merge
+        state = None if before is None else before.clone()
     name = "differential_linear_attention"
     check_pair(name, c, b, v, weight)
-    if state is not None:
-        check_inputs(
-            name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))}
-        )
-        state = torch.cat(state.chunk(2, dim=1), dim=2)
-    y, final = linear_attention(*concatenated(c, b, weight), v, state, earlier, return_state=True)
-    return (y, torch.cat(final.chunk(2, dim=2), dim=1)) if return_state else y
+    if state is None:
+        return linear_attention(*concatenated(c, b, weight), v, position=position)
+    check_inputs(
+        name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))}
+    )
+    sums = torch.cat(state.chunk(2, dim=1), dim=2)
+    y = linear_attention(*concatenated(c, b, weight), v, state=sums, position=position)
+    with torch.no_grad():
+        state.copy_(torch.cat(sums.chunk(2, dim=2), dim=1))
+    return y
 
 
 def concatenated(c: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> Pair:
@@ -155,15 +126,15 @@ def _check(
     b: torch.Tensor,
     v: torch.Tensor,
     state: torch.Tensor | None,
-    earlier: int,
+    position: int,
 ) -> None:
     check_heads(name, c, b, v)
     if b.shape[2] != c.shape[2]:
         raise ValueError(
             f"{name}: c and b have lengths {c.shape[2]} and {b.shape[2]}, expected equal ones"
         )
-    if earlier < 0:
-        raise ValueError(f"{name}: earlier is {earlier}, expected 0 or more")
+    if position < 0:
+        raise ValueError(f"{name}: position is {position}, expected 0 or more")
     if state is not None:
         check_inputs(
             name, {"v": (v, v.shape), "state": (state, (*b.shape[:2], b.shape[-1], v.shape[-1]))}
@@ -171,36 +142,36 @@ def _check(
 
 
 def _step(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> Pair:
     dtype = widest(c, b, v)
     final = b.mT.to(dtype) * v.to(dtype)
     final = final if state is None else final + state
     grouped = c.to(dtype).reshape(*b.shape[:2], -1, c.shape[-1])
     with without_autocast(v):
-        y = torch.matmul(grouped * (c.shape[-1] * (earlier + 1)) ** -0.5, final.to(dtype))
+        y = torch.matmul(grouped * (c.shape[-1] * (position + 1)) ** -0.5, final.to(dtype))
     return y.reshape(*c.shape[:3], v.shape[-1]).to(v.dtype), final.to(dtype)
 
 
 @torch.library.custom_op(
     "star::linear_attention",
     mutates_args=(),
-    schema="(Tensor c, Tensor b, Tensor v, Tensor? state, int earlier) -> (Tensor, Tensor)",
+    schema="(Tensor c, Tensor b, Tensor v, Tensor? state, int position) -> (Tensor, Tensor)",
 )
 def _linear_attention(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> Pair:
     if implementation(NAME, c, b, v) == TRITON:
         from .triton_chunks import forward
 
-        return forward(c, b, v, state, earlier)
+        return forward(c, b, v, state, position)
     with without_autocast(v):
-        return chunks.forward(c, b, v, state, earlier)
+        return chunks.forward(c, b, v, state, position)
 
 
 @_linear_attention.register_fake
 def _(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> Pair:
     final = v.new_empty((*b.shape[:2], b.shape[-1], v.shape[-1]), dtype=widest(c, b, v))
     return v.new_empty(*c.shape[:3], v.shape[-1]), final
@@ -210,7 +181,7 @@ def _(
     "star::linear_attention_backward",
     mutates_args=(),
     schema="(Tensor grad, Tensor grad_final, Tensor c, Tensor b, Tensor v, Tensor? state, int "
-    "earlier) "
+    "position) "
     "-> (Tensor, Tensor, Tensor, Tensor)",
 )
 def _linear_attention_backward(
@@ -220,14 +191,14 @@ def _linear_attention_backward(
     b: torch.Tensor,
     v: torch.Tensor,
     state: torch.Tensor | None,
-    earlier: int,
+    position: int,
 ) -> Gradients:
     if implementation(NAME, c, b, v) == TRITON:
         from .triton_chunks import backward
 
-        return backward(grad, grad_final, c, b, v, state, earlier)
+        return backward(grad, grad_final, c, b, v, state, position)
     with without_autocast(v):
-        return chunks.backward(grad, grad_final, c, b, v, state, earlier)
+        return chunks.backward(grad, grad_final, c, b, v, state, position)
 
 
 @_linear_attention_backward.register_fake
@@ -238,7 +209,7 @@ def _(
     b: torch.Tensor,
     v: torch.Tensor,
     state: torch.Tensor | None,
-    earlier: int,
+    position: int,
 ) -> Gradients:
     return (
         c.new_empty(c.shape),
@@ -249,7 +220,7 @@ def _(
 
 
 def _setup(ctx: torch.autograd.function.FunctionCtx, inputs: tuple, output: Pair) -> None:
-    *tensors, ctx.earlier = inputs  # type: ignore[attr-defined]
+    *tensors, ctx.position = inputs  # type: ignore[attr-defined]
     ctx.save_for_backward(*tensors)
 
 
@@ -257,7 +228,7 @@ def _backward(
     ctx: torch.autograd.function.FunctionCtx, grad: torch.Tensor, grad_final: torch.Tensor
 ) -> tuple[torch.Tensor | None, ...]:
     c, b, v, state = ctx.saved_tensors  # type: ignore[attr-defined]
-    gradients = _linear_attention_backward(grad, grad_final, c, b, v, state, ctx.earlier)  # type: ignore[attr-defined]
+    gradients = _linear_attention_backward(grad, grad_final, c, b, v, state, ctx.position)  # type: ignore[attr-defined]
     *gradients, grad_state = gradients
     return (*gradients, None if state is None else grad_state.to(state.dtype), None)
 

@@ -76,7 +76,7 @@ def linear_attention_reference(
     b: torch.Tensor,
     v: torch.Tensor,
     state: torch.Tensor | None = None,
-    earlier: int = 0,
+    position: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The output and the final state; shapes and dtypes as `linear_attention`."""
     dtype = widest(c, b, v)
@@ -88,5 +88,5 @@ def linear_attention_reference(
     if state is not None:
         state = state.to(dtype)
         y, final = y + c @ state.repeat_interleave(repeats, dim=1), final + state
-    seen = torch.arange(earlier + 1, earlier + length + 1, device=c.device, dtype=dtype)[:, None]
+    seen = torch.arange(position + 1, position + length + 1, device=c.device, dtype=dtype)[:, None]
     return (y * (c.shape[-1] * seen).rsqrt()).to(v.dtype), final

@@ -20,16 +20,16 @@ PART = 64  # columns of a result, or rows and columns of a state, that one progr
 
 
 @triton.jit
-def _row_scale(rows, earlier, scale):
+def _row_scale(rows, position, scale):
     """scale / sqrt(number of visible positions)."""
-    return tl.rsqrt((tl.maximum(rows, 0) + earlier + 1).to(tl.float32)) * scale
+    return tl.rsqrt((tl.maximum(rows, 0) + position + 1).to(tl.float32)) * scale
 
 
 @triton.jit
 def _state_kernel(
     x_pointer, z_pointer, initial_pointer, states_pointer, final_pointer,
     x_batch, x_head, x_row, z_batch, z_head, z_row,
-    groups, repeats, chunks, length, x_width, z_width, earlier, scale,
+    groups, repeats, chunks, length, x_width, z_width, position, scale,
     reverse: tl.constexpr, has_initial: tl.constexpr,
     chunk: tl.constexpr, part_x: tl.constexpr, part_z: tl.constexpr,
 ):  # fmt: skip
@@ -68,7 +68,7 @@ def _state_kernel(
                 z_row,
             )
             if reverse:
-                z = (z * _row_scale(rows, earlier, scale)[:, None]).to(x.dtype)
+                z = (z * _row_scale(rows, position, scale)[:, None]).to(x.dtype)
             state += multiply(tl.trans(x), z)
     store_rows(final_pointer + place, state, x_column, z_column, x_width, z_width)
 
@@ -77,7 +77,7 @@ def _state_kernel(
 def _output_kernel(
     x_pointer, y_pointer, z_pointer, states_pointer, result_pointer,
     x_batch, x_head, x_row, y_batch, y_head, y_row, z_batch, z_head, z_row, state_row, state_column,
-    heads, groups, chunks, length, width, z_width, earlier, scale,
+    heads, groups, chunks, length, width, z_width, position, scale,
     chunk: tl.constexpr, block_width: tl.constexpr, part: tl.constexpr,
 ):  # fmt: skip
     """`causal(X Y^T) Z + X S`, rows scaled; X has `heads` heads, Y and Z `groups`."""
@@ -100,9 +100,9 @@ def _output_kernel(
     mask = (column < width)[:, None] & (z_column < z_width)[None, :]
     offsets = column[:, None] * state_row + z_column[None, :] * state_column
     state = tl.load(states_pointer + place + offsets, mask=mask, other=0.0)
-    shrink = tl.rsqrt((at * chunk + earlier + 1).to(tl.float32))  # keeps float16 from overflowing
+    shrink = tl.rsqrt((at * chunk + position + 1).to(tl.float32))  # keeps float16 from overflowing
     result += multiply(x, (state * shrink).to(x.dtype)) / shrink
-    result *= _row_scale(rows, earlier, scale)[:, None]
+    result *= _row_scale(rows, position, scale)[:, None]
     place = tl.cast(tl.program_id(0), tl.int64) * length * z_width
     store_rows(result_pointer + place, result, rows, z_column, length, z_width)
 
@@ -111,7 +111,7 @@ def _output_kernel(
 def _key_gradient_kernel(
     x_pointer, y_pointer, z_pointer, states_pointer, result_pointer,
     x_batch, x_head, x_row, y_batch, y_head, y_row, z_batch, z_head, z_row, state_row, state_column,
-    heads, groups, chunks, length, width, z_width, earlier, scale,
+    heads, groups, chunks, length, width, z_width, position, scale,
     chunk: tl.constexpr, block_width: tl.constexpr, part: tl.constexpr,
 ):  # fmt: skip
     """`causal(X Y^T)^T Z + Y R` with the rows of X scaled, summed over a group's heads; Y has
@@ -129,7 +129,7 @@ def _key_gradient_kernel(
     offsets = column[:, None] * state_row + z_column[None, :] * state_column
     state = tl.load(states_pointer + place + offsets, mask=mask, other=0.0)
     result = multiply(y, state.to(y.dtype))
-    row_scale = _row_scale(rows, earlier, scale)
+    row_scale = _row_scale(rows, position, scale)
     for head in range(group * repeats, (group + 1) * repeats):
         x = load_rows(
             base(x_pointer, batch, head, x_batch, x_head), rows, column, length, width, x_row
@@ -153,7 +153,7 @@ def _states(
     z: torch.Tensor,
     groups: int,
     initial: torch.Tensor | None,
-    earlier: int,
+    position: int,
     scale: float,
     reverse: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -167,7 +167,7 @@ def _states(
     part_x, part_z = min(PART, padded(x_width)), min(PART, padded(z_width))
     strides = (*x.stride()[:3], *z.stride()[:3])
     start = final if initial is None else initial.float().contiguous()
-    sizes = (groups, heads // groups, chunks, length, x_width, z_width, earlier, scale)
+    sizes = (groups, heads // groups, chunks, length, x_width, z_width, position, scale)
     constants = {
         "reverse": reverse,
         "has_initial": initial is not None,
@@ -189,13 +189,13 @@ def _chunks(
     states: torch.Tensor,
     sizes: tuple[int, int, int, float],
 ) -> torch.Tensor:
-    """Runs one of the kernels over the chunks; sizes: heads, groups, earlier, scale."""
-    heads, groups, earlier, scale = sizes
+    """Runs one of the kernels over the chunks; sizes: heads, groups, position, scale."""
+    heads, groups, position, scale = sizes
     batch, count, length, z_width = result.shape
     chunks = triton.cdiv(length, CHUNK)
     part, block_width = min(PART, padded(z_width)), padded(x.shape[-1])
     strides = (*x.stride()[:3], *y.stride()[:3], *z.stride()[:3], *states.stride()[-2:])
-    lengths = (heads, groups, chunks, length, x.shape[-1], z_width, earlier, scale)
+    lengths = (heads, groups, chunks, length, x.shape[-1], z_width, position, scale)
     grid = (batch * count, chunks, triton.cdiv(z_width, part))
     constants = {
         "chunk": CHUNK,
@@ -209,14 +209,14 @@ def _chunks(
 
 
 def forward(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, earlier: int
+    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The output and the final state."""
     y = torch.empty(*c.shape[:3], v.shape[-1], dtype=v.dtype, device=v.device)
     c, b, v = operands(c, b, v)
     groups, scale = b.shape[1], c.shape[-1] ** -0.5
-    states, final = _states(b, v, groups, state, earlier, scale, reverse=False)
-    return _chunks(_output_kernel, y, c, b, v, states, (c.shape[1], groups, earlier, scale)), final
+    states, final = _states(b, v, groups, state, position, scale, reverse=False)
+    return _chunks(_output_kernel, y, c, b, v, states, (c.shape[1], groups, position, scale)), final
 
 
 def backward(
@@ -226,7 +226,7 @@ def backward(
     b: torch.Tensor,
     v: torch.Tensor,
     state: torch.Tensor | None,
-    earlier: int,
+    position: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Gradients of C, B, V and the initial state."""
     grad_c, grad_b, grad_v = (
@@ -234,9 +234,9 @@ def backward(
     )
     grad, c, b, v = operands(grad, c, b, v)
     groups, scale = b.shape[1], c.shape[-1] ** -0.5
-    sizes = (c.shape[1], groups, earlier, scale)
-    states, _ = _states(b, v, groups, state, earlier, scale, reverse=False)
-    later, grad_state = _states(c, grad, groups, grad_final, earlier, scale, reverse=True)
+    sizes = (c.shape[1], groups, position, scale)
+    states, _ = _states(b, v, groups, state, position, scale, reverse=False)
+    later, grad_state = _states(c, grad, groups, grad_final, position, scale, reverse=True)
     _chunks(_output_kernel, grad_c, grad, v, b, states.mT, sizes)
     _chunks(_key_gradient_kernel, grad_v, c, b, grad, later, sizes)
     _chunks(_key_gradient_kernel, grad_b, grad, v, c, later.mT, sizes)

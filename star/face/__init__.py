@@ -94,7 +94,7 @@ def costs(
     """
     found, sizes, setting = load_genome(genome), _sizes(width, model), cache or CacheSetting()
     count = parameter_count(found, sizes)
-    per_liv = liv_cache_bytes(found, sizes, setting.context, setting.batch, setting.dtype)
+    per_liv = liv_cache_bytes(found, sizes, setting)
     return Costs(count.non_embedding, count.embedding, sum(per_liv), count.per_liv, per_liv)
 
 

@@ -9,3 +9,4 @@ from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import save_checkpoint as save_checkpoint
 from .language_model import LanguageModel as LanguageModel
 from .language_model import decode as decode
+from .structures import register_structure as register_structure

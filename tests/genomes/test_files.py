@@ -147,7 +147,8 @@ def test_a_genome_without_other_operators_is_written_over_the_named_alphabet(
 
 
 def test_ids_of_operators_are_those_of_the_file(tmp_path: Path) -> None:
-    content = "schema: 1\noperators: {18: '32233', 300: '12123'}\ngenome: 18.1.1.1.1-300.1.1.1.1-9.1.1.1.1\n"
+    operators, livs = "{18: '32233', 300: '12123'}", "18.1.1.1.1-300.1.1.1.1-9.1.1.1.1"
+    content = f"schema: 1\noperators: {operators}\ngenome: {livs}\n"
     (tmp_path / "g.yaml").write_text(content)
     genome = read_genome_file(tmp_path / "g.yaml").genome
     assert [liv_class.name for liv_class in genome.classes()] == ["Op-32233", "SA-1", "GMemless"]

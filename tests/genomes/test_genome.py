@@ -7,17 +7,15 @@ from hypothesis import strategies as st
 
 from star.genomes import (
     ALPHABETS,
-    GENE_NAMES,
-    VALID_OPERATORS,
     Genome,
     GenomeError,
     Liv,
     OperatorGenome,
     fit_depth,
     random_genome,
-    repair,
-    valid_values,
+    valid_operators,
 )
+from tests.genomes.definition import canonical_livs, repair_livs, valid_gene_values
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -104,15 +102,9 @@ def test_validate_lists_every_problem() -> None:
         Genome.from_text("18.1.3.4.1-9.1.1.1.4-1.1.1.1.2-1.1.1.1.3").check()
 
 
-@given(SEEDS, SEEDS)
-def test_repair_makes_valid_and_changes_only_what_it_reports(seed: int, repair_seed: int) -> None:
-    genes = raw_genes(seed)
-    genome, repairs = repair(genes, np.random.default_rng(repair_seed))
-    assert genome.validate() == []
-    changed = {(int(i) // 5, GENE_NAMES[i % 5]) for i in np.flatnonzero(genome.to_array() != genes)}
-    assert changed == {(r.liv, r.gene) for r in repairs}
-    again, none = repair(genome.to_array(), np.random.default_rng(0))
-    assert again == genome and none == []
+def repaired(genes: np.ndarray, rng: np.random.Generator) -> Genome:
+    livs, _ = repair_livs(genes.reshape(-1, 5).tolist(), rng, ALPHABETS["star"])
+    return Genome.from_genes(livs)
 
 
 @given(SEEDS, st.integers(0, 39))
@@ -121,7 +113,7 @@ def test_valid_values_are_exactly_those_that_keep_the_genome_valid(
 ) -> None:
     genome = sample(seed)
     genes, (liv, gene) = genome.to_array(), divmod(position, 5)
-    valid = set(valid_values(genes, liv, gene, "extended").tolist())
+    valid = valid_gene_values(genome.livs, liv, gene, ALPHABETS["extended"])
     for value in range(-1, 25):
         changed = genes.copy()
         changed[position] = value
@@ -130,9 +122,10 @@ def test_valid_values_are_exactly_those_that_keep_the_genome_valid(
 
 @given(SEEDS)
 def test_canonical_form_is_a_valid_fixed_point_of_the_same_architecture(seed: int) -> None:
-    genome, _ = repair(raw_genes(seed), np.random.default_rng(seed))
+    genome = repaired(raw_genes(seed), np.random.default_rng(seed))
     canonical = genome.canonical()
     assert canonical.validate() == [] and canonical.canonical() == canonical
+    assert canonical.livs == canonical_livs(genome.livs, genome.alphabet)
     assert architecture(canonical) == architecture(genome)
     assert canonical.id == genome.id
 
@@ -147,7 +140,7 @@ def test_canonical_forms_differ_exactly_when_architectures_do() -> None:
         livs[:, 1::2] = rng.integers(1, 3, size=(depth, 2))
         livs[:, 2] = rng.integers(1, 3, size=depth)
         livs[:, 4] = np.where(rng.random(depth) < 0.6, rng.integers(2, 6), 1)
-        genome, _ = repair(livs.reshape(-1), rng)
+        genome = repaired(livs, rng)
         by_architecture.setdefault(architecture(genome), set()).add(genome.canonical().to_text())
     assert len(by_architecture) > 1000
     assert all(len(forms) == 1 for forms in by_architecture.values())
@@ -188,7 +181,7 @@ def test_repetitions_share_within_themselves_only() -> None:
 
 
 def test_operator_codes_are_read_back() -> None:
-    for operator in VALID_OPERATORS:
+    for operator in valid_operators():
         assert OperatorGenome.from_code(operator.code) == operator
     assert OperatorGenome.from_code("1.2.1.2.3").code == "12123"
     assert (

@@ -104,6 +104,4 @@ def test_mixed_dtypes_and_autocast_return_the_dtype_of_v() -> None:
 )
 def test_unfit_arguments_are_named(name: str, x: torch.Tensor, said: str) -> None:
     with pytest.raises(ValueError, match=f"gated_long_conv: {said}"):
-        gated_long_conv(
-            *(x if name == other else y for other, y in zip(NAMES, draw(4), strict=True))
-        )
+        gated_long_conv(**{**dict(zip(NAMES, draw(4), strict=True)), name: x})

@@ -6,9 +6,8 @@ import torch
 from star.kernels.structured_attention import (
     NONLINEARITIES,
     differential_attention,
-    differential_linear_attention,
     linear_attention,
-    step_linear_attention,
+    linear_attention_from,
     structured_attention,
 )
 from star.kernels.structured_attention import linear as linear_module
@@ -41,13 +40,6 @@ def draw(
         torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes
     ]
     return [tensor.requires_grad_() for tensor in tensors]
-
-
-def cut(
-    tensors: list[torch.Tensor], start: int, stop: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    c, b, v = (tensor[:, :, start:stop] for tensor in tensors)
-    return c, b, v
 
 
 @EVERY_NONLINEARITY
@@ -111,12 +103,11 @@ def test_gradcheck(nonlinearity: str, window: int | None) -> None:
 def test_gradcheck_of_linear_attention() -> None:
     state = torch.randn(2, 2, 3, 5, dtype=torch.float64, requires_grad=True)
 
-    def function(
-        c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
-        return linear_attention(c, b, v, state, 9, return_state=True)
-
-    assert torch.autograd.gradcheck(function, [*draw(70), state], fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda c, b, v, state: linear_attention_from(c, b, v, state, 9),
+        [*draw(70), state],
+        fast_mode=True,
+    )
 
 
 @EVERY_NONLINEARITY
@@ -136,20 +127,6 @@ def test_one_position_is_the_last_row_of_the_whole(
     torch.testing.assert_close(found, expected)
 
 
-def test_linear_attention_continues_from_a_state() -> None:
-    tensors = draw(150)
-    c, b, v = tensors
-    whole, final = linear_attention(c, b, v, return_state=True)
-    _, state = linear_attention(*cut(tensors, 0, 70), return_state=True)
-    parts = []
-    for i in (70, 71):
-        y, state = step_linear_attention(*cut(tensors, i, i + 1), state, i)
-        parts.append(y)
-    y, state = linear_attention(*cut(tensors, 72, 150), state, 72, return_state=True)
-    torch.testing.assert_close(torch.cat([*parts, y], dim=2), whole[:, :, 70:])
-    torch.testing.assert_close(state, final)
-
-
 def test_linear_attention_matches_its_recurrence() -> None:
     c, b, v = draw(20, groups=4)
     state = torch.zeros(2, 4, 3, 5, dtype=torch.float64)
@@ -159,18 +136,6 @@ def test_linear_attention_matches_its_recurrence() -> None:
         expected.append((c[:, :, t, None, :] @ state)[:, :, 0] / (3 * (t + 1)) ** 0.5)
     torch.testing.assert_close(linear_attention(c, b, v), torch.stack(expected, dim=2))
     torch.testing.assert_close(linear_attention_reference(c, b, v)[0], torch.stack(expected, dim=2))
-
-
-def test_a_differential_linear_attention_carries_the_states_of_both_operators() -> None:
-    tensors = draw(30, copies=2)
-    c, b, v = tensors
-    whole = differential_attention(c, b, v, WEIGHT, "none")
-    _, state = differential_linear_attention(*cut(tensors, 0, 20), WEIGHT, return_state=True)
-    torch.testing.assert_close(state, b[:, :, :20].mT @ torch.cat([v, v], dim=1)[:, :, :20])
-    for i in range(20, 30):
-        parts = cut(tensors, i, i + 1)
-        y, state = differential_linear_attention(*parts, WEIGHT, state, i, return_state=True)
-        torch.testing.assert_close(y, whole[:, :, i : i + 1])
 
 
 @pytest.mark.parametrize("window", [None, 7])
@@ -258,7 +223,3 @@ def test_errors_say_what_was_expected() -> None:
         differential_attention(c, b, v, WEIGHT, "relu")
     with pytest.raises(ValueError, match="lengths 8 and 9, expected equal ones"):
         linear_attention(c[:, :, 1:], b, v)
-    with pytest.raises(ValueError, match="state has shape"):
-        linear_attention(c, b, v, torch.zeros(2, 2, 5, 3))
-    with pytest.raises(ValueError, match="c has length 9, expected 1"):
-        step_linear_attention(c, b, v, torch.zeros(2, 2, 3, 5), 0)

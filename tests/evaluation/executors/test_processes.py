@@ -12,7 +12,7 @@ from star.base.errors import UserError
 from star.data import Corpus, DataConfig
 from star.evaluation import CacheSetting, Evaluation, Recipe, Workers, plan_workers
 from star.evaluation.evaluate import evaluate
-from star.genomes import Genome, ModelConfig
+from star.genomes import Genome, GenomeError, ModelConfig
 from star.training import TrainingConfig
 
 
@@ -108,7 +108,7 @@ def test_whatever_a_candidate_raises_makes_only_it_infeasible(
     ],
 )
 def test_bad_cache_settings(setting: CacheSetting, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(GenomeError, match=message):
         setting.check()
 
 

@@ -31,8 +31,8 @@ from star.evaluation.executors.table import (
 from star.evaluation.objectives import static_metrics
 from star.evaluation.rungs import Rung
 from star.genomes import Genome, get_alphabet
-from star.genomes.sharing import canonical_livs
 from star.genomes.validity import find_problems
+from tests.genomes.definition import canonical_livs
 
 TOLERANCE = 1e-3  # nats per token between machines, after 80 steps in float32
 

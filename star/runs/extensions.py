@@ -1,0 +1,24 @@
+"""What users add without editing the package: modules with operators, and folders of designs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from star.base.imports import import_plugins
+
+
+def use_extensions(plugins: Sequence[str], library: Sequence[str]) -> None:
+    """Import modules and add folders of designs, for this process.
+
+    Args:
+        plugins: dotted names of modules or paths of `.py` files; importing them registers operators.
+        library: folders of genome files, whose designs are known by file name then.
+
+    Raises:
+        UserError: for a module that cannot be imported.
+        GenomeError: for a folder that is none, or a design whose name is taken.
+    """
+    import_plugins(plugins)
+    for folder in library:
+        from star.genomes import add_library
+
+        add_library(Path(folder).expanduser())
