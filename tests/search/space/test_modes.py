@@ -16,7 +16,7 @@ from star.evolve import make_plan
 from star.genomes import GENES_PER_LIV, Genome, fit_depth
 from star.runs.folder import LEDGER, RunFolder
 from star.runs.lineage import read_run
-from star.search.algorithms.build import build_algorithm, check_search
+from star.search.algorithms.build import build_algorithm
 from star.search.archive import Archive
 from star.search.config import SearchConfig
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
