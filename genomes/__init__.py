@@ -26,7 +26,7 @@ from .files import write_genome_file as write_genome_file
 from .genes import GENE_NAMES as GENE_NAMES
 from .genes import GENES_PER_LIV as GENES_PER_LIV
 from .genes import NOT_SHARED as NOT_SHARED
-from .genome import GeneArray as GeneArray
+from .genes import Genes as Genes
 from .genome import Genome as Genome
 from .genome import Liv as Liv
 from .genome import fit_depth as fit_depth

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star.models.attention import remember_all, remember_window, rotate
+from star.models.structures.positions import remember_all, remember_window, rotate
 
 
 def test_rotated_scores_depend_on_distance_only() -> None:
