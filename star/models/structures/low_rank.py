@@ -16,10 +16,10 @@ from star.kernels.structured_attention import (
     structured_attention,
 )
 
-from ..attention import remember_all, remember_window, rotate
 from ..cache import Memory
 from ..featurizer import Features
 from .base import STATE, StructureModule
+from .positions import remember_all, remember_window, rotate
 
 DIFFERENTIAL_NORM_EPS = 1e-5
 
