@@ -1,4 +1,4 @@
-"""The snippets of docs/extending.md and docs/python.md, run as they stand in a folder of their own."""
+"""The snippets of docs/extending.md and docs/python.md, run as they stand in a folder."""
 
 import re
 import runpy
