@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from star.base.console import say
@@ -82,9 +83,11 @@ class ClosingTable:
         """
         compared = [name for name in HEADINGS if name in self.baselines]
         table = self._table(compared)
+        endless = console.options.update(width=10_000)
+        needed = Measurement.get(console, endless, table).maximum
         if not console.is_terminal:
-            console.width = max(console.width, console.measure(table).maximum)
-        elif console.measure(table).maximum > console.width:
+            console.width = max(console.width, needed)
+        elif needed > console.width:
             table = self._table(compared[:1])
         console.print(table)
         for name, candidate in self.baselines.items():
