@@ -138,7 +138,7 @@ def summarise(curves: pd.DataFrame) -> pd.DataFrame:
         reached = np.array([first_reached(curve, target) for _, curve in own.groupby("seed")])
         # Searches that never reach it count as more than the budget: the median does not mind.
         median, median_low, median_high = interval(np.minimum(reached, budget + 1), np.median)
-        mean_curve = own.groupby("evaluations", as_index=False)["share"].mean()
+        mean_curve = own.groupby("evaluations")["share"].mean().reset_index()
         rows.append({
             "method": name, "final": final, "final_low": low, "final_high": high,
             "reached_by": int(np.isfinite(reached).sum()),
