@@ -190,7 +190,7 @@ def test_groups_of_users_that_do_not_depend_on_the_input_have_one_form_too(shari
     with registrations.temporary():
         register_structure(structure)
         register_class("LTI", "100.4.1.1.1", "", 10_000)
-        check_canonical_forms([10_000], get_alphabet("extended"), 3000)
+        check_canonical_forms([10_000], get_alphabet("extended"), 1500)
 
 
 @pytest.mark.parametrize(
