@@ -56,17 +56,16 @@ def _check(
         "v": (v, v.shape),
         "b": (b, v.shape),
         "c": (c, v.shape),
+        "kernel": (kernel, (length, channels)),
     }
-    if state is None:
-        check_inputs(NAME, {**expected, "kernel": (kernel, (length, channels))})
-        return
-    end = position + length
-    for name, x, axis in (("kernel", kernel, 0), ("state", state, 1)):
-        if position < 0 or x.dim() != axis + 2 or x.shape[axis] < end:
-            raise ValueError(
-                f"{NAME}: {name} has shape {tuple(x.shape)}, expected room for the positions "
-                f"{position} to {end}"
-            )
-    expected["kernel"] = (kernel[:end], (end, channels))
-    expected["state"] = (state[:, :end], (batch, end, channels))
+    if state is not None:
+        end = position + length
+        for name, x, axis in (("kernel", kernel, 0), ("state", state, 1)):
+            if position < 0 or x.dim() != axis + 2 or x.shape[axis] < end:
+                raise ValueError(
+                    f"{NAME}: {name} has shape {tuple(x.shape)}, expected room for the positions "
+                    f"{position} to {end}"
+                )
+        expected["kernel"] = (kernel, (kernel.shape[0], channels))
+        expected["state"] = (state, (batch, state.shape[1], channels))
     check_inputs(NAME, expected)

@@ -12,7 +12,8 @@ from ..linear_attention import (  # removed after the merge
     differential_linear_attention,
     linear_attention,
 )
-from .operator import NONLINEARITIES, differential, plain
+from .cpu import NONLINEARITIES
+from .operator import differential, plain
 
 __all__ = [
     "NONLINEARITIES",

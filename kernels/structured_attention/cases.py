@@ -10,7 +10,8 @@ from ..dtypes import wide
 from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
 from ..heads import row_scale, visible
 from . import differential_attention, structured_attention
-from .operator import BANDED_SOFTMAX, DIFFERENTIAL, NONLINEARITIES, PAIRWISE
+from .cpu import NONLINEARITIES
+from .operator import BANDED_SOFTMAX, DIFFERENTIAL, PAIRWISE
 from .reference import differential_attention_reference, structured_attention_reference
 
 NONE, RELU, SWISH, SOFTMAX = range(len(NONLINEARITIES))

@@ -14,6 +14,8 @@ from torch import Tensor
 from ..dtypes import widest
 from ..heads import mask, row_scale
 
+NONLINEARITIES = ("none", "relu", "swish", "softmax")  # by the code that kernels are given
+
 aten = torch.ops.aten
 CPU_TILE, GPU_TILE = 64, 1024  # queries of a tile
 CPU_SCORES, GPU_SCORES = (

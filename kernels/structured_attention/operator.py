@@ -20,7 +20,6 @@ PAIRWISE, BANDED_SOFTMAX, DIFFERENTIAL = (
     "banded_softmax_attention",
     "differential_attention",
 )
-NONLINEARITIES = ("none", "relu", "swish", "softmax")  # by the code that kernels are given
 
 Output = tuple[Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor]

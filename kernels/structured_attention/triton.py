@@ -15,7 +15,7 @@ import triton
 from torch import Tensor
 
 from ..triton_tools import operands, padded
-from .operator import NONLINEARITIES
+from .cpu import NONLINEARITIES
 from .triton_backward import key_gradient_kernel, query_gradient_kernel
 from .triton_forward import forward_kernel
 

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 from ..triton_tools import dot
-from .operator import NONLINEARITIES
+from .cpu import NONLINEARITIES
 
 RELU = tl.constexpr(NONLINEARITIES.index("relu"))
 SWISH = tl.constexpr(NONLINEARITIES.index("swish"))

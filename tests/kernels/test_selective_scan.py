@@ -1,13 +1,12 @@
 """Selective scan: the fast paths against the definition, states, errors, compilation."""
 
 import importlib.util
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
 
+from star.kernels.harness.measure import peak_bytes
 from star.kernels.selective_scan import cpu, selective_scan
 from star.kernels.selective_scan import operator as operators
 from star.kernels.selective_scan.cases import hugging_face_slow, log_step_scan
@@ -249,34 +248,18 @@ def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> Non
         selective_scan(**{**given, name: change(given[name])})
 
 
-PEAK = """
-import resource, torch
-from star.kernels.selective_scan import selective_scan
-from star.kernels.selective_scan.cases import log_step_scan
-torch.set_num_threads(1)
-def run(function, length):
-    v, b, c = (torch.randn(1, length, n, requires_grad=True) for n in (32, 16, 16))
-    step = torch.full((1, length, 32), 0.05, requires_grad=True)
-    rate = -torch.ones(32, 16, requires_grad=True)
-    y = function(v, step, rate, b, c)
-    (y[0] if isinstance(y, tuple) else y).sum().backward()
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-run(selective_scan, 8)
-run(log_step_scan, 8)
-before = peak()
-for function in (selective_scan, log_step_scan):
-    run(function, 4096)
-    print(peak() - before)
-"""
-
-
 def test_peak_memory_is_a_quarter_of_the_log_step_scans_at_most() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", PEAK], check=True, capture_output=True, text=True
-    )
-    ours, log_step = (int(line) for line in result.stdout.split())
-    assert 4 * ours <= log_step
+    given = without(inputs(1, 4096, 32, 16), "skip", "gate", "state")
+
+    def peak(function: Any) -> int:
+        def call() -> None:
+            y = function(**given)
+            torch.autograd.grad((y[0] if isinstance(y, tuple) else y).sum(), list(given.values()))
+
+        call()
+        return peak_bytes(call, torch.device("cpu"))
+
+    assert 4 * peak(selective_scan) <= peak(log_step_scan)
 
 
 @pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed")
