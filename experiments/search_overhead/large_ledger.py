@@ -84,8 +84,8 @@ def fill(path: Path, rows: int) -> list[str]:
             folder = f"/home/someone/star/runs/{number // 5000}"
             finished = f"2026-11-21T10:41:46.{number:06}+00:00"
             record = Record(
-                genome.id, genome.to_text(), "star", 0, evaluation, folder, number // 16, "offspring",
-                parents, variation, finished,
+                genome.id, genome.to_text(), "star", 0, evaluation, folder, number // 16,
+                "offspring", parents, variation, finished,
             )  # fmt: skip
             ledger.add(record, recipe)
     return list(ids)
