@@ -33,7 +33,6 @@ from .genome import fit_depth as fit_depth
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig
-from .model_config import SearchModelConfig as SearchModelConfig
 from .operators import STRUCTURES as STRUCTURES
 from .operators import FeatureGroup as FeatureGroup
 from .operators import Featurizer as Featurizer

@@ -94,7 +94,7 @@ def entry(outcome: Outcome, sizes_name: str, seed: int, source: str) -> certific
         "cases": outcome.cases,
         "sizes": sizes_name,
         "seed": seed,
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "source": source,
         "failures": outcome.failures,
     }
