@@ -9,7 +9,8 @@ from star.data import Corpus, DataConfig
 from star.evaluation import CacheSetting, Evaluation, Recipe
 from star.evaluation.evaluate import evaluate
 from star.evaluation.ledger import recipe_content, recipe_id
-from star.genomes import Genome, GenomeError, SearchModelConfig
+from star.evaluation.recipe import SearchModelConfig
+from star.genomes import Genome, GenomeError
 from star.training import TrainingConfig
 
 TRAINING = TrainingConfig(steps=3, batch_size=2, length=16, device="cpu", validation_batches=2)
