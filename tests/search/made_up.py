@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
 from typing import Self
 
 from star.data import DataConfig
@@ -54,7 +55,12 @@ class MadeUp:
         self.is_running = True
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.is_running = False
 
     def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Evaluation]]:

@@ -24,7 +24,7 @@ def mutated(livs: np.ndarray, copy: float = 0.0, join: float = 0.0) -> np.ndarra
     problem = GenomeProblem(livs.shape[1], 2)
     given = Population.new("X", livs.reshape(len(livs), -1))
     result = SharingMutation(copy, join).do(problem, given, random_state=np.random.default_rng(1))
-    return result.get("X").reshape(livs.shape)
+    return np.asarray(result.get("X")).reshape(livs.shape)
 
 
 def many(text: str) -> np.ndarray:

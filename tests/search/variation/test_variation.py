@@ -62,7 +62,7 @@ def test_crossover_cuts_between_livs_only(seed: int, points: int) -> None:
         matings,
         random_state=np.random.default_rng(seed),
     )
-    livs = children.get("X").reshape(2, 3, DEPTH, GENES_PER_LIV)
+    livs = np.asarray(children.get("X")).reshape(2, 3, DEPTH, GENES_PER_LIV)
     origin = parents.reshape(2, 3, DEPTH, GENES_PER_LIV)
     kept, taken = (livs == origin).all(-1), (livs == origin[::-1]).all(-1)
     assert (kept | taken).all()
@@ -174,7 +174,7 @@ def test_variation_is_repeatable() -> None:
         matings = np.arange(20).reshape(10, 2)
         children = LivCrossover().do(problem(), population, matings, random_state=rng)
         mutated = GeneMutation(0.2, constrained=False).do(problem(), children, random_state=rng)
-        return GenomeRepair().do(problem(), mutated, random_state=rng).get("X")
+        return np.asarray(GenomeRepair().do(problem(), mutated, random_state=rng).get("X"))
 
     assert np.array_equal(vary(), vary())
 
