@@ -1,34 +1,39 @@
-"""An alphabet as arrays, for the functions of `population.py`."""
+"""An alphabet as arrays, for the functions of `arrays.py`."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
 from .alphabets import Alphabet, LivClass
-from .operators import STRUCTURES, TOEPLITZ
-from .validity import NOT_SHARED
-
-Genes = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
-
-STRATEGIES = 1 + max(
-    max(structure.sharing) for structure in STRUCTURES.values()
-)  # columns of a table by strategy
+from .genes import NOT_SHARED, STRATEGIES, Booleans, Genes
 
 
 @dataclass(frozen=True)
 class Tables:
-    """An alphabet as arrays, most by class id; ids that are no class have False or 0."""
+    """An alphabet as arrays. Class ids may be large and far apart, so what is large is by *place*:
+    that of a class in `ids`, counted from 1.
 
-    ids: Genes  # (classes,): all class ids, ascending
-    place: Genes  # (ids,): a class' place in `ids`, counted from 1
-    strategies: Booleans  # (ids, strategies): which strategies a class has, 1 included
-    choices: Genes  # (ids, strategies): the same as a list, 1 first
-    count: Genes  # (ids,): how many there are
-    parts: Genes  # (ids, 2 ** strategies, strategies): see `_weight_parts`
-    toeplitz: Booleans  # (ids,)
+    Attributes:
+        ids: (classes,), all class ids, ascending.
+        place: (highest id + 1,), the place of each class; 0 for what is no class.
+        strategies: (highest id + 1, strategies), which strategies a class has, 1 included.
+        choices: (highest id + 1, strategies), the same as a list, 1 first.
+        count: (highest id + 1,), how many there are.
+        parts: (places, 2 ** strategies, strategies), see `_weight_parts`.
+        input_free: (places,), the strategy that borrows the input-free groups alone, or 0.
+        without_input_free: (places, strategies), for a strategy that borrows them with others, the
+            strategy that borrows only the others, or 0.
+    """
+
+    ids: Genes
+    place: Genes
+    strategies: Booleans
+    choices: Genes
+    count: Genes
+    parts: Genes
+    input_free: Genes
+    without_input_free: Genes
 
 
 @lru_cache(maxsize=1024)
@@ -39,6 +44,11 @@ def _weight_parts(liv_class: LivClass) -> Genes:
     First index: bit set of the strategies that members borrow by, 1 being not to borrow. Value:
     members whose strategies have equal values are connected by feature groups that they compute
     themselves; no strategy borrows all of them.
+
+    For example low-rank: strategy 2 borrows B and V and computes C, strategy 5 borrows C and B and
+    computes V. Members by 2 and 5 alone (bits 2 and 5: set 36) have no weights in common:
+    parts[36, 2] = 2, parts[36, 5] = 5. A member that borrows nothing (bit 1: set 38) computes all
+    groups and connects them: parts[38, [1, 2, 5]] = 1, 1, 1.
     """
     operator = liv_class.operator
     everything = frozenset(group.name for group in operator.groups)
@@ -65,17 +75,26 @@ def _weight_parts(liv_class: LivClass) -> Genes:
 @lru_cache(maxsize=16)
 def tables(alphabet: Alphabet) -> Tables:
     """The arrays of an alphabet."""
-    size = max(alphabet.ids) + 1
-    place, count = np.zeros(size, dtype=np.int64), np.zeros(size, dtype=np.int64)
-    strategies, toeplitz = np.zeros((size, STRATEGIES), dtype=bool), np.zeros(size, dtype=bool)
-    choices = np.full((size, STRATEGIES), NOT_SHARED, dtype=np.int64)
-    parts = np.zeros((size, 2**STRATEGIES, STRATEGIES), dtype=np.int64)
-    for number, class_id in enumerate(alphabet.ids, start=1):
-        operator = alphabet.by_id[class_id].operator
-        valid = [NOT_SHARED, *operator.structure.sharing]
-        place[class_id], count[class_id] = number, len(valid)
-        strategies[class_id, valid] = True
-        choices[class_id, : len(valid)] = valid
-        parts[class_id] = _weight_parts(alphabet.by_id[class_id])
-        toeplitz[class_id] = operator.token_mixing == TOEPLITZ
-    return Tables(np.array(alphabet.ids), place, strategies, choices, count, parts, toeplitz)
+    size, places = max(alphabet.ids) + 1, len(alphabet.ids) + 1
+    table = Tables(
+        ids=np.array(alphabet.ids),
+        place=np.zeros(size, dtype=np.int64),
+        strategies=np.zeros((size, STRATEGIES), dtype=bool),
+        choices=np.full((size, STRATEGIES), NOT_SHARED, dtype=np.int64),
+        count=np.zeros(size, dtype=np.int64),
+        parts=np.zeros((places, 2**STRATEGIES, STRATEGIES), dtype=np.int64),
+        input_free=np.zeros(places, dtype=np.int64),
+        without_input_free=np.zeros((places, STRATEGIES), dtype=np.int64),
+    )
+    for place, class_id in enumerate(alphabet.ids, start=1):
+        liv_class = alphabet.by_id[class_id]
+        structure = liv_class.operator.structure
+        valid = [NOT_SHARED, *structure.sharing]
+        table.place[class_id], table.count[class_id] = place, len(valid)
+        table.strategies[class_id, valid] = True
+        table.choices[class_id, : len(valid)] = valid
+        table.parts[place] = _weight_parts(liv_class)
+        table.input_free[place] = structure.input_free_strategy
+        for strategy, without in structure.without_input_free.items():
+            table.without_input_free[place, strategy] = without
+    return table

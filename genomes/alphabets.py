@@ -1,67 +1,18 @@
 """The alphabet of backbones: LIV classes, each an operator genome (`operators.py`), plain or
 differential.
 
-A backbone genome (`genome.py`) is a sequence of LIV classes with their sharing genes. Adding a row
-here adds the class everywhere. Source: STAR (arXiv 2411.17800), with the project's own choices
-where the paper is silent (docs/search_space.md).
+A backbone genome (`genome.py`) is a sequence of LIV classes with their sharing genes. Source: STAR
+(arXiv 2411.17800), with the project's own choices where the paper is silent (docs/search_space.md).
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from . import structures as structures  # fills the table that codes are read with
+from .class_table import EXTENDED, FIRST_FREE, LAST_FREE, STAR, UNNAMED, ClassRow
 from .errors import GenomeError
-from .operators import (
-    IDENTITY,
-    NO_SPARSITY,
-    NONLINEARITIES,
-    SPARSITIES,
-    VALID_OPERATORS,
-    OperatorGenome,
-)
-
-
-@dataclass(frozen=True)
-class LivClass:
-    """One letter of the backbone alphabet: an operator genome, plain or differential."""
-
-    id: int
-    name: str
-    operator: OperatorGenome
-    description: str
-    differential: bool = False
-
-    @classmethod
-    def unnamed(
-        cls, number: int, operator: OperatorGenome, differential: bool = False
-    ) -> "LivClass":
-        """The class of an operator that no table names: its name is the code, its description is
-        made of the genes."""
-        genes = [NONLINEARITIES[operator.nonlinearity]] if operator.nonlinearity != IDENTITY else []
-        genes += [SPARSITIES[operator.sparsity]] if operator.sparsity != NO_SPARSITY else []
-        words = ", ".join([operator.structure.name, *genes, f"featurizer {operator.featurizer}"])
-        name, description = f"Op-{operator.code}", words
-        if differential:
-            name, description = f"{name}-Diff", f"differential {words}"
-        return cls(number, name, operator, description, differential)
-
-    @property
-    def code(self) -> str:
-        """The operator's code, with `d` behind it for a differential class: the same whatever the
-        alphabet."""
-        return self.operator.code + ("d" if self.differential else "")
-
-
-def read_code(code: str) -> tuple[OperatorGenome, bool]:
-    """The operator of a class' code, and whether it is differential. Raises `GenomeError` for no
-    class' code."""
-    operator, differential = OperatorGenome.from_code(code.removesuffix("d")), code.endswith("d")
-    if differential and not operator.structure.differential:
-        raise GenomeError(
-            f"operator genome {code!r}: {operator.structure.name} operators have no differential "
-            f"form"
-        )
-    return operator, differential
+from .operators import LivClass, read_code
 
 
 @dataclass(frozen=True)
@@ -70,6 +21,10 @@ class Alphabet:
 
     name: str
     classes: tuple[LivClass, ...]
+
+    def __hash__(self) -> int:
+        """Of name and ids: tables are cached by alphabet, and are asked for often."""
+        return hash((self.name, self.ids))
 
     @cached_property
     def by_id(self) -> dict[int, LivClass]:
@@ -123,85 +78,31 @@ class Alphabet:
             else self
         )
 
-    @classmethod
-    def from_operators(
-        cls, name: str, codes: Iterable[str], differential: bool = False
-    ) -> "Alphabet":
-        """An alphabet of the given operator codes, ids from 1. Raises `GenomeError` for an invalid
-        code."""
-        return cls(
-            name,
-            tuple(
-                LivClass.unnamed(number, OperatorGenome.from_code(code), differential)
-                for number, code in enumerate(codes, start=1)
-            ),
-        )
 
+def _named(rows: Iterable[ClassRow]) -> tuple[LivClass, ...]:
+    classes = []
+    for row in rows:
+        operator, differential = read_code(row.code)
+        classes.append(LivClass(row.id, row.name, operator, row.description, differential))
+    return tuple(classes)
 
-_PLAIN: tuple[tuple[str, str, str], ...] = (
-    ("SA-1", "12123", "softmax attention"),
-    ("SA-2", "22123", "softmax attention with short convolutions"),
-    ("SA-3", "32123", "grouped-query attention, keys/values x4"),
-    ("SA-4", "42123", "grouped-query attention, keys/values x2"),
-    ("Rec-1", "54111", "selective state space, state 16"),
-    ("Rec-2", "64111", "selective state space, state 2"),
-    ("GConv-1", "73111", "gated short convolution, length 3"),
-    ("GConv-2", "83111", "gated long convolution, implicit kernel"),
-    ("GMemless", "91142", "SwiGLU"),
-)
-_EXTENDED: tuple[tuple[str, str, str], ...] = (
-    ("LinAttn", "12113", "linear attention, fixed state"),
-    ("SA-3-Band", "32223", "grouped-query sliding-window attention"),
-    ("ReLUAttn", "12133", "ReLU attention"),
-    ("SwishAttn", "12143", "swish attention"),
-    ("GatedDelta", "10.4.1.1.3", "gated delta rule, matrix-valued state"),
-)
-
-
-def _classes(
-    rows: Iterable[tuple[str, str, str]], first_id: int, differential: bool = False
-) -> tuple[LivClass, ...]:
-    suffix, prefix = ("-Diff", "differential ") if differential else ("", "")
-    return tuple(
-        LivClass(
-            first_id + n, name + suffix, OperatorGenome.from_code(code), prefix + text, differential
-        )
-        for n, (name, code, text) in enumerate(rows)
-    )
-
-
-_STAR_CLASSES = _classes(_PLAIN, 1) + _classes(_PLAIN[:8], 10, differential=True)
 
 ALPHABETS: dict[str, Alphabet] = {
-    "star": Alphabet("star", _STAR_CLASSES),
-    "extended": Alphabet("extended", _STAR_CLASSES + _classes(_EXTENDED, 18)),
+    "star": Alphabet("star", _named(STAR)),
+    "extended": Alphabet("extended", _named(STAR + EXTENDED)),
 }
 
-
-FIRST_OPERATOR = 100  # id, above those of named classes
-OPERATORS = "+operators"  # behind the name of an alphabet: it has every other valid operator too
+OPERATORS = "+operators"  # behind the name of an alphabet: it has every other class too
 
 
 @cache
 def with_operators(alphabet: Alphabet) -> Alphabet:
-    """An alphabet with a class for every valid operator, plain and differential where its structure
-    allows.
-
-    Classes of the named alphabets have their ids; the others are numbered from `FIRST_OPERATOR` on
-    by their place in `VALID_OPERATORS`, two ids for each, since CSVs and ledgers hold ids: they are
-    the same whatever the alphabet, and what is added to the tables behind the others changes none.
-    """
+    """An alphabet with every class that has an id: those of valid operators, plain and differential
+    where the structure allows, named or not."""
     if alphabet.name.endswith(OPERATORS):
         return alphabet
-    named = ALPHABETS["extended"]
-    added = (
-        LivClass.unnamed(FIRST_OPERATOR + 2 * place + differential, operator, differential)
-        for place, operator in enumerate(VALID_OPERATORS)
-        for differential in (False, True)
-        if operator.structure.differential or not differential
-    )
-    unnamed = tuple(liv_class for liv_class in added if liv_class.code not in named.by_code)
-    return Alphabet(alphabet.name + OPERATORS, named.classes + unnamed)
+    unnamed = (LivClass.unnamed(number, *read_code(code)) for code, number in UNNAMED.items())
+    return Alphabet(alphabet.name + OPERATORS, (*ALPHABETS["extended"].classes, *unnamed))
 
 
 def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
@@ -219,3 +120,41 @@ def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
             f"alphabet {alphabet!r} is unknown; available: {', '.join(sorted(ALPHABETS))}"
         )
     return ALPHABETS[alphabet]
+
+
+def register_class(
+    name: str, code: str, description: str, id: int, differential: bool = False
+) -> None:
+    """Add a class to the alphabet `extended`, for an operator that has none yet.
+
+    To register the same class again is harmless. Alphabets that were asked for before stay as they
+    are.
+
+    Args:
+        name: what restrictions of an alphabet call it.
+        code: of its operator, such as `20.4.1.1.1`; its structure is registered
+            (`register_structure`).
+        description: one line for people.
+        id: from 10,000 on, so that it is never one of ours.
+        differential: whether it is the differential form of the operator.
+
+    Raises:
+        GenomeError: the code is not valid, or name, code or id belong to another class.
+    """
+    operator, differential = read_code(code + "d" * differential)
+    added = LivClass(id, name, operator, description, differential)
+    if not FIRST_FREE <= id <= LAST_FREE:
+        raise GenomeError(
+            f"class {name!r}: id {id}, expected {FIRST_FREE} to {LAST_FREE} for a class of yours"
+        )
+    for other in get_alphabet("extended" + OPERATORS).classes:
+        if other == added:
+            return
+        for field in ("name", "code", "id"):
+            if getattr(other, field) == getattr(added, field):
+                raise GenomeError(
+                    f"class {name!r}: {field} {getattr(added, field)!r} is that of {other.name} "
+                    f"(id {other.id}, code {other.code})"
+                )
+    ALPHABETS["extended"] = Alphabet("extended", (*ALPHABETS["extended"].classes, added))
+    with_operators.cache_clear()

@@ -1,25 +1,33 @@
 """Many genomes at once, as int64 arrays (genomes, depth, 5): sampling, repair, canonical form and
 ids without Python loops over genomes.
 
-What the genes mean is said in `sharing.py` and `validity.py`; here the same rules are written for
-arrays. Groups of LIVs are named by their shallowest member, so that "the group of each LIV" is an
-array (genomes, depth) of indices.
+What the genes mean is said in `sharing.py` and `validity.py`; `tests/genomes/definition.py` defines
+the same functions for one genome at a time. Groups of LIVs are named by their shallowest member, so
+that "the group of each LIV" is an array (genomes, depth) of indices: where LIVs 0 and 2 of four are
+a group, it is 0 1 0 3.
 """
 
 import hashlib
-from collections.abc import Callable
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from .alphabet_arrays import STRATEGIES as STRATEGIES
-from .alphabet_arrays import Booleans, Genes
 from .alphabet_arrays import Tables as Tables
 from .alphabet_arrays import tables as tables
 from .alphabets import Alphabet
-from .sharing import GATES, KERNEL, KERNEL_WITH_GATES
-from .validity import GENES_PER_LIV, NOT_SHARED
+from .genes import (
+    CLASS,
+    FEATURE_GROUP,
+    FEATURE_SHARING,
+    FEATURIZER_GROUP,
+    FEATURIZER_SHARING,
+    GENES_PER_LIV,
+    NOT_SHARED,
+    SHARED,
+    Booleans,
+    Genes,
+)
+from .genes import STRATEGIES as STRATEGIES
 
 CHUNK = 512  # genomes whose temporaries stay in the processor's cache
 
@@ -29,27 +37,24 @@ def _planes(genes: Genes) -> tuple[Genes, ...]:
     return tuple(np.ascontiguousarray(genes.transpose(2, 0, 1), dtype=np.int64))
 
 
-def _by_chunks(function: Callable[[Genes], Genes], genes: Genes) -> Genes:
-    return np.concatenate(
-        [function(genes[start : start + CHUNK]) for start in range(0, max(len(genes), 1), CHUNK)]
-    )
-
-
 def _rows(count: int, stride: int) -> Genes:
     """(count, 1): where each genome starts in a flat array with `stride` entries a genome."""
     return np.arange(0, count * stride, stride)[:, None]
 
 
 def _first(keys: Genes, limit: int) -> Genes:
-    """(genomes, depth): the shallowest LIV with the same key; keys are 0 to limit - 1."""
+    """(genomes, depth): the shallowest LIV with the same key; keys are 0 to limit - 1.
+
+    Each LIV writes its position into a cell of its genome and key, the deepest LIV first, so that
+    the shallowest position stays. Keys 7 3 7 of one genome: cell 7 gets 2, cell 3 gets 1, cell 7
+    gets 0; read back by key that is 0 1 0.
+    """
     depth = keys.shape[1]
     cells = keys + _rows(len(keys), limit)
-    shallowest = np.empty(len(keys) * limit, dtype=np.int32)  # only what is written is read
-    deepest_first = np.ascontiguousarray(cells[:, ::-1]).reshape(-1)
-    shallowest[deepest_first] = np.tile(
-        np.arange(depth - 1, -1, -1, dtype=np.int32), len(keys)
-    )  # the last one stays
-    return shallowest.take(cells).astype(np.int64)
+    positions = np.arange(keys.size)  # in the flat array
+    shallowest = np.empty(len(keys) * limit, dtype=np.int64)  # only what is written is read
+    shallowest[cells.reshape(-1)[::-1]] = positions[::-1]  # of equal cells, the last value stays
+    return shallowest.take(cells) - _rows(len(keys), depth)
 
 
 def _any_member(marked: Booleans, group: Genes) -> Booleans:
@@ -71,16 +76,13 @@ def _of_several(group: Genes) -> Booleans:
     return _of(_any_member(group != np.arange(group.shape[1]), group), group)
 
 
-def _group_keys(
-    classes: Genes, number: Genes, active: Booleans, table: Tables
-) -> tuple[Genes, int]:
+def _group_keys(place: Genes, number: Genes, active: Booleans, table: Tables) -> tuple[Genes, int]:
     """Keys for `_first`, equal for active LIVs of one class and group number and for no others, and
-    their limit."""
-    depth = classes.shape[1]
-    private = len(table.place) * (depth + 1)
-    return np.where(
-        active, classes * (depth + 1) + number, private + np.arange(depth)
-    ), private + depth
+    their limit. place: each LIV's class, as `Tables.place` counts them."""
+    depth = place.shape[1]
+    private = (len(table.ids) + 1) * (depth + 1)  # behind the keys of groups, one a LIV
+    keys = np.where(active, place * (depth + 1) + number, private + np.arange(depth))
+    return keys, private + depth
 
 
 def _has_strategy(classes: Genes, strategy: Genes, table: Tables) -> Booleans:
@@ -92,12 +94,12 @@ def _own_ranges(genes: Genes, table: Tables) -> Booleans:
     """(genomes, depth, 5): whether genes 1 to 4 are valid, and whether the class has the strategy
     of gene 5."""
     depth = genes.shape[1]
-    classes = genes[:, :, 0]
+    classes = genes[:, :, CLASS]
     known = (classes > 0) & (classes < len(table.place))
     classes = np.where(known, classes, 0)
     result = (genes >= 1) & (genes <= np.array([len(table.place), depth, 2, depth, STRATEGIES]))
-    result[:, :, 0] = table.place[classes] > 0
-    result[:, :, 4] = _has_strategy(classes, genes[:, :, 4], table)
+    result[:, :, CLASS] = table.place[classes] > 0
+    result[:, :, FEATURE_SHARING] = _has_strategy(classes, genes[:, :, FEATURE_SHARING], table)
     return result
 
 
@@ -107,7 +109,7 @@ def valid(genes: Genes, alphabet: Alphabet) -> Booleans:
     result = np.logical_and.reduce(_own_ranges(genes, table), axis=(1, 2))
     classes, _, _, number, strategy = _planes(genes[result])
     active = strategy != NOT_SHARED
-    owner = _first(*_group_keys(classes, number, active, table))
+    owner = _first(*_group_keys(table.place[classes], number, active, table))
     result[result] = (~active | (_of(strategy, owner) == strategy)).all(axis=1)
     return result
 
@@ -121,21 +123,22 @@ def repair(genes: Genes, rng: np.random.Generator, alphabet: Alphabet) -> tuple[
     """Resample each offending gene of genes (genomes, depth, 5); returns valid genes and which were
     changed.
 
-    It walks like `validity.repair_livs`, from the shallowest LIV and gene, and draws uniformly
-    among the values valid there given the genes before.
+    It walks from the shallowest LIV and gene, and draws uniformly among the values valid there
+    given the genes before.
     """
     table, depth = tables(alphabet), genes.shape[1]
     fixed = np.array(genes, dtype=np.int64)
     row, liv, gene = np.nonzero(~_own_ranges(fixed, table))
     highest = np.array([len(table.ids), depth, 2, depth, 1])
     fixed[row, liv, gene] = np.where(
-        gene == 4, fixed[row, liv, gene], 1 + _draw(highest[gene], len(gene), rng)
+        gene == FEATURE_SHARING, fixed[row, liv, gene], 1 + _draw(highest[gene], len(gene), rng)
     )
-    unknown = gene == 0
-    fixed[row[unknown], liv[unknown], 0] = table.ids[fixed[row[unknown], liv[unknown], 0] - 1]
+    unknown = gene == CLASS  # a place has been drawn, which becomes its id
+    row, liv = row[unknown], liv[unknown]
+    fixed[row, liv, CLASS] = table.ids[fixed[row, liv, CLASS] - 1]
     offending = ~valid(fixed, alphabet)
     if offending.any():
-        fixed[offending, :, 4] = _repaired_strategies(fixed[offending], rng, table)
+        fixed[offending, :, FEATURE_SHARING] = _repaired_strategies(fixed[offending], rng, table)
     return fixed, fixed != genes
 
 
@@ -144,24 +147,20 @@ def _repaired_strategies(genes: Genes, rng: np.random.Generator, table: Tables) 
     valid."""
     count, depth = genes.shape[:2]
     classes, _, _, number, strategy = _planes(genes)
-    cells = classes * (depth + 1) + number + _rows(count, len(table.place) * (depth + 1))
-    held = np.zeros(
-        count * len(table.place) * (depth + 1), dtype=np.int64
-    )  # strategy of each group, 0 for none yet
+    groups = (len(table.ids) + 1) * (depth + 1)
+    cells = table.place[classes] * (depth + 1) + number + _rows(count, groups)
+    held = np.zeros(count * groups, dtype=np.int64)  # strategy of each group, 0 for none yet
     for liv in range(depth):
         own, agreed, liv_class = strategy[:, liv], held[cells[:, liv]], classes[:, liv]
-        agrees = np.where(agreed > 0, own == agreed, _has_strategy(liv_class, own, table)) | (
-            own == NOT_SHARED
-        )
-        wrong = np.flatnonzero(~agrees)
+        agrees = np.where(agreed > 0, own == agreed, _has_strategy(liv_class, own, table))
+        wrong = np.flatnonzero(~(agrees | (own == NOT_SHARED)))
         fraction, agreed_there, class_there = (
             rng.random(len(wrong)),
             agreed[wrong],
             liv_class[wrong],
         )
-        of_class = table.choices[
-            class_there, (fraction * table.count[class_there]).astype(np.int64)
-        ]
+        choice = (fraction * table.count[class_there]).astype(np.int64)
+        of_class = table.choices[class_there, choice]
         of_group = np.where(fraction < 0.5, NOT_SHARED, agreed_there)
         own[wrong] = np.where(agreed_there > 0, of_group, of_class)
         held[cells[:, liv]] = np.where(own == NOT_SHARED, agreed, own)
@@ -182,12 +181,14 @@ def sample(
     palettes = table.ids[_draw(len(table.ids), shape, rng)]
     chosen = _draw(1 + _draw(depth, (count, 1), rng), shape, rng)
     classes = palettes.take(chosen + _rows(*shape))
-    genes[:, :, 0] = classes
-    genes[:, :, 1] = 1 + _draw(max(1, depth // 2), shape, rng)
-    genes[:, :, 3] = 1 + _draw(max(1, depth // 2), shape, rng)
-    genes[:, :, 2] = np.where(rng.random(shape) < sharing_probability, 2, NOT_SHARED)
+    genes[:, :, CLASS] = classes
+    genes[:, :, FEATURIZER_GROUP] = 1 + _draw(max(1, depth // 2), shape, rng)
+    genes[:, :, FEATURE_GROUP] = 1 + _draw(max(1, depth // 2), shape, rng)
+    tied = rng.random(shape) < sharing_probability
+    genes[:, :, FEATURIZER_SHARING] = np.where(tied, SHARED, NOT_SHARED)
     strategy = table.choices[classes, 1 + _draw(table.count[classes] - 1, shape, rng)]
-    genes[:, :, 4] = np.where(rng.random(shape) < sharing_probability, strategy, NOT_SHARED)
+    shared = rng.random(shape) < sharing_probability
+    genes[:, :, FEATURE_SHARING] = np.where(shared, strategy, NOT_SHARED)
     return canonical(repair(genes, rng, alphabet)[0], alphabet)
 
 
@@ -195,15 +196,16 @@ def fit_depth(genes: Genes, depth: int, alphabet: Alphabet) -> Genes:
     """Valid genomes (genomes, own depth, 5) repeated or cut to (genomes, depth, 5), in canonical
     form.
 
-    As `genome.fit_depth`: each repetition shares within itself only.
+    Each repetition shares within itself only: group numbers of the n-th one are raised by n times
+    the own depth. Sharing that a cut leaves with one member is inert.
     """
     own = genes.shape[1]
     repetitions = -(-depth // own)
     repeated = np.tile(genes, (1, repetitions, 1)).astype(np.int64)
-    repeated[:, :, (1, 3)] += np.repeat(np.arange(repetitions) * own, own)[:, None]
-    return canonical(
-        canonical(repeated, alphabet)[:, :depth], alphabet
-    )  # whose numbers fit into the depth after a cut
+    raised = np.repeat(np.arange(repetitions) * own, own)[:, None]
+    repeated[:, :, (FEATURIZER_GROUP, FEATURE_GROUP)] += raised
+    # Numbers may exceed the depth after a cut, so the whole is made canonical before and after.
+    return canonical(canonical(repeated, alphabet)[:, :depth], alphabet)
 
 
 def canonical(genes: Genes, alphabet: Alphabet) -> Genes:
@@ -214,78 +216,93 @@ def canonical(genes: Genes, alphabet: Alphabet) -> Genes:
     same architecture.
     """
     table = tables(alphabet)
-    return _by_chunks(lambda chunk: _canonical(chunk, table), genes)
+    if len(genes) <= CHUNK:
+        return _canonical(genes, table)
+    chunks = (genes[start : start + CHUNK] for start in range(0, len(genes), CHUNK))
+    return np.concatenate([_canonical(chunk, table) for chunk in chunks])
 
 
 def _canonical(genes: Genes, table: Tables) -> Genes:
     depth = genes.shape[1]
     classes, featurizer, tying, feature, strategy = _planes(genes)
-    owner = _first(*_group_keys(classes, feature, strategy != NOT_SHARED, table))
+    place = table.place[classes]
+    owner = _first(*_group_keys(place, feature, strategy != NOT_SHARED, table))
     strategy = np.where(_of_several(owner), strategy, NOT_SHARED)
     borrowed = np.where(owner != np.arange(depth), strategy, NOT_SHARED)
-    root = _first(*_group_keys(classes, featurizer, tying != NOT_SHARED, table))
-    root = _split_by_weights(root, classes, borrowed, table)
+    root = _first(*_group_keys(place, featurizer, tying != NOT_SHARED, table))
+    root = _split_by_weights(root, place, borrowed, table)
     tied = _of_several(root)
-    strategy, group = _fold_kernel_sharing(strategy, owner, root, table.toeplitz[classes])
+    strategy, group = _fold_input_free(strategy, owner, root, place, table)
     shared = strategy != NOT_SHARED
-    # Strategy beside the group: a folded kernel group and another group may have the same owner's
-    # number.
+    # Strategy beside the group: a folded group and another group may have the same owner's number.
     group = _first(
         np.where(shared, strategy, 0) * depth + np.where(shared, group, np.arange(depth)),
         STRATEGIES * depth,
     )
     result = np.empty_like(genes, dtype=np.int64)
-    result[:, :, 0] = classes
-    result[:, :, 1] = _numbered(root, tied, classes, len(table.place))
-    result[:, :, 2] = np.where(tied, 2, NOT_SHARED)
-    result[:, :, 3] = _numbered(group, shared, classes, len(table.place))
-    result[:, :, 4] = strategy
+    result[:, :, CLASS] = classes
+    result[:, :, FEATURIZER_GROUP] = _numbered(root, tied, place, table)
+    result[:, :, FEATURIZER_SHARING] = np.where(tied, SHARED, NOT_SHARED)
+    result[:, :, FEATURE_GROUP] = _numbered(group, shared, place, table)
+    result[:, :, FEATURE_SHARING] = strategy
     return result
 
 
-def _split_by_weights(root: Genes, classes: Genes, borrowed: Genes, table: Tables) -> Genes:
+def _split_by_weights(root: Genes, place: Genes, borrowed: Genes, table: Tables) -> Genes:
     """Featurizer groups (genomes, depth) split into the sets of LIVs that really have weights in
-    common."""
-    present = np.zeros((root.size, 8), dtype=bool)
+    common: those whose strategies, of all strategies in the group, are in the same part."""
+    present = np.zeros((root.size, 8), dtype=bool)  # of each group, as bits of one byte
     present[(root + _rows(*root.shape)).reshape(-1), borrowed.reshape(-1)] = True
     strategies = np.packbits(present, axis=1, bitorder="little").reshape(root.shape)
-    part = table.parts[classes, _of(strategies, root), borrowed]
+    part = table.parts[place, _of(strategies, root), borrowed]
     return _first(root * STRATEGIES + part, root.shape[1] * STRATEGIES)
 
 
-def _fold_kernel_sharing(
-    strategy: Genes, owner: Genes, root: Genes, toeplitz: Booleans
+def _fold_input_free(
+    strategy: Genes, owner: Genes, root: Genes, place: Genes, table: Tables
 ) -> tuple[Genes, Genes]:
-    """Toeplitz only: K does not depend on the input, so borrowing it and tying its weights are the
-    same thing.
+    """One form for sharing of input-free groups, where borrowing and tying weights are the same.
 
-    Strategy 4 among LIVs that tie their weights is strategy 2; strategy 3 groups whose owners tie
-    their weights are one group, joined by every member of that tie that shares no other features,
-    and none at all when the tie holds all of them. Returns the strategies and, for shared LIVs, a
-    number that the members of a group have in common.
+    K of the convolutions is such a group: strategy 3 borrows K, 4 borrows B, C and K, 2 borrows B
+    and C. The shallowest member of a tie owns its weights, K's among them. So
+
+    - borrowing by 4 within one tie is borrowing by 2, since K is the owner's already;
+    - groups by 3 whose owners are in one tie are one group, which every member of that tie joins
+      that shares no other features, and which is none at all when the tie holds all of it.
+
+    Four LIVs of GConv-1: 0 and 1 tie their weights, 2 and 3 borrow K from 0 and 1, in two groups
+    (owner 0 1 0 1, root 0 0 2 3). Their K is that of LIV 0 in any case, so they are one group:
+    strategy 3 3 3 3, group 0 0 0 0. Were 2 and 3 in the tie too (root 0 0 0 0), nothing would be
+    left to borrow: strategy 1 1 1 1.
+
+    Returns the strategies and, for shared LIVs, a number that the members of a group have in
+    common, both (genomes, depth).
     """
-    folding = toeplitz & ((strategy == KERNEL) | (strategy == KERNEL_WITH_GATES))
-    if not folding.any():
+    alone, without = table.input_free[place], table.without_input_free[place, strategy]
+    is_alone = (strategy == alone) & (strategy > 0)
+    if not (is_alone | (without > 0)).any():
         return strategy, owner
-    root_of_owner = _of(root, owner)
-    leaves = _of(_any_member(folding & (root != root_of_owner), owner), owner)
-    strategy = np.where(folding & (strategy == KERNEL_WITH_GATES) & ~leaves, GATES, strategy)
+    leaving = (root != _of(root, owner)) & (without > 0)
+    leaves = _of(_any_member(leaving, owner), owner)
+    strategy = np.where((without > 0) & ~leaves, without, strategy)
 
-    kernel = folding & (strategy == KERNEL)
-    kernel_ties = _of(_any_member(kernel, root_of_owner), root)
-    joins = toeplitz & (strategy == NOT_SHARED) & kernel_ties
-    target = np.where(kernel, root_of_owner, root)
-    together = kernel | joins
-    kept = _of(_any_member(together & (root != target), target), target)
-    strategy = np.where(together, np.where(kept, KERNEL, NOT_SHARED), strategy)
-    return strategy, np.where(together, target, owner)
+    tie = np.where(is_alone, _of(root, owner), root)  # whose K it uses
+    has_borrowers = _of(_any_member(is_alone, tie), root)
+    together = is_alone | ((alone > 0) & (strategy == NOT_SHARED) & has_borrowers)
+    kept = _of(_any_member(together & (root != tie), tie), tie)
+    strategy = np.where(together, np.where(kept, alone, NOT_SHARED), strategy)
+    return strategy, np.where(together, tie, owner)
 
 
-def _numbered(group: Genes, active: Booleans, classes: Genes, limit: int) -> Genes:
+def _numbered(group: Genes, active: Booleans, place: Genes, table: Tables) -> Genes:
     """(genomes, depth): the number of each active LIV's group, counted per class by its shallowest
-    member; else 1."""
+    member; else 1.
+
+    Shallowest members are sorted by genome and class, and numbered within each: sorted keys 4 4 4 9
+    first appear at 0 0 0 3, so the four groups are 1 + 0 1 2 3 - 0 0 0 3 = 1 2 3 1.
+    """
     row, liv = np.nonzero(active & (group == np.arange(group.shape[1])))
-    keys = row * limit + classes[row, liv]
+    keys = row * (len(table.ids) + 1) + place[row, liv]
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
     numbers = np.ones_like(group)
@@ -293,43 +310,23 @@ def _numbered(group: Genes, active: Booleans, classes: Genes, limit: int) -> Gen
     return np.where(active, _of(numbers, group), 1)
 
 
-class _LivTexts(dict[int, str]):
-    """LIVs, as one number each, as they enter a genome's id: operator code and sharing genes; made
-    when asked for."""
-
-    SHIFTS = np.array(
-        [52, 29, 26, 3, 0]
-    )  # of the five genes: classes below 2048, groups below 2 ** 23, sharing below 8
-
-    def __init__(self, alphabet: Alphabet) -> None:
-        super().__init__()
-        self.kinds = {liv_class.id: liv_class.code for liv_class in alphabet.classes}
-
-    @classmethod
-    def keys_of(cls, genes: Genes) -> list[list[int]]:
-        """The numbers of the LIVs of genomes (genomes, depth, 5)."""
-        return (genes << cls.SHIFTS).sum(axis=2).tolist()
-
-    def __missing__(self, key: int) -> str:
-        widths = np.diff(self.SHIFTS, prepend=63) * -1
-        liv_class, *sharing = (key >> self.SHIFTS & (1 << widths) - 1).tolist()
-        self[key] = ".".join([self.kinds[liv_class], *map(str, sharing)])
-        return self[key]
-
-
-@lru_cache(maxsize=16)
-def _liv_texts(alphabet: Alphabet) -> _LivTexts:
-    return _LivTexts(alphabet)
-
-
 def ids(canonical_genes: Genes, alphabet: Alphabet) -> list[str]:
-    """The ids of genomes in canonical form, genes (genomes, depth, 5): the same as `Genome.id`.
+    """The ids of genomes in canonical form, genes (genomes, depth, 5).
 
     An id is a hash over operator codes, not class ids, so that alphabets which agree on the classes
-    used agree on it.
+    used agree on it: 12 hexadecimal digits of the SHA-256 of, for example,
+    `12123.1.1.1.1-91142.1.1.1.1`. Different LIVs are few, so each is written once.
     """
-    texts = _liv_texts(alphabet)
-    contents = (
-        "-".join(map(texts.__getitem__, livs)) for livs in _LivTexts.keys_of(canonical_genes)
-    )
+    if not canonical_genes.size:
+        return []
+    genes = canonical_genes.transpose(2, 0, 1)
+    keys = np.ravel_multi_index(tuple(genes), tuple(genes.max(axis=(1, 2)) + 1))
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    livs = canonical_genes.reshape(-1, GENES_PER_LIV)[first].tolist()
+    texts = np.array([_liv_text(alphabet, *liv) for liv in livs], dtype=object)
+    contents = map("-".join, texts[which.reshape(keys.shape)].tolist())
     return [hashlib.sha256(content.encode()).hexdigest()[:12] for content in contents]
+
+
+def _liv_text(alphabet: Alphabet, liv_class: int, *sharing: int) -> str:
+    return ".".join([alphabet.by_id[liv_class].code, *map(str, sharing)])

@@ -1,21 +1,21 @@
 """The backbone genome: an immutable sequence of LIVs, five integers each, with its text and array
 forms."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .alphabets import Alphabet, LivClass, get_alphabet
+from . import arrays
+from .alphabets import Alphabet, get_alphabet
 from .errors import GenomeError
-from .sharing import LivSharing, canonical_livs, resolve_sharing
-from .validity import GENES_PER_LIV, NOT_SHARED, GeneProblem, find_problems
-
-GeneArray = npt.NDArray[np.int64]
+from .genes import GENES_PER_LIV, NOT_SHARED, Genes
+from .operators import LivClass
+from .sharing import LivSharing, resolve_sharing
+from .validity import GeneProblem, find_problems
 
 
 class Liv(NamedTuple):
@@ -86,7 +86,7 @@ class Genome:
         separator = "" if all(0 <= gene < 10 for liv in self.livs for gene in liv) else "."
         return "-".join(separator.join(map(str, liv)) for liv in self.livs)
 
-    def to_array(self) -> GeneArray:
+    def to_array(self) -> Genes:
         """The genes as int64, shape (depth * 5,)."""
         return np.array(self.livs, dtype=np.int64).reshape(-1)
 
@@ -95,15 +95,18 @@ class Genome:
         """Number of LIVs."""
         return len(self.livs)
 
+    @cached_property
+    def _problems(self) -> tuple[GeneProblem, ...]:
+        return tuple(find_problems(self.livs, self.alphabet))
+
     def validate(self) -> list[GeneProblem]:
         """Every problem of the genome, shallowest LIV first; empty when it is valid."""
-        return find_problems(self.livs, self.alphabet)
+        return list(self._problems)
 
     def check(self) -> "Genome":
         """The genome itself when it is valid. Raises `GenomeError` with every problem otherwise."""
-        problems = self.validate()
-        if problems:
-            raise GenomeError(f"genome {self.to_text()!r}: " + "; ".join(map(str, problems)))
+        if self._problems:
+            raise GenomeError(f"genome {self.to_text()!r}: " + "; ".join(map(str, self._problems)))
         return self
 
     @cached_property
@@ -111,27 +114,35 @@ class Genome:
         """Owners of features and weights, a LIV each (valid genomes only)."""
         return resolve_sharing(self.check().livs, self.alphabet)
 
+    def _as_one(self) -> Genes:
+        """The genes (1, depth, 5), for the functions of `arrays.py` (valid genomes only)."""
+        return self.check().to_array().reshape(1, -1, GENES_PER_LIV)
+
     def canonical(self) -> "Genome":
         """The canonical form, equal for two genomes exactly when they are the same architecture."""
-        livs = canonical_livs(self.check().livs, self.alphabet)
-        return Genome(tuple(Liv(*liv) for liv in livs), self.alphabet)
+        livs = _canonical_genes(self)[0].tolist()
+        return Genome(tuple(Liv(*genes) for genes in livs), self.alphabet)
 
     @cached_property
     def id(self) -> str:
-        """Stable content hash of the canonical form: 12 hexadecimal digits.
-
-        It is taken over operator codes, not class ids, so that alphabets which agree on the classes
-        used agree on the hash.
-        """
-        parts = []
-        for liv in self.canonical().livs:
-            liv_class = self.alphabet.by_id[liv.liv_class]
-            parts.append(".".join([liv_class.code, *map(str, liv[1:])]))
-        return hashlib.sha256("-".join(parts).encode()).hexdigest()[:12]
+        """Stable content hash of the canonical form: 12 hexadecimal digits (`arrays.ids`)."""
+        return _id(self)
 
     def classes(self) -> tuple[LivClass, ...]:
         """The LIV class of every LIV (valid genomes only)."""
         return tuple(self.alphabet.by_id[liv.liv_class] for liv in self.check().livs)
+
+
+# Arrays take about 0.1 ms for one genome too, and a search makes equal genomes over and over: equal
+# ones are computed once.
+@lru_cache(maxsize=4096)
+def _canonical_genes(genome: Genome) -> Genes:
+    return arrays.canonical(genome._as_one(), genome.alphabet)
+
+
+@lru_cache(maxsize=4096)
+def _id(genome: Genome) -> str:
+    return arrays.ids(_canonical_genes(genome), genome.alphabet)[0]
 
 
 def fit_depth(genome: Genome, depth: int) -> Genome:
@@ -144,17 +155,5 @@ def fit_depth(genome: Genome, depth: int) -> Genome:
         raise GenomeError(f"depth {depth}: expected at least 1 LIV")
     if depth == genome.depth:
         return genome
-    genome.check()
-    livs = [
-        Liv(
-            liv[0],
-            liv[1] + (n // genome.depth) * depth,
-            liv[2],
-            liv[3] + (n // genome.depth) * depth,
-            liv[4],
-        )
-        for n, liv in ((n, genome.livs[n % genome.depth]) for n in range(depth))
-    ]
-    return Genome(
-        tuple(Liv(*liv) for liv in canonical_livs(livs, genome.alphabet)), genome.alphabet
-    )
+    fitted = arrays.fit_depth(genome._as_one(), depth, genome.alphabet)
+    return Genome.from_genes(fitted[0].tolist(), genome.alphabet)

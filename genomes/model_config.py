@@ -1,19 +1,13 @@
-"""The sizes a genome is decoded at, and every width derived from them: the one place with such
-arithmetic."""
+"""The sizes a genome is decoded at. Widths derived from them are in `widths.py`."""
 
 from dataclasses import dataclass, fields
-from math import ceil
 from typing import Any
 
-from .alphabets import LivClass
 from .errors import GenomeError
-from .operators import LOW_RANK, FeatureGroup
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 HEAD_WIDTH = 64
 NARROW = 256  # below this width the head width is a quarter of the width
-POSITION_FREQUENCIES = 8
-KERNEL_HIDDEN_WIDTH = 32
 
 
 @dataclass
@@ -83,54 +77,11 @@ def head_width(width: int) -> int:
     return HEAD_WIDTH if width >= NARROW else width // 4
 
 
-def check_repeat(liv_class: LivClass, width: int) -> None:
-    """Raise `GenomeError` when grouped heads cannot be repeated evenly at this width."""
-    repeats = max(group.repeat for group in liv_class.operator.groups)
-    heads = width // head_width(width)
-    if liv_class.operator.token_mixing == LOW_RANK and heads % repeats:
-        raise GenomeError(
-            f"a model width of {width} gives {heads} heads, but {liv_class.name} repeats keys and "
-            f"values x{repeats}: "
-            f"expected a width with a multiple of {repeats} heads of width {head_width(width)}"
-        )
-
-
-def group_width(group: FeatureGroup, width: int) -> int:
-    """Channels of a projected feature group before `repeat`; an expansion above 1 is rounded up to
-    8."""
-    exact = group.expansion * width
-    return 8 * ceil(exact / 8) if group.expansion > 1 else int(exact)
-
-
-def inner_width(liv_class: LivClass, width: int) -> int:
-    """Channels of T applied to V, the input of the output projection."""
-    value = next(group for group in liv_class.operator.groups if group.name == "V")
-    return group_width(value, width) * value.repeat
-
-
-def step_rank(width: int) -> int:
-    """Rank of the step-size projection of a selective state space: width / 16, at least 1."""
-    return max(1, ceil(width / 16))
-
-
-def operator_copies(liv_class: LivClass, group: str) -> int:
-    """How many operators need this group at full width: 2 for the paired groups of a differential
-    class."""
-    return 2 if liv_class.differential and group in liv_class.operator.structure.paired else 1
-
-
-def lambda_width(liv_class: LivClass, width: int) -> int:
-    """Width of the four vectors that parametrise lambda (arXiv 2410.05258); 0 for plain classes."""
-    if not liv_class.differential:
-        return 0
-    return head_width(width) // (2 if liv_class.operator.token_mixing == LOW_RANK else 1)
-
-
 @dataclass
 class CacheSetting:
-    """What the cache objective counts."""
+    """What generation is prepared for, when its cache is counted."""
 
-    context: int = 4096  # positions
+    context: int = 4096  # positions held
     batch: int = 1  # sequences
     dtype: str = "bfloat16"  # of the elements
 

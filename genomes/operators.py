@@ -1,177 +1,188 @@
-"""The two lower alphabets of the search space as literal tables: featurizers, and the operators
-made with them.
+"""The two lower alphabets of the search space: structures with their featurizers, and the operators
+and classes made with them.
 
-A featurizer genome is summarised by its *featurizer class*, an operator genome by its *LIV class*
-(`alphabets.py`). Adding a row here adds the feature everywhere: costs and decoding read these
-tables and nothing else. Source: STAR (arXiv 2411.17800), with the project's own choices where the
-paper is silent (docs/search_space.md).
+A featurizer genome is summarised by its number, the *featurizer class*; an operator genome by its
+*LIV class*. `structures/` holds the structures, one file each; here is what they are made of, the
+table they are entered into, and how an operator finds its own. Source: STAR (arXiv 2411.17800),
+with the project's own choices where the paper is silent (docs/search_space.md).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from typing import NamedTuple
 
 from .errors import GenomeError
+from .genes import NOT_SHARED, STRATEGIES
+from .model_config import ModelConfig
 
-DIAGONAL, LOW_RANK, TOEPLITZ, SEMI_SEPARABLE = 1, 2, 3, 4
+DIAGONAL, LOW_RANK, TOEPLITZ, SEMI_SEPARABLE = 1, 2, 3, 4  # token mixing
 NO_SPARSITY, BANDED = 1, 2
-IDENTITY, SOFTMAX, RELU, SWISH = 1, 2, 3, 4
-PER_CHANNEL, DENSE, GROUPED = 1, 2, 3
+IDENTITY, SOFTMAX, RELU, SWISH = 1, 2, 3, 4  # nonlinearity
+PER_CHANNEL, DENSE, GROUPED = 1, 2, 3  # channel mixing
 
 SPARSITIES = {NO_SPARSITY: "none", BANDED: "banded"}
 NONLINEARITIES = {IDENTITY: "none", SOFTMAX: "softmax", RELU: "relu", SWISH: "swish"}
-CHANNEL_MIXINGS = {PER_CHANNEL: "diagonal", DENSE: "dense", GROUPED: "grouped"}
+
+PROJECTION = "projection"  # the form that every structure may use
 
 
 @dataclass(frozen=True)
 class FeatureGroup:
-    """One feature group of a featurizer genome.
-
-    `form` says how the group is computed: `projection` (dense from the input, then an optional
-    short depthwise convolution and a nonlinearity), `step_size` and `state_input` (from the V
-    features, as in Mamba), `delta_transition` (a decay and a writing strength a head, from the
-    input), `explicit_kernel` and `implicit_kernel` (convolution kernels that do not depend on the
-    input). `expansion` is the group's width divided by the model width, before `repeat` copies it
-    along the channels.
-    """
+    """One feature group of a featurizer genome."""
 
     name: str
-    token_mixing: int = DIAGONAL
-    sparsity: int = NO_SPARSITY
-    nonlinearity: int = IDENTITY
-    channel_mixing: int = DENSE
-    expansion: Fraction = Fraction(1)
-    repeat: int = 1
-    form: str = "projection"
-    kernel_length: int = 0
-    bias: bool = False
+    form: str = PROJECTION  # or one of its structure's `forms`
+    nonlinearity: int = IDENTITY  # IDENTITY or SWISH, behind a projection
+    expansion: Fraction = Fraction(1)  # width / model width, before `repeat`
+    channels: int | None = None  # the width, where it is the same at every model width
+    repeat: int = 1  # copies along the channels, as in grouped-query attention
+    kernel_length: int = 0  # of the short convolution behind a projection, or of a kernel
+    bias: bool = False  # of that convolution
 
 
-def _projections(names: str, **fields: object) -> tuple[FeatureGroup, ...]:
+def projections(names: str, **fields: object) -> tuple[FeatureGroup, ...]:
+    """One projected feature group for each letter of `names`, all with the same fields."""
     return tuple(FeatureGroup(name, **fields) for name in names)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Featurizer:
-    """A featurizer genome: its feature groups, and the state size per channel where a recurrence
-    needs one."""
+    """A featurizer genome: its feature groups in the order in which they are computed, and the
+    state size where a recurrence needs one."""
 
     groups: tuple[FeatureGroup, ...]
     state: int = 0
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the feature groups, in the order in which they are computed."""
-        return tuple(group.name for group in self.groups)
 
-    @property
-    def repeat(self) -> int:
-        """How often B and V are copied along the channels (grouped-query attention); 1 without
-        copies."""
-        return max(group.repeat for group in self.groups)
+# Parameters of one feature group at a model width, for one operator.
+FormParameters = Callable[[FeatureGroup, "LivClass", int], int]
+# A structure's own parameters at a model width.
+OwnParameters = Callable[["LivClass", int], int]
+# Elements of generation cache of one LIV and one sequence: class, borrowed groups, sizes, context.
+CacheElements = Callable[["LivClass", tuple[str, ...], ModelConfig, int], int]
 
 
-def _grouped_query(repeat: int) -> Featurizer:
-    shared = {"expansion": Fraction(1, repeat), "repeat": repeat}
-    return Featurizer((FeatureGroup("C"), *_projections("BV", **shared)))
-
-
-def _selective(state: int) -> Featurizer:
-    """Mamba's featurizer: V is convolved (length 4) and passed through swish; A, B, C are computed
-    from V."""
-    return Featurizer(
-        (
-            FeatureGroup("V", TOEPLITZ, nonlinearity=SWISH, kernel_length=4, bias=True),
-            FeatureGroup("G", nonlinearity=SWISH),
-            FeatureGroup("A", form="step_size", bias=True),
-            FeatureGroup("B", form="state_input"),
-            FeatureGroup("C", form="state_input"),
-        ),
-        state=state,
-    )
-
-
-def _gated_delta() -> Featurizer:
-    """Gated DeltaNet's featurizer: queries, keys and values are convolved (length 4) and passed
-    through swish."""
-    convolved = _projections("BCV", token_mixing=TOEPLITZ, nonlinearity=SWISH, kernel_length=4)
-    gate = FeatureGroup("G", nonlinearity=SWISH)
-    return Featurizer((*convolved, gate, FeatureGroup("A", form="delta_transition", bias=True)))
-
-
-def _gated_convolution(form: str, kernel_length: int) -> Featurizer:
-    kernel = FeatureGroup(
-        "K", TOEPLITZ, channel_mixing=PER_CHANNEL, form=form, kernel_length=kernel_length
-    )
-    return Featurizer((*_projections("BCV"), kernel))
-
-
-FEATURIZERS: dict[int, Featurizer] = {
-    1: Featurizer(_projections("CBV")),
-    2: Featurizer(_projections("CBV", token_mixing=TOEPLITZ, kernel_length=3)),
-    3: _grouped_query(repeat=4),
-    4: _grouped_query(repeat=2),
-    5: _selective(state=16),
-    6: _selective(state=2),
-    7: _gated_convolution("explicit_kernel", kernel_length=3),
-    8: _gated_convolution("implicit_kernel", kernel_length=0),
-    9: Featurizer(_projections("CV", expansion=Fraction(8, 3))),
-    10: _gated_delta(),
-}
+def nothing_of_its_own(liv_class: "LivClass", width: int) -> int:
+    """The parameters of a structure whose weights are all its featurizer's."""
+    return 0
 
 
 @dataclass(frozen=True)
 class Structure:
-    """A token-mixing structure: which feature groups it needs, which may be borrowed, which
-    operators are valid.
+    """A token-mixing structure: how feature groups become T, and what that costs.
 
-    A row is chosen by token mixing and channel mixing: one T per channel or per head makes another
-    structure.
+    Two structures are equal when their data are; functions are not compared, so that a module may
+    be imported twice.
 
-    `sharing` maps each `feature_sharing` strategy to the groups that borrowers take from the owner.
-    `paired` are the groups that a differential operator needs at full width for each of its two
-    operators; low-rank pairs split the head width instead (arXiv 2410.05258), so nothing is
-    doubled.
+    Attributes:
+        name: also how operators without a name are described.
+        token_mixing, channel_mixing: genes of its operators; structures may have both in common.
+        groups: feature groups that T and V are made of; every featurizer has them, or more.
+        sharing: `feature_sharing` strategies (2 to 5), each with the groups that borrowers take
+            from the owner. Each leaves a borrower a group of its own.
+        featurizers: by number, unique among all structures: an operator finds its structure by it.
+        cache: elements of generation cache besides the short convolutions of projections.
+        parameters: weights of its own, which are never shared.
+        forms: parameter counts of the forms of feature groups that only it has.
+        paired: groups that a differential operator needs at full width for each of its two
+            operators; none where they split the head width instead (arXiv 2410.05258).
+        input_free: groups that do not depend on the input: to borrow them and to tie their
+            weights are the same. A strategy borrows all of them or none.
+        sparsities, nonlinearities: valid values of these genes.
+        differential: whether there is a differential form.
     """
 
     name: str
-    formula: str
+    token_mixing: int
+    channel_mixing: int
     groups: tuple[str, ...]
-    sharing: dict[int, tuple[str, ...]]
-    paired: tuple[str, ...]
-    featurizers: tuple[int, ...]
-    sparsities: tuple[int, ...]
-    nonlinearities: tuple[int, ...]
+    sharing: Mapping[int, tuple[str, ...]]
+    featurizers: Mapping[int, Featurizer]
+    cache: CacheElements = field(compare=False)
+    parameters: OwnParameters = field(default=nothing_of_its_own, compare=False)
+    forms: Mapping[str, FormParameters] = field(default_factory=dict, compare=False)
+    paired: tuple[str, ...] = ()
+    input_free: tuple[str, ...] = ()
+    sparsities: tuple[int, ...] = (NO_SPARSITY,)
+    nonlinearities: tuple[int, ...] = (IDENTITY,)
     differential: bool = True
 
+    def check(self) -> None:
+        """Raise `GenomeError` for a structure whose fields contradict each other."""
+        groups, input_free = set(self.groups), set(self.input_free)
+        borrowed = [set(names) for names in self.sharing.values()]
+        forms = {PROJECTION, *self.forms}
+        made = [group for featurizer in self.featurizers.values() for group in featurizer.groups]
+        problems = {
+            f"sharing: expected strategies 2 to {STRATEGIES - 1}, not {sorted(self.sharing)}": any(
+                not NOT_SHARED < strategy < STRATEGIES for strategy in self.sharing
+            ),
+            f"paired, input_free and sharing: expected names of {self.groups} only": any(
+                names - groups for names in (set(self.paired), input_free, *borrowed)
+            ),
+            "sharing: expected that a strategy borrows some groups, and not all of them": any(
+                not names or names == groups for names in borrowed
+            ),
+            "sharing: two strategies borrow the same groups": any(
+                borrowed.count(names) > 1 for names in borrowed
+            ),
+            f"sharing: expected that a strategy borrows all of {self.input_free} or none": any(
+                names & input_free not in (set(), input_free) for names in borrowed
+            ),
+            f"featurizers: expected that each has the groups {self.groups}": any(
+                groups - {group.name for group in featurizer.groups}
+                for featurizer in self.featurizers.values()
+            ),
+            f"featurizers: expected forms of {', '.join(sorted(forms))} only": any(
+                group.form not in forms for group in made
+            ),
+        }
+        for problem, holds in problems.items():
+            if holds:
+                raise GenomeError(f"structure {self.name!r}: {problem}")
 
-_STATE_SHARING = {2: ("B", "C"), 3: ("A", "B", "C"), 4: ("A",), 5: ("V",)}
+    @property
+    def input_free_strategy(self) -> int:
+        """The strategy that borrows the input-free groups and no other; 0 without one."""
+        free = set(self.input_free)
+        return next((n for n, names in self.sharing.items() if free and set(names) == free), 0)
 
-STRUCTURES: dict[tuple[int, int], Structure] = {
-    (DIAGONAL, DENSE): Structure(
-        "diagonal", "s(C_i) if i = j", ("C", "V"), {2: ("C",), 3: ("V",)}, (),
-        (9,), (NO_SPARSITY,), (IDENTITY, RELU, SWISH), differential=False,
-    ),
-    (LOW_RANK, GROUPED): Structure(
-        "low-rank", "s(C_i B_j)", ("C", "B", "V"), {2: ("B", "V"), 3: ("B",), 4: ("V",), 5: ("C", "B")}, (),
-        (1, 2, 3, 4), (NO_SPARSITY, BANDED), (IDENTITY, SOFTMAX, RELU, SWISH),
-    ),
-    (TOEPLITZ, PER_CHANNEL): Structure(
-        "scaled Toeplitz", "C_i K_(i-j) B_j", ("B", "C", "K", "V"),
-        {2: ("B", "C"), 3: ("K",), 4: ("B", "C", "K"), 5: ("V",)}, ("B", "C", "K"),
-        (7, 8), (NO_SPARSITY,), (IDENTITY,),
-    ),
-    (SEMI_SEPARABLE, PER_CHANNEL): Structure(
-        "semi-separable", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
-        (5, 6), (NO_SPARSITY,), (IDENTITY,),
-    ),
-    (SEMI_SEPARABLE, GROUPED): Structure(
-        "matrix-valued "
-        "state", "C_i A_i ... A_(j+1) B_j", ("A", "B", "C", "V"), _STATE_SHARING, ("A", "B", "C"),
-        (10,), (NO_SPARSITY,), (IDENTITY,),
-    ),
-}  # fmt: skip
+    @property
+    def without_input_free(self) -> dict[int, int]:
+        """Strategies that borrow input-free groups and others, each with the strategy that borrows
+        only those others, where there is one."""
+        return {
+            number: other
+            for number, names in self.sharing.items()
+            for other, fewer in self.sharing.items()
+            if other != number and set(fewer) == set(names) - set(self.input_free)
+        }
+
+
+STRUCTURES: dict[str, Structure] = {}  # filled by `structures/__init__.py`, then by users
+_BY_FEATURIZER: dict[int, Structure] = {}
+
+
+def register_structure(structure: Structure) -> None:
+    """Enter a structure into the search space; its operators are valid from then on.
+
+    To register an equal one again is harmless. Raises `GenomeError` for a structure that
+    contradicts itself, and for a name or a featurizer number that another structure has.
+    """
+    structure.check()
+    if STRUCTURES.get(structure.name, structure) != structure:
+        raise GenomeError(f"structure {structure.name!r} exists already, with other fields")
+    for number in structure.featurizers:
+        owner = _BY_FEATURIZER.get(number, structure)
+        if owner.name != structure.name:
+            raise GenomeError(
+                f"structure {structure.name!r}: featurizer {number} is one of {owner.name!r}"
+            )
+    STRUCTURES[structure.name] = structure
+    _BY_FEATURIZER.update(dict.fromkeys(structure.featurizers, structure))
+    valid_operators.cache_clear()
 
 
 class OperatorGenome(NamedTuple):
@@ -194,8 +205,8 @@ class OperatorGenome(NamedTuple):
                 f"such as 10.4.1.1.3"
             )
         operator = cls(*map(int, parts))
-        if operator not in VALID_OPERATORS:
-            valid = " ".join(o.code for o in VALID_OPERATORS)
+        if operator not in valid_operators():
+            valid = " ".join(o.code for o in valid_operators())
             raise GenomeError(f"operator genome {code!r} is not valid; valid ones: {valid}")
         return operator
 
@@ -206,18 +217,22 @@ class OperatorGenome(NamedTuple):
 
     @property
     def structure(self) -> Structure:
-        """The token-mixing structure's row."""
-        return STRUCTURES[self.token_mixing, self.channel_mixing]
+        """The structure that its featurizer belongs to."""
+        return _BY_FEATURIZER[self.featurizer]
 
     @property
     def groups(self) -> tuple[FeatureGroup, ...]:
         """The featurizer's feature groups."""
-        return FEATURIZERS[self.featurizer].groups
+        return self.structure.featurizers[self.featurizer].groups
+
+    def group(self, name: str) -> FeatureGroup:
+        """The featurizer's feature group of that name."""
+        return next(group for group in self.groups if group.name == name)
 
     @property
     def state(self) -> int:
-        """State size per channel of a semi-separable operator, else 0."""
-        return FEATURIZERS[self.featurizer].state
+        """State size of a semi-separable operator whose state is not a head's width, else 0."""
+        return self.structure.featurizers[self.featurizer].state
 
     def neighbours(self) -> "Iterator[OperatorGenome]":
         """Valid operators that differ in one gene, with the genes that must go with it.
@@ -227,7 +242,7 @@ class OperatorGenome(NamedTuple):
         its own; sparsity and nonlinearity stay where the other structure has them, and take any of
         its values otherwise.
         """
-        for other in VALID_OPERATORS:
+        for other in valid_operators():
             if other.structure is self.structure:
                 if sum(a != b for a, b in zip(self, other, strict=True)) == 1:
                     yield other
@@ -244,10 +259,58 @@ def _kept(value: int, replacement: int, allowed: tuple[int, ...]) -> int:
     return value if value in allowed else replacement
 
 
-VALID_OPERATORS: tuple[OperatorGenome, ...] = tuple(
-    OperatorGenome(featurizer, token_mixing, sparsity, nonlinearity, channel_mixing)
-    for (token_mixing, channel_mixing), structure in STRUCTURES.items()
-    for featurizer in structure.featurizers
-    for sparsity in structure.sparsities
-    for nonlinearity in structure.nonlinearities
-)
+@cache
+def valid_operators() -> tuple[OperatorGenome, ...]:
+    """Every valid operator genome, structure by structure."""
+    return tuple(
+        OperatorGenome(
+            featurizer, structure.token_mixing, sparsity, nonlinearity, structure.channel_mixing
+        )
+        for structure in STRUCTURES.values()
+        for featurizer in structure.featurizers
+        for sparsity in structure.sparsities
+        for nonlinearity in structure.nonlinearities
+    )
+
+
+@dataclass(frozen=True)
+class LivClass:
+    """One letter of the backbone alphabet: an operator genome, plain or differential."""
+
+    id: int
+    name: str
+    operator: OperatorGenome
+    description: str
+    differential: bool = False
+
+    @classmethod
+    def unnamed(
+        cls, number: int, operator: OperatorGenome, differential: bool = False
+    ) -> "LivClass":
+        """The class of an operator that no table names: its name is the code, its description is
+        made of the genes."""
+        genes = [NONLINEARITIES[operator.nonlinearity]] if operator.nonlinearity != IDENTITY else []
+        genes += [SPARSITIES[operator.sparsity]] if operator.sparsity != NO_SPARSITY else []
+        words = ", ".join([operator.structure.name, *genes, f"featurizer {operator.featurizer}"])
+        name, description = f"Op-{operator.code}", words
+        if differential:
+            name, description = f"{name}-Diff", f"differential {words}"
+        return cls(number, name, operator, description, differential)
+
+    @property
+    def code(self) -> str:
+        """The operator's code, with `d` behind it for a differential class: the same whatever the
+        alphabet."""
+        return self.operator.code + ("d" if self.differential else "")
+
+
+def read_code(code: str) -> tuple[OperatorGenome, bool]:
+    """The operator of a class' code, and whether it is differential. Raises `GenomeError` for no
+    class' code."""
+    operator, differential = OperatorGenome.from_code(code.removesuffix("d")), code.endswith("d")
+    if differential and not operator.structure.differential:
+        raise GenomeError(
+            f"operator genome {code!r}: {operator.structure.name} operators have no differential "
+            f"form"
+        )
+    return operator, differential

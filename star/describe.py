@@ -1,8 +1,8 @@
 """python -m star.describe: what a genome is and what it costs, LIV by LIV.
 
 `genome=` takes a design's name, a genome file, the text form, or `<run>/<id>`. Nothing is built or
-trained; the numbers come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome of
-a run. In Python, `star.describe("lfm2")` gives the same as a mapping.
+trained; the numbers come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome
+of a run. In Python, `star.describe("lfm2")` gives the same as a mapping.
 """
 
 import json
@@ -108,7 +108,7 @@ def description(
     """
     genome = genome.canonical()
     parameters = parameter_count(genome, model)
-    nbytes = liv_cache_bytes(genome, model, cache.context, cache.batch, cache.dtype)
+    nbytes = liv_cache_bytes(genome, model, cache)
     livs = [
         {
             "liv": index,

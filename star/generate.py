@@ -19,7 +19,7 @@ from star.base.errors import UserError
 from star.base.imports import import_plugins
 from star.base.settings import expect, expect_one_of, expect_seed
 from star.data.tokenizers import VOCABULARY, TextStream, encode
-from star.genomes import GenomeError, cache_bytes
+from star.genomes import CacheSetting, GenomeError, cache_bytes
 from star.models import Cache, Checkpoint, load_checkpoint
 from star.models.generation import Sampling, generate
 
@@ -111,7 +111,7 @@ def run(
         "tokens": count,
         "tokens_per_second": max(1, count - 1) / seconds,
         "predicted_cache_bytes": cache_bytes(
-            checkpoint.genome.genome, checkpoint.config, context, 1, dtype
+            checkpoint.genome.genome, checkpoint.config, CacheSetting(context, 1, dtype)
         ),
         "allocated_cache_bytes": cache.nbytes,
     }

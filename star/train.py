@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from rich.console import Console
@@ -66,6 +66,8 @@ class TrainConfig:
     cache: CacheSetting = field(default_factory=CacheSetting)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
+
+    CHOICES: ClassVar[tuple[str, ...]] = ("data",)
 
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first setting that cannot be used."""

@@ -6,18 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-from star.base.command_line import default_scale, one_line
-from star.genomes import Genome, ModelConfig, cache_bytes, load_genome, parameter_count
-from star.search.candidates import TIMING_COLUMNS
+from star.base.command_line import compose_config, default_scale
+from star.genomes import ModelConfig, cache_bytes, load_genome, parameter_count
+from star.runs.columns import TIMING_COLUMNS
 
+ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ("+experiment=smoke", "scale=cpu")
 PLAIN_GA = "search.algorithm._target_=pymoo.algorithms.soo.nonconvex.ga.GA"
 
@@ -29,109 +30,126 @@ def run(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[st
     )
 
 
-def test_describe_json(tmp_path: Path) -> None:
-    result = run(
-        "describe",
-        "genome=transformer_pp",
-        "depth=48",
-        "width=2048",
-        "context=4096",
-        "format=json",
-        cwd=tmp_path,
-    )
-    content = json.loads(result.stdout)
+def test_describe_json(command: Callable[..., Any], tmp_path: Path) -> None:
+    arguments = ("genome=transformer_pp", "depth=48", "width=2048", "context=4096", "format=json")
+    content = json.loads(command("describe", *arguments).stdout)
     genome, _, _ = load_genome("transformer_pp", 48)
     model = ModelConfig(width=2048)
-    assert (
-        content["genome"] == genome.to_text()
-        and content["depth"] == 48
-        and content["width"] == 2048
-    )
+    assert content["genome"] == genome.to_text()
+    assert (content["depth"], content["width"]) == (48, 2048)
     assert content["parameters"] == parameter_count(genome, model).non_embedding
     assert content["embedding_parameters"] == 256 * 2048
-    assert content["cache_bytes"] == cache_bytes(genome, model, 4096)
+    assert content["cache_bytes"] == cache_bytes(genome, model)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_describe_table_shows_sharing_and_totals(tmp_path: Path) -> None:
-    result = run("describe", "genome=11112-91111-11112", "width=256", cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("width=128", "width"),
+        ("model.width=128", "width"),
+        ("context=128", "context"),
+        ("cache.context=128", "context"),
+        ("batch=128", "batch"),
+        ("cache.batch=128", "batch"),
+    ],
+)
+def test_describe_shows_the_value_that_acts(
+    given: str, shown: str, command: Callable[..., Any]
+) -> None:
+    """Whichever of a short name and the setting behind it was typed."""
+    plain = json.loads(command("describe", "format=json").stdout)
+    changed = json.loads(command("describe", "format=json", given).stdout)
+    assert changed[shown] == 128 != plain[shown]
+    assert changed["cache_bytes"] != plain["cache_bytes"]
+
+
+def test_describe_table_shows_sharing_and_totals(command: Callable[..., Any]) -> None:
+    result = command("describe", "genome=11112-91111-11112", "width=256")
     assert result.returncode == 0, result.stderr
-    assert (
-        "softmax attention" in result.stdout
-        and "B, V of LIV 0" in result.stdout
-        and "total" in result.stdout
-    )
+    for words in ("softmax attention", "B, V of LIV 0", "total", "cache: 4.19 MB at context 4096"):
+        assert words in result.stdout
 
 
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
+        ("evolve", ["search.objectives=[speed]"], "error: search.objectives: 'speed' is unknown"),
         (
             "evolve",
-            ["+experiment=nope"],
-            "error: experiment 'nope' is unknown; available: cache_frontier",
-        ),
-        (
-            "evolve",
-            [*SMOKE, "search.objectives=[speed]"],
-            "error: search.objectives: 'speed' is unknown",
-        ),
-        (
-            "evolve",
-            [*SMOKE, "search.baselines=[nope]"],
+            ["search.baselines=[nope]"],
             "error: search.baselines: library genome 'nope' is unknown",
         ),
-        ("evolve", [*SMOKE, "search.seeds=[21x11]"], "error: search.seeds: "),
-        ("evolve", [*SMOKE, "search.seeds=[1111-91111]"], "LIV 0 is '1111'"),
+        ("evolve", ["search.seeds=[21x11]"], "error: search.seeds: "),
+        ("evolve", ["search.seeds=[1111-91111]"], "LIV 0 is '1111'"),
+        ("evolve", ["search.seeds=[11119-91111]"], "LIV 0 gene feature_sharing: 9 is not allowed"),
+        ("evolve", ["data=files", "data.path=no/folder"], "data.path=no/folder: no such file"),
+        ("evolve", ["data=files", "data.path=empty"], "data.path=empty: no file found"),
+        ("evolve", ["data.kind=texts"], "data.kind='texts': expected one of stdlib, files"),
+        ("evolve", ["data.kind=texts:letters"], "data.kind=texts: cannot be imported (ModuleNotFo"),
+        ("evolve", ["executor.workers=0"], "executor.workers=0: expected 'auto' or a whole number"),
+        ("evolve", ["executor=table"], "made by another recipe ("),
         (
             "evolve",
-            [*SMOKE, "search.seeds=[11119-91111]"],
-            "LIV 0 gene feature_sharing: 9 is not allowed",
+            ["executor=table", "executor.path=x.csv"],
+            "executor.path=x.csv: cannot be used",
         ),
+        ("evolve", ["plugins=[nothing_here]"], "plugins=nothing_here: cannot be imported ("),
+        ("evolve", ["plugins=[nothing.py]"], "plugins=nothing.py: cannot be imported ("),
+        ("evolve", ["run_dir=/proc/run"], "error: run_dir=/proc/run: cannot be written"),
+        ("evolve", ["ledger=empty"], "error: ledger empty: "),
+        ("evolve", ["seed=-1"], "error: seed=-1: expected a whole number from 0"),
+        ("evolve", ["context=0"], "error: cache.context=0: expected a whole number"),
         (
             "evolve",
-            [*SMOKE, "data=files", "data.path=no/folder"],
-            "error: data.path=no/folder: no such file",
+            ["model.vocabulary=10"],
+            "model.vocabulary=10: expected at least the data's 256",
         ),
-        (
-            "evolve",
-            [*SMOKE, "data=files", "data.path=empty"],
-            "error: data.path=empty: no file found",
-        ),
-        ("evolve", [*SMOKE, "workers=0"], "error: workers=0: expected 'auto' or a whole number"),
-        ("evolve", [*SMOKE, "run_dir=/proc/run"], "error: run_dir=/proc/run: cannot be written"),
-        ("evolve", [*SMOKE, "seed=-1"], "error: seed=-1: expected a whole number from 0"),
-        ("evolve", [*SMOKE, "context=0"], "error: cache.context=0: expected a whole number"),
-        (
-            "evolve",
-            [*SMOKE, "model.vocabulary=10"],
-            "error: model.vocabulary=10: expected at least the data's 256",
-        ),
-        (
-            "evolve",
-            [*SMOKE, PLAIN_GA],
-            "minimises one objective, but search.objectives names 2",
-        ),
-        ("evolve", [*SMOKE, "colour=red"], "error: colour: unknown key"),
-        ("evolve", [*SMOKE, "training.steps=few"], "error: training.steps=few: "),
-        ("evolve", [*SMOKE, "width=40"], "error: model.width=40: expected a multiple of 16"),
-        (
-            "describe",
-            ["genome=nope"],
-            "error: library genome 'nope' is unknown; available: gqa_transformer",
-        ),
-        ("describe", ["format=xml"], "error: format='xml': expected one of table, json"),
+        ("evolve", [PLAIN_GA], "minimises one objective, but search.objectives names 2"),
+        ("evolve", ["training.steps=few"], "error: training.steps=few: "),
+        ("evolve", ["width=40"], "error: model.width=40: expected a multiple of 16"),
+        ("describe", ["genome=nope"], "error: library genome 'nope' is unknown; available: gqa"),
+        ("describe", ["format=xml"], "error: format=xml: expected one of table, json"),
+        ("describe", ["lineage=true"], "lineage=true expects <run folder>/<genome id>"),
     ],
 )
 def test_mistakes_end_with_one_line_and_exit_code_2(
-    tmp_path: Path, verb: str, arguments: list[str], message: str
+    tmp_path: Path, verb: str, arguments: list[str], message: str, command: Callable[..., Any]
 ) -> None:
     (tmp_path / "empty").mkdir()
-    result = run(verb, *arguments, cwd=tmp_path)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert not (tmp_path / "runs").exists()
+    given = [*SMOKE, *arguments] if verb == "evolve" else arguments
+    result = command(verb, *given)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr and result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+def test_a_mistake_in_a_process_of_its_own_leaves_nothing(tmp_path: Path) -> None:
+    result = run("evolve", *SMOKE, "ledger=/proc/ledger.sqlite", "run_dir=run", cwd=tmp_path)
+    assert result.returncode == 2 and result.stdout == "" and result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_genome_of_a_run_is_described_by_its_id(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert command("evolve", "+experiment=tabular", "run_dir=run").returncode == 0
+    front = pd.read_csv(tmp_path / "run" / "pareto.csv", dtype={"genome_id": str})
+    population = pd.read_csv(tmp_path / "run" / "population.csv", dtype={"genome_id": str})
+    row = front[front["origin"] == "offspring"].iloc[0]
+    for reference in (f"run/{row.genome_id}", f"run/genomes/{row.genome_id}.yaml"):
+        content = json.loads(
+            command("describe", f"genome={reference}", "width=32", "format=json").stdout
+        )
+        assert content["genome"] == row.genome and content["parameters"] == row.parameters
+        tree = command("describe", f"genome={reference}", "lineage=true")
+        assert tree.returncode == 0 and tree.stdout.startswith(f"{row.genome_id}  generation ")
+        for parent in str(row.parents).split():
+            assert parent in tree.stdout and parent in set(population["genome_id"])
+    result = command("describe", "genome=run/000000000000", "lineage=true")
+    assert (
+        result.returncode == 2 and "no candidate of that id in run/population.csv" in result.stderr
+    )
 
 
 def table_without_times(path: Path) -> str:
@@ -141,31 +159,21 @@ def table_without_times(path: Path) -> str:
 @pytest.mark.slow
 def test_smoke_leaves_the_same_front_with_one_and_two_workers(tmp_path: Path) -> None:
     for workers in (1, 2):
-        result = run(
-            "evolve",
-            "+experiment=smoke",
-            f"workers={workers}",
-            f"run_dir=run{workers}",
-            cwd=tmp_path,
-        )
+        arguments = ("+experiment=smoke", f"executor.workers={workers}", f"run_dir=run{workers}")
+        result = run("evolve", *arguments, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-        assert (
-            "at or below transformer_pp's loss" in result.stdout
-            or "no evolved genome" in result.stdout
-        )
+        ends = ("at or below transformer_pp's loss", "no evolved genome")
+        assert any(end in result.stdout for end in ends)
     first, second = tmp_path / "run1", tmp_path / "run2"
-    assert table_without_times(first / "pareto.csv") == table_without_times(second / "pareto.csv")
-    assert table_without_times(first / "population.csv") == table_without_times(
-        second / "population.csv"
-    )
+    for name in ("pareto.csv", "population.csv"):
+        assert table_without_times(first / name) == table_without_times(second / name)
     assert len(pd.read_csv(first / "population.csv")) == 14
     config = yaml.safe_load((first / "config.yaml").read_text())
     assert config["training"]["steps"] == 5 and config["search"]["population"] == 6
     environment = json.loads((first / "environment.json").read_text())
     assert environment["packages"]["torch"] and len(environment["data_fingerprint"]) == 64
-    assert (
-        first / "command.txt"
-    ).read_text() == f"python -m star.evolve +experiment=smoke workers=1 scale={default_scale()}\n"
+    repeat = f"+experiment=smoke executor.workers=1 scale={default_scale()}"
+    assert (first / "command.txt").read_text() == f"python -m star.evolve {repeat}\n"
     again = run("evolve", *SMOKE, "training.steps=4", "run_dir=run1", cwd=tmp_path)
     assert again.returncode == 2 and "training.steps is 5 there, 4 here" in again.stderr
 
@@ -208,28 +216,79 @@ def test_ctrl_c_ends_the_workers_and_leaves_whole_files(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".*.csv.*"))
 
 
-EXPERIMENTS = sorted(
-    path.stem for path in (Path(__file__).parents[1] / "conf" / "experiment").glob("*.yaml")
-)
-SCALES = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "scale").glob("*.yaml"))
+@pytest.mark.slow
+def test_a_search_without_any_measurement_fails(tmp_path: Path) -> None:
+    arguments = ("training.learning_rate=1e30", "search.generations=1", "executor.workers=1")
+    result = run("evolve", *SMOKE, "run_dir=run", *arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    reason = "error: no candidate could be measured (8 diverged); run/population.csv says why\n"
+    assert result.stderr == reason
+    assert set(pd.read_csv(tmp_path / "run" / "population.csv")["status"]) == {"infeasible"}
+
+
+@pytest.mark.slow
+def test_a_script_without_a_main_guard_searches(tmp_path: Path) -> None:
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "import star\n"
+        "overrides = ['+experiment=smoke', 'scale=cpu', 'search.generations=1', 'run_dir=run']\n"
+        "run = star.Search.from_config(star.compose_config('evolve', overrides)).run()\n"
+        "print(sorted(set(run.population['status'])), len(run.front) > 0)\n"
+    )
+    for arguments in ([str(script)], ["-c", script.read_text().replace("'run'", "'run2'")]):
+        result = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=240
+        )
+        assert result.stdout == "['ok'] True\n", result.stderr
+
+
+def test_an_algorithms_own_arguments_can_be_given(
+    command: Callable[..., Any], tmp_path: Path
+) -> None:
+    own = ("search.algorithm.n_offsprings=3", "search.baselines=[]", "search.generations=2")
+    result = command("evolve", "+experiment=tabular", *own, "run_dir=run")
+    assert result.returncode == 0, result.stderr
+    assert len(pd.read_csv(tmp_path / "run" / "population.csv")) == 16 + 3
+
+
+EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+SCALES = sorted(path.stem for path in (ROOT / "conf" / "scale").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -> None:
-    import star.evolve  # noqa: F401  # registers the schema
-
-    OmegaConf.register_new_resolver("star.default_scale", default_scale, replace=True)
-    with initialize_config_module("star.conf", version_base="1.3"):
-        config = OmegaConf.to_object(
-            compose("evolve", [f"+experiment={experiment}", f"scale={scale}"])
-        )
-    config.training.check()  # type: ignore[union-attr]
-    config.model.check()  # type: ignore[union-attr]
-    assert config.experiment_name == experiment  # type: ignore[union-attr]
-    assert config.model.width == config.width  # type: ignore[union-attr]
+    config = compose_config("evolve", [f"+experiment={experiment}", f"scale={scale}"])
+    config.check()
+    config.training.check()
+    config.model.check()
+    assert config.experiment_name == experiment
+    assert config.model.width == config.width
 
 
-def test_errors_fit_on_one_line() -> None:
-    assert one_line(ValueError("a\n  b\n")) == "a b"
-    assert Genome.from_text("91111").depth == 1
+def test_files_of_the_configuration_only_override() -> None:
+    """No value stands in a YAML file that the dataclass has as its default."""
+    from dataclasses import asdict
+
+    from star.search.config import EvolveConfig
+
+    defaults = asdict(EvolveConfig())
+
+    def repeated(content: dict, default: Any, path: str) -> list[str]:
+        found = []
+        for key, value in content.items():
+            known = default.get(key) if isinstance(default, dict) else None
+            if isinstance(value, dict) and key != "algorithm":
+                found += repeated(value, known, f"{path}.{key}")
+            elif value == known and value is not None:
+                found.append(f"{path}.{key}")
+        return found
+
+    for folder in ("search", "experiment", "data"):
+        for path in (ROOT / "conf" / folder).glob("*.yaml"):
+            if path.stem in ("tabular", "stdlib", "nsga2"):  # a whole recipe; names of defaults
+                continue
+            content = yaml.safe_load(path.read_text())
+            content.pop("defaults", None)
+            base = defaults.get(folder, defaults) if folder != "experiment" else defaults
+            assert repeated(content, base, path.name) == []

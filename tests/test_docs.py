@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from star.genomes import ModelConfig, cache_bytes, library_names, load_genome
+from star.genomes import CacheSetting, ModelConfig, cache_bytes, library_names, load_genome
 from star.genomes.model_config import head_width
 from star.models import Cache, decode
 
@@ -27,7 +27,7 @@ def test_the_cache_table_of_the_library_designs_is_true() -> None:
     assert [row[0] for row in rows] == library_names()
     for name, *numbers in rows:
         genome = load_genome(name, DEPTH)[0]
-        predicted = cache_bytes(genome, MODEL, CONTEXT, 1, "bfloat16")
+        predicted = cache_bytes(genome, MODEL, CacheSetting(CONTEXT, 1, "bfloat16"))
         with torch.device("meta"):
             allocated = Cache.allocate(decode(genome, MODEL), 1, CONTEXT, torch.bfloat16).nbytes
         naive = naive_bytes(sum(liv_class.name != "GMemless" for liv_class in genome.classes()))

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from star.genomes import Genome, ModelConfig, cache_bytes
+from star.genomes import CacheSetting, Genome, ModelConfig, cache_bytes
 
 SMALL = (
     "genome=lfm2",
@@ -115,7 +115,9 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path) -> None:
     }
     genome = Genome.from_text("71111-91111-71111-91111")
     expected = cache_bytes(
-        genome, ModelConfig(width=32), context=len('def main(x="{a}", [b') + 12, dtype="float32"
+        genome,
+        ModelConfig(width=32),
+        CacheSetting(len('def main(x="{a}", [b') + 12, dtype="float32"),
     )
     assert content["predicted_cache_bytes"] == content["allocated_cache_bytes"] == expected
     assert content["tokens"] == 12 and content["tokens_per_second"] > 0

@@ -17,7 +17,7 @@ import torch
 from transformers import Lfm2Config, Lfm2ForCausalLM, LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
-from star.genomes import ModelConfig, cache_bytes, load_genome
+from star.genomes import CacheSetting, ModelConfig, cache_bytes, load_genome
 from star.genomes.model_config import head_width
 from star.models import Cache, LanguageModel, decode
 from star.models.generation import Sampling, generate
@@ -141,7 +141,7 @@ def resident_growth(tokens: int = 2000, warm_up: int = 100) -> str:
     before = count = 0
     for count, _ in enumerate(generate(model, cache, [1], GREEDY), start=1):
         before = resident_bytes() if count == warm_up else before
-    predicted = cache_bytes(genome, ModelConfig(width=WIDTH), tokens, 1, "float32")
+    predicted = cache_bytes(genome, ModelConfig(width=WIDTH), CacheSetting(tokens, 1, "float32"))
     return (
         f"mamba, width {WIDTH}, depth {DEPTH}: {count:,} tokens with a cache of {cache.nbytes:,} "
         f"bytes ({predicted:,} predicted); resident memory grew by "

@@ -1,13 +1,14 @@
 """Cases of `gated_delta_rule` for certificates, benchmarks and tests."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import NAME, gated_delta_rule
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
+from .operator import NAME, gated_delta_rule_from
 from .reference import gated_delta_rule_reference
 
-Outputs = tuple[torch.Tensor, ...]
+Outputs = tuple[Tensor, ...]
 
 
 def _inputs(
@@ -17,7 +18,7 @@ def _inputs(
         sizes[name] for name in ("batch", "heads", "length", "key", "value", "state")
     )
 
-    def draw(*shape: int) -> torch.Tensor:
+    def draw(*shape: int) -> Tensor:
         return normal(shape, torch.float32, device, generator)
 
     q, k = (F.normalize(draw(batch, heads, length, key), dim=-1) for _ in range(2))
@@ -48,24 +49,8 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     return Cost(forward, forward + 2 * inputs + output, forward_flops=flops, both_flops=3 * flops)
 
 
-def _run(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None,
-) -> Outputs:
-    return gated_delta_rule(q, k, v, decay, beta, state, return_state=True)
-
-
 def _transformers(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None,
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None
 ) -> Outputs:
     from transformers.models.qwen3_next import modeling_qwen3_next as model
 
@@ -79,12 +64,7 @@ def _transformers(
 
 
 def _fla(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None,
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None
 ) -> Outputs:
     from fla.ops.gated_delta_rule import chunk_gated_delta_rule  # pyright: ignore[reportMissingImports]
 
@@ -108,7 +88,7 @@ _QUICK = [_sizes(1, 1, 1, 16, 16, 1), _sizes(2, 3, 257, 48, 80, 1)]
 
 GATED_DELTA_RULE = Operation(
     name=NAME,
-    run=_run,
+    run=gated_delta_rule_from,
     reference=gated_delta_rule_reference,
     inputs=_inputs,
     interpreter=[_sizes(1, 1, 3, 2, 3, 1), _sizes(1, 2, 1, 3, 5, 1), _sizes(2, 1, 69, 10, 34, 1)],

@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from .triton_common import base, load_rows, multiply, store_rows
+from ..triton_tools import dot, head_pointer, load_rows, store_rows
 from .triton_scores import SOFTMAX, row_scale_of, scores_of, values_of, visible_keys
 
 LOWEST = tl.constexpr(
@@ -21,7 +21,7 @@ def _online(scores, seen, v, highest, weight_sum, result):
     higher = tl.maximum(highest, tl.max(scores, axis=1))
     values, shrink = tl.exp2(scores - higher[:, None]), tl.exp2(highest - higher)
     weight_sum = weight_sum * shrink + tl.sum(values, axis=1)
-    return higher, weight_sum, result * shrink[:, None] + multiply(values.to(v.dtype), v)
+    return higher, weight_sum, result * shrink[:, None] + dot(values.to(v.dtype), v)
 
 
 @triton.jit
@@ -42,10 +42,12 @@ def forward_kernel(
     rows = start + tl.arange(0, block_rows)
     position = rows + total - length
     column, value_column = tl.arange(0, block_width), tl.arange(0, block_value)
-    c = load_rows(base(c_pointer, batch, head, c_batch, c_head), rows, column, length, width, c_row)
+    c = load_rows(
+        head_pointer(c_pointer, batch, head, c_batch, c_head), rows, column, length, width, c_row
+    )
     b_base, v_base = (
-        base(b_pointer, batch, group, b_batch, b_head),
-        base(v_pointer, batch, group, v_batch, v_head),
+        head_pointer(b_pointer, batch, group, b_batch, b_head),
+        head_pointer(v_pointer, batch, group, v_batch, v_head),
     )
     result = tl.zeros((block_rows, block_value), tl.float32)
     highest, weight_sum = (
@@ -55,14 +57,14 @@ def forward_kernel(
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
         c_2 = load_rows(
-            base(c_pointer, batch, head + heads, c_batch, c_head),
+            head_pointer(c_pointer, batch, head + heads, c_batch, c_head),
             rows,
             column,
             length,
             width,
             c_row,
         )
-        b_base_2 = base(b_pointer, batch, group + groups, b_batch, b_head)
+        b_base_2 = head_pointer(b_pointer, batch, group + groups, b_batch, b_head)
         if kind == SOFTMAX:
             result_2, highest_2, weight_sum_2 = result, highest, weight_sum
     first = 0
@@ -88,7 +90,7 @@ def forward_kernel(
             values = values_of(scores, seen, highest, kind)
             if copies == 2:
                 values -= weight * values_of(scores_2, seen, highest, kind)
-            result += multiply(values.to(v.dtype), v)
+            result += dot(values.to(v.dtype), v)
     place = tl.cast(batch * heads + head, tl.int64) * length
     if kind == SOFTMAX:
         place_1 = tl.cast(batch * copies * heads + head, tl.int64) * length
@@ -105,8 +107,16 @@ def forward_kernel(
             )
             result_2 = result_2 / weight_sum_2[:, None]
             second = second_pointer + place * value_width
-            store_rows(second, result_2, rows, value_column, length, value_width)
+            store_rows(second, rows, value_column, length, value_width, value_width, result_2)
             result -= weight * result_2
     else:
         result *= row_scale_of(position, window, kind, banded)[:, None]
-    store_rows(y_pointer + place * value_width, result, rows, value_column, length, value_width)
+    store_rows(
+        y_pointer + place * value_width,
+        rows,
+        value_column,
+        length,
+        value_width,
+        value_width,
+        result,
+    )

@@ -1,1 +1,4 @@
-"""What every part uses: errors, settings, files, devices, interrupts, the console and the command line. Knows nobody."""
+"""What every part uses: errors, settings, files, devices, interrupts, console and command line.
+
+Knows nobody.
+"""

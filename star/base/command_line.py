@@ -99,9 +99,9 @@ def _compose(
     command: str, overrides: Sequence[str], config_dir: str | Path | None = None
 ) -> DictConfig:
     """The composed configuration, with its interpolations. Raises `UserError` for a mistake."""
-    schema = load_schema(command)
     _register(command)
-    _check_overrides(overrides, getattr(schema, "RENAMED", {}))
+    renamed = getattr(load_schema(command), "RENAMED", {})
+    _check_overrides(overrides, renamed)
     given = [f"++{text}" if text.startswith(OPEN) else text for text in overrides]
     if config_dir is not None:
         folder = Path(config_dir).expanduser()
@@ -115,6 +115,7 @@ def _compose(
         ):
             config = compose(command, given)
     except (HydraException, OmegaConfBaseException) as error:
+        _check_renamed(getattr(_cause(error), "full_key", ""), renamed)  # of a user's file
         raise UserError(one_line(error)) from None
     except ValueError as error:  # Hydra names no override here
         raise UserError(f"{one_line(error)}; given: {' '.join(overrides)}") from None
@@ -129,8 +130,7 @@ def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]
         if not key:
             raise UserError(f"'{override}' names no key: expected key=value")
-        if key in renamed:
-            raise UserError(f"{key}: is now {renamed[key]}")
+        _check_renamed(key, renamed)
         if key.split(".")[0] == "hydra":
             raise UserError(
                 f"{key}: Hydra's own folders and logging are switched off; run_dir=<folder> says "
@@ -138,18 +138,23 @@ def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
             )
 
 
+def _check_renamed(key: str | None, renamed: dict[str, str]) -> None:
+    """Raise `UserError` for a key of an earlier version."""
+    if key in renamed:
+        raise UserError(f"{key}: is now {renamed[key]}")
+
+
 def _unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     """Keys that `+key=value` added to a node whose dataclass does not have them."""
     schema = OmegaConf.get_type(config)
     known = {field.name for field in fields(schema)} if is_dataclass(schema) else None
-    for key in config:
-        name = f"{prefix}{key}"
+    for key in map(str, config):
         if known is not None and key not in known:
-            yield name
+            yield f"{prefix}{key}"
         elif not OmegaConf.is_missing(config, key) and not OmegaConf.is_interpolation(config, key):
             child = config[key]
             if isinstance(child, DictConfig):
-                yield from _unknown_keys(child, f"{name}.")
+                yield from _unknown_keys(child, f"{prefix}{key}.")
 
 
 def one_line(error: BaseException) -> str:
@@ -166,7 +171,7 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
         return f"{group} '{name}' is unknown; available: {' '.join(error.options)}"
-    cause = error.__cause__ if isinstance(error, HydraException) else error
+    cause = _cause(error)
     if not isinstance(cause, OmegaConfBaseException):
         return " ".join(str(error).split())
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
@@ -178,8 +183,15 @@ def one_line(error: BaseException) -> str:
     reason = str(cause).splitlines()[0]
     if cause is error:
         return f"{reason} (key: {cause.full_key})"
-    override = " ".join(str(error).removeprefix("Error merging override ").split())
-    return f"{override}: {reason}"
+    where = str(error).removeprefix("Error merging override ").splitlines()[0]
+    return f"{where.removesuffix(':')}: {reason}"
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What Hydra wraps: OmegaConf's error, which knows the key; or the error itself."""
+    if not isinstance(error, HydraException):
+        return error
+    return error.__cause__ or error.__context__ or error
 
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
@@ -188,11 +200,19 @@ def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     raise SystemExit(code)
 
 
+class _Parser(ArgumentParser):
+    """Argparse whose mistakes end with one line, as all others do."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2."""
+        fail(message, EXIT_USER_ERROR)
+
+
 def _parser(command: str) -> ArgumentParser:
-    parser = ArgumentParser(
+    parser = _Parser(
         prog=f"python -m star.{command}",
         usage="%(prog)s [key=value ...] [options]",
-        description=describe_settings(command, load_schema(command)),
+        description=describe_settings(load_schema(command)),
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -289,8 +309,9 @@ def run_command(
             settings: Any = OmegaConf.to_object(config)
             for key, text in texts.items():
                 setattr(settings, key, text)
-            literals = [f"{key}={text}" for key, text in texts.items()]
-            task(settings, [*_with_scale(command, overrides), *literals])
+            repeat = _with_scale(command, overrides) + [f"{k}={text}" for k, text in texts.items()]
+            own = ["--config-dir", options.config_dir] if options.config_dir else []
+            task(settings, repeat + own)
     except (UserError, OmegaConfBaseException, *mistakes) as error:
         fail(one_line(error), EXIT_USER_ERROR)
     except KeyboardInterrupt:

@@ -4,26 +4,47 @@ The meaning is the comment behind the field in the dataclass, the one place wher
 """
 
 import inspect
-import tokenize
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
-from io import StringIO
+from importlib import resources
+from textwrap import wrap
 from typing import Any
 
+KEY_WIDTH, WIDTH = 40, 110  # columns
 
-def describe_settings(command: str, schema: Any) -> str:
-    """The command's one-line purpose and its settings, one a line.
+
+def describe_settings(schema: Any) -> str:
+    """The command's purpose, its settings, and the choices of its groups, as text.
 
     Args:
-        command: the verb.
-        schema: the dataclass of its settings.
+        schema: the dataclass of its settings; `CHOICES` names the groups it takes.
     """
-    groups = getattr(schema, "GROUP_HELP", {})
     lines = [str(schema.__doc__).strip().splitlines()[0], "", "settings:"]
-    lines += [f"  {key:<40} {meaning}" for key, meaning in _settings(schema)]
+    lines += [line for row in _settings(schema) for line in _row(*row)]
+    groups = getattr(schema, "CHOICES", ())
     if groups:
-        lines += ["", "groups:", *(f"  {group:<40} {meaning}" for group, meaning in groups.items())]
+        lines += ["", "groups, each a file that sets several keys:"]
+    for group in groups:
+        lines += _row(f"{group}=", ", ".join(_choices(schema, group.lstrip("+"))))
     return "\n".join(lines).replace("%", "%%")
+
+
+def _choices(schema: Any, group: str) -> list[str]:
+    """Names of a group: its files in `star.conf`, or the dataclasses that the schema lists."""
+    listed = getattr(schema, "GROUPS", {}).get(group)
+    if listed is not None:
+        return list(listed)
+    files = (resources.files("star.conf") / group).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files)
+
+
+def _row(key: str, meaning: str) -> list[str]:
+    """A key and its meaning, in a column of their own each."""
+    parts = wrap(meaning, WIDTH - KEY_WIDTH - 3) or [""]
+    first = f"  {key:<{KEY_WIDTH}} {parts[0]}"
+    if len(key) > KEY_WIDTH:
+        first = f"  {key}\n{'':{KEY_WIDTH + 2}} {parts[0]}"
+    return [first, *(f"{'':{KEY_WIDTH + 2}} {part}" for part in parts[1:])]
 
 
 def _settings(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -45,9 +66,9 @@ def _default(field: Field[Any]) -> Any:
 
 
 def field_comments(schema: Any) -> dict[str, str]:
-    """The comment behind each field of a dataclass, inherited fields included.
+    """What the comments say of each field of a dataclass, inherited fields included.
 
-    A comment may go on in lines of its own below its field.
+    A comment stands behind its field, or in lines of its own above it.
     """
     comments: dict[str, str] = {}
     for base in reversed(schema.__mro__):
@@ -56,21 +77,23 @@ def field_comments(schema: Any) -> dict[str, str]:
     return comments
 
 
-def _own_comments(schema: type) -> dict[str, str]:
+def _own_comments(schema: Any) -> dict[str, str]:
+    names = {field.name for field in fields(schema)}
     comments: dict[str, str] = {}
-    name, names = "", {field.name for field in fields(schema)}  # type: ignore[arg-type]
-    previous = ""
-    try:
-        source = inspect.cleandoc("\n" + inspect.getsource(schema))
-    except OSError:  # typed in a notebook, say
-        return comments
-    for token in tokenize.generate_tokens(StringIO(source).readline):
-        if token.type == tokenize.OP and token.string == ":" and previous in names:
-            name = previous
-        if token.type == tokenize.COMMENT and name:
-            text = token.string.lstrip("# ")
-            comments[name] = f"{comments[name]} {text}" if name in comments else text
-        if token.type == tokenize.NAME and token.string == "def":
-            name = ""
-        previous = token.string
+    above: list[str] = []
+    for line in _source(schema):
+        code, hash_sign, comment = line.partition("# ")
+        name = code.partition(":")[0].strip()
+        if not code.strip():
+            above = [*above, comment] if hash_sign else []
+        elif name in names:
+            comments[name] = " ".join(filter(None, [*above, comment]))
+            above = []
     return comments
+
+
+def _source(schema: type) -> list[str]:
+    try:
+        return inspect.getsource(schema).splitlines()
+    except OSError:  # typed in a notebook, say
+        return []

@@ -4,13 +4,11 @@ A module names the buffers it needs (`memory_shapes`); nothing here knows an ope
 `star.genomes.costs` predicts the same bytes from the genome alone, and a test compares the two.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
-
-MemoryShapes = Mapping[str, tuple[int, ...]]
 
 
 class Cacheable(Protocol):
@@ -20,8 +18,14 @@ class Cacheable(Protocol):
         """For each LIV the buffers it needs at that context, without the batch axis."""
         ...
 
-    def placement(self) -> torch.Tensor:
-        """Any parameter: tells the default dtype and device."""
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """That of the weights."""
         ...
 
 
@@ -63,13 +67,12 @@ class Cache:
         for name, value in (("batch", batch), ("context", context)):
             if value < 1:
                 raise ValueError(f"cache {name}={value}: expected at least 1")
-        weight = model.placement()
-        dtype = weight.dtype if dtype is None else dtype
+        dtype = model.dtype if dtype is None else dtype
         memories = [
             Memory(
                 context,
                 {
-                    name: torch.zeros(batch, *shape, dtype=dtype, device=weight.device)
+                    name: torch.zeros(batch, *shape, dtype=dtype, device=model.device)
                     for name, shape in shapes.items()
                 },
             )

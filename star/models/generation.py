@@ -79,7 +79,7 @@ def generate(
     """
     if not prompt:
         raise ValueError("the prompt is empty: expected at least one token")
-    device = model.placement().device
+    device = model.device
     random = torch.Generator(device).manual_seed(sampling.seed)
     tokens = torch.tensor([list(prompt)], device=device)
     cache.check_room(1, tokens.shape[1])

@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import Genome, LivClass, LivSharing, ModelConfig, check_fits
-from star.genomes.model_config import inner_width
+from star.genomes.widths import inner_width
 
 from .cache import Cache, Memory
 from .featurizer import INITIAL_STD, Features, Featurizer, build_group, linear
-from .structures import STATE, STRUCTURE_MODULES
+from .structures import parts_of
 
 
 class LivModule(nn.Module):
@@ -23,41 +23,24 @@ class LivModule(nn.Module):
         index: int,
         liv_class: LivClass,
         sharing: LivSharing,
+        groups: dict[str, nn.ModuleList],
         model: ModelConfig,
-        shallower: list["LivModule"],
         depth: int,
     ) -> None:
+        """groups: the modules of the feature groups that it computes."""
         super().__init__()
         self.index = index
         self.sharing = sharing
-        # Linear attention's sum of B V comes with B and V together.
-        self.borrowed = (
-            (*sharing.borrowed, STATE) if {"B", "V"} <= set(sharing.borrowed) else sharing.borrowed
-        )
         self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
-        groups: dict[str, nn.ModuleList] = {}
-        for group in liv_class.operator.groups:
-            owner = sharing.weight_owner.get(group.name)
-            if owner == index:
-                groups[group.name] = build_group(group, liv_class, model)
-            elif owner is not None:
-                tied = shallower[owner].featurizer.groups[group.name]
-                assert isinstance(tied, nn.ModuleList)
-                groups[group.name] = tied
         self.featurizer = Featurizer(groups)
-        operator = liv_class.operator
-        self.structure = STRUCTURE_MODULES[operator.token_mixing, operator.channel_mixing](
-            liv_class, model, index
-        )
-        self.output = linear(
-            inner_width(liv_class, model.width), model.width, std=INITIAL_STD / depth**0.5
-        )
+        build = parts_of(liv_class.operator.structure).module
+        self.structure = build(liv_class, model, index, sharing.borrowed)
+        inner = inner_width(liv_class, model.width)
+        self.output = linear(inner, model.width, std=INITIAL_STD / depth**0.5)
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
         """Buffers that generation needs for this LIV, without the batch axis."""
-        return self.featurizer.memory_shapes() | self.structure.memory_shapes(
-            context, self.sharing.borrowed
-        )
+        return self.featurizer.memory_shapes() | self.structure.memory_shapes(context)
 
     def forward(
         self, x: torch.Tensor, owner: Features, memory: Memory | None = None
@@ -67,10 +50,35 @@ class LivModule(nn.Module):
         owner: the features of the LIV it borrows from. memory: what generation remembers of earlier
         positions.
         """
-        borrowed = {name: owner[name] for name in self.borrowed if name in owner}
+        names = (*self.sharing.borrowed, *self.structure.inherited)
+        borrowed = {name: owner[name] for name in names if name in owner}
         features = self.featurizer(self.norm(x), borrowed, memory)
-        features = self.structure.extend(features, self.featurizer.groups.keys(), memory)
+        features = self.structure.prepare(features, 0 if memory is None else memory.position)
+        if memory is not None:
+            features = self.structure.remember(features, memory)
         return self.output(self.structure(features, memory)), features
+
+
+def _build_groups(
+    index: int,
+    liv_class: LivClass,
+    sharing: LivSharing,
+    model: ModelConfig,
+    shallower: Sequence[LivModule],
+) -> dict[str, nn.ModuleList]:
+    """The feature groups that a LIV computes, by name: new modules, or those of the shallower LIV
+    whose weights it uses."""
+    forms = parts_of(liv_class.operator.structure).forms
+    groups: dict[str, nn.ModuleList] = {}
+    for group in liv_class.operator.groups:
+        owner = sharing.weight_owner.get(group.name)
+        if owner == index:
+            groups[group.name] = build_group(group, liv_class, model, forms)
+        elif owner is not None:
+            tied = shallower[owner].featurizer.groups[group.name]
+            assert isinstance(tied, nn.ModuleList)
+            groups[group.name] = tied
+    return groups
 
 
 class LanguageModel(nn.Module):
@@ -84,16 +92,12 @@ class LanguageModel(nn.Module):
         for index, (liv_class, sharing) in enumerate(
             zip(genome.classes(), genome.sharing, strict=True)
         ):
-            livs.append(LivModule(index, liv_class, sharing, model, livs, genome.depth))
-        self.livs = nn.ModuleList(livs)
+            groups = _build_groups(index, liv_class, sharing, model, livs)
+            livs.append(LivModule(index, liv_class, sharing, groups, model, genome.depth))
+        self.livs = cast(Sequence[LivModule], nn.ModuleList(livs))
         self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
         self.head = None if model.tie_embeddings else linear(model.width, model.vocabulary)
         self._owners = {s.feature_owner for s in genome.sharing if s.borrowed}
-
-    @property
-    def blocks(self) -> list[LivModule]:
-        """The LIVs, shallowest first."""
-        return cast(list[LivModule], list(self.livs))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """tokens int64 (batch, length) to logits (batch, length, vocabulary)."""
@@ -119,16 +123,22 @@ class LanguageModel(nn.Module):
     def memory_shapes(self, context: int) -> list[dict[str, tuple[int, ...]]]:
         """For each LIV the buffers that generation needs at that context, without the batch
         axis."""
-        return [liv.memory_shapes(context) for liv in self.blocks]
+        return [liv.memory_shapes(context) for liv in self.livs]
 
-    def placement(self) -> torch.Tensor:
-        """The embedding's weight: tells the model's dtype and device."""
-        return self.embedding.weight
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights."""
+        return self.embedding.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """That of the weights."""
+        return self.embedding.weight.device
 
     def _run(self, tokens: torch.Tensor, memories: Sequence[Memory | None]) -> torch.Tensor:
         x = self.embedding(tokens)
         owned: dict[int, Features] = {}
-        for liv, memory in zip(self.blocks, memories, strict=True):
+        for liv, memory in zip(self.livs, memories, strict=True):
             update, features = liv(x, owned.get(liv.sharing.feature_owner, {}), memory)
             if liv.index in self._owners:
                 owned[liv.index] = features

@@ -24,6 +24,7 @@ STATES = "states"  # training states, there while a generation climbs its rungs
 SHARE, FREE_SECONDS = 0.01, 0.5
 
 Row = Mapping[str, Any]
+Views = tuple[Sequence[Row], Sequence[tuple[Row, GenomeFile]]]
 
 
 def check_foreign(path: Path) -> None:
@@ -78,7 +79,7 @@ class RunFolder:
         self._unranked += self._csv([row], header=False)
         self._write_in_time(self._write_population)
 
-    def update_views(self, view: Callable[[], tuple[list[Row], list[tuple[Row, GenomeFile]]]]) -> None:
+    def update_views(self, view: Callable[[], Views]) -> None:
         """`write_views` of what `view` gives, unless generations pass faster than files."""
         self._write_in_time(lambda: self.write_views(*view()))
 

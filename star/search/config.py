@@ -67,7 +67,7 @@ class VariationConfig:
     mutation_probability: float = 0.1  # of each gene
     constrained_mutation: bool = True  # draw only values that keep a genome valid
     # that LIVs are copied and groups joined or left, instead of single genes mutated
-    sharing_mutation_probability: float = 0.5  # see experiments/tabular
+    sharing_mutation_probability: float = 0.5  # (experiments/tabular)
     sharing_probability: float = 0.25  # of random genomes, for either kind of sharing
     depth_probability: float = 0.1  # with space.depths: that a LIV is gained, lost or duplicated
     operator_probability: float = 0.0  # of each LIV: that its operator changes to any valid one
@@ -94,7 +94,7 @@ class SearchConfig:
     baselines: list[str] = field(default_factory=lambda: list(DESIGNS))  # trained for comparison
     # a pymoo algorithm, `_target_`, and its own arguments; tournament_size: individuals that
     # compete to be a parent, where parents are selected by tournament
-    algorithm: dict[str, Any] = field(default_factory=lambda: {"_target_": NSGA2})  # see above
+    algorithm: dict[str, Any] = field(default_factory=lambda: {"_target_": NSGA2})
     space: SpaceConfig = field(default_factory=SpaceConfig)
     variation: VariationConfig = field(default_factory=VariationConfig)
     stop: StopConfig = field(default_factory=StopConfig)
@@ -171,13 +171,7 @@ class EvolveConfig:
     search: SearchConfig = field(default_factory=SearchConfig)
 
     GROUPS: ClassVar[Mapping[str, Mapping[str, type]]] = {"executor": EXECUTORS}
-    GROUP_HELP: ClassVar[Mapping[str, str]] = {
-        "+experiment=": "cache_frontier, size_frontier, frontier3, quality, smoke, tabular",
-        "scale=": "cpu, gpu_small, paper_125m, paper_1b",
-        "search=": "nsga2, ga, firefly, random",
-        "executor=": "processes, table, ray",
-        "data=": "stdlib, files",
-    }
+    CHOICES: ClassVar[tuple[str, ...]] = ("+experiment", "scale", "search", "executor", "data")
     RENAMED: ClassVar[Mapping[str, str]] = RENAMED
 
     def check(self) -> None:

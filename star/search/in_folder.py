@@ -16,7 +16,7 @@ from star.runs.provenance import (
 )
 from star.runs.run import Run
 from star.search.candidates import Evaluated
-from star.search.memory import open_memory
+from star.search.memory import check_ledger, open_memory
 from star.search.upgrade import upgrade_settings
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class SearchInFolder:
         given = Path(config.run_dir) if config.run_dir else None
         if given is not None and (given / CONFIGURATION).exists():
             check_same_run(given, "a search", settings, FREE, upgrade_settings)
+        check_ledger(config.ledger)
         path = new_folder(config.experiment_name) if given is None else given
         check_foreign(path)
         self.memory = open_memory(

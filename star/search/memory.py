@@ -97,6 +97,22 @@ def ledger_path(setting: str, folder: Path) -> Path:
     return Path(setting).expanduser()
 
 
+def check_ledger(setting: str) -> None:
+    """Raise `UserError` for a ledger outside of the run folder that cannot be used."""
+    if setting != RUN:
+        path = ledger_path(setting, Path())
+        _make_parent(setting, path)
+        Ledger(path).close()
+
+
+def _make_parent(setting: str, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror
+        raise UserError(f"ledger={setting}: {path.parent} cannot be made ({reason})") from None
+
+
 def open_memory(
     setting: str, folder: Path, recipe: Recipe, measured: Measured, fingerprint: str
 ) -> SearchMemory:
@@ -113,15 +129,11 @@ def open_memory(
         UserError: for a ledger that cannot be used, and for a run's own of another recipe.
     """
     path = ledger_path(setting, folder)
-    try:
-        if setting == RUN:
-            with writing(folder):
-                folder.mkdir(parents=True, exist_ok=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"ledger={setting}: {path.parent} cannot be made ({error.strerror})"
-        ) from None
+    if setting == RUN:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    else:
+        _make_parent(setting, path)
     ledger = Ledger(path)
     content = recipe.content(fingerprint, measured.content())
     known = ledger.recipes()

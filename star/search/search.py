@@ -16,8 +16,9 @@ from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.states import StateStore
-from star.genomes import Genome, GenomeError, GenomeFile, check_fits, fit_depth, load_genome
+from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
 from star.runs.extensions import use_extensions
+from star.runs.folder import Views
 from star.runs.run import Run
 from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
@@ -173,7 +174,7 @@ class Search:
         """What a run folder keeps: the resolved configuration and the data's fingerprint."""
         return {**asdict(self.config), "data_fingerprint": self.fingerprint}
 
-    def views(self) -> tuple[list[dict[str, Any]], list[tuple[dict[str, Any], GenomeFile]]]:
+    def views(self) -> Views:
         """Rows of all candidates with their ranks, and those of the front with genome files."""
         ranks = self.archive.ranks()
         rows = [e.row(ranks.get(e.genome_id)) for e in self.archive.all]

@@ -16,8 +16,8 @@ from star.genomes import (
     arrays,
     fit_depth,
 )
-from star.genomes.sharing import canonical_livs
-from star.genomes.validity import find_problems, repair_livs
+from star.genomes.validity import find_problems
+from tests.genomes.definition import canonical_livs, fitted_livs, repair_livs
 
 SEEDS = st.integers(0, 2**32 - 1)
 DEPTHS = st.sampled_from([1, 2, 3, 6, 24])
@@ -92,10 +92,10 @@ def test_fitted_depth_equals_that_of_one_genome_at_a_time(
     alphabet = ALPHABETS[name]
     genes, _ = arrays.repair(crowded(seed, 20, own, name), np.random.default_rng(seed), alphabet)
     fitted = arrays.fit_depth(genes, depth, alphabet)
-    expected = [
-        fit_depth(Genome.from_genes(livs, name), depth).canonical() for livs in genes.tolist()
-    ]
-    assert fitted.tolist() == [[list(liv) for liv in genome.livs] for genome in expected]
+    expected = [fitted_livs(livs, depth, alphabet) for livs in genes.tolist()]
+    assert np.array_equal(fitted, np.array(expected))
+    one = fit_depth(Genome.from_genes(genes[0].tolist(), alphabet), depth).canonical()
+    assert one.livs == expected[0]
 
 
 def test_every_strategy_leaves_the_borrower_a_group_of_its_own() -> None:

@@ -1,4 +1,4 @@
-"""The gated delta rule beyond the registry's tests: transformers' convention, states, steps,
+"""The gated delta rule beyond the registry's tests: transformers' convention, gradients,
 compilation, errors."""
 
 from typing import Any
@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from star.kernels.gated_delta_rule import _gated_delta_rule, gated_delta_rule, step_gated_delta_rule
+from star.kernels.gated_delta_rule import gated_delta_rule
+from star.kernels.gated_delta_rule.operator import gated_delta_rule_from, operator
 
 NAMES = ("q", "k", "v", "decay", "beta", "state")
 
@@ -33,8 +34,9 @@ def test_it_is_the_rule_of_qwen3_next(name: str) -> None:
     model = pytest.importorskip("transformers.models.qwen3_next.modeling_qwen3_next")
     theirs = getattr(model, name)
     theirs = getattr(theirs, "__wrapped__", theirs)
-    *inputs, state = [x.requires_grad_() for x in draw(70, dtype=torch.float32)]
-    y, last = gated_delta_rule(*inputs, state=state, return_state=True)
+    tensors = [x.requires_grad_() for x in draw(70, dtype=torch.float32)]
+    *inputs, state = tensors
+    y, last = gated_delta_rule_from(*tensors)
     rows = [x.transpose(1, 2) for x in inputs]
     z, end = theirs(
         *rows, initial_state=state, output_final_state=True, use_qk_l2norm_in_kernel=False
@@ -64,50 +66,14 @@ def test_normalised_keys_are_what_their_flag_makes() -> None:
 @pytest.mark.parametrize("length", [1, 16, 37])
 def test_the_fast_path_has_exact_gradients(length: int) -> None:
     inputs = [x.requires_grad_() for x in draw(length, 3, 2)]
-    assert torch.autograd.gradcheck(
-        lambda *x: gated_delta_rule(*x[:5], state=x[5], return_state=True), inputs, fast_mode=True
-    )
-
-
-def test_a_sequence_may_be_cut_anywhere() -> None:
-    *inputs, state = draw(50)
-    y, last = gated_delta_rule(*inputs, state=state, return_state=True)
-    first, middle = gated_delta_rule(
-        *(x[:, :, :19] for x in inputs), state=state, return_state=True
-    )
-    second, end = gated_delta_rule(*(x[:, :, 19:] for x in inputs), state=middle, return_state=True)
-    torch.testing.assert_close((torch.cat([first, second], dim=2), end), (y, last))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_steps_continue_a_prefix(dtype: torch.dtype) -> None:
-    *inputs, _ = draw(12, dtype=dtype)
-    y = gated_delta_rule(*inputs)
-    with torch.inference_mode():
-        _, state = gated_delta_rule(*(x[:, :, :5] for x in inputs), state=None, return_state=True)
-        where = state.data_ptr()
-        for t in range(5, 12):
-            step = step_gated_delta_rule(*(x[:, :, t] for x in inputs), state=state)
-            assert step.dtype == dtype and state.data_ptr() == where
-            torch.testing.assert_close(
-                step, y[:, :, t], atol=1e-5 if dtype == torch.float32 else 2e-2, rtol=1e-2
-            )
-
-
-def test_a_narrow_state_is_updated_in_place() -> None:
-    *inputs, state = draw(1, dtype=torch.float32)
-    narrow = state.bfloat16()
-    one = [x[:, :, 0] for x in inputs]
-    y = step_gated_delta_rule(*one, state=state)
-    torch.testing.assert_close(step_gated_delta_rule(*one, state=narrow), y, atol=3e-2, rtol=3e-2)
-    torch.testing.assert_close(narrow.float(), state, atol=3e-2, rtol=3e-2)
+    assert torch.autograd.gradcheck(gated_delta_rule_from, inputs, fast_mode=True)
 
 
 def test_a_decay_of_minus_infinity_forgets_all() -> None:
     q, k, v, decay, beta, state = draw(40)
     decay[:, :, 21] = -torch.inf
     decay.requires_grad_()
-    y = gated_delta_rule(q, k, v, decay, beta, state)
+    y, _ = gated_delta_rule_from(q, k, v, decay, beta, state)
     fresh = gated_delta_rule(*(x[:, :, 21:] for x in (q, k, v, decay, beta)))
     torch.testing.assert_close(y[:, :, 21:], fresh)
     (grad,) = torch.autograd.grad(y.sum(), decay)
@@ -117,15 +83,15 @@ def test_a_decay_of_minus_infinity_forgets_all() -> None:
 def test_the_custom_operator_is_sound() -> None:
     for length in (1, 21):
         inputs = [x.requires_grad_() for x in draw(length, 3, 2, torch.float32)]
-        torch.library.opcheck(_gated_delta_rule, tuple(inputs))
-        torch.library.opcheck(_gated_delta_rule, (*inputs[:5], None))
+        torch.library.opcheck(operator, tuple(inputs))
+        torch.library.opcheck(operator, (*inputs[:5], None))
 
 
 def test_compiled_whole_it_gives_the_same() -> None:
     inputs = [x.requires_grad_() for x in draw(20, dtype=torch.float32)]
 
     def function(*x: Any) -> torch.Tensor:
-        return gated_delta_rule(*x) * 2
+        return gated_delta_rule_from(*x)[0] * 2
 
     compiled: Any = torch.compile(function, fullgraph=True, backend="aot_eager")
     for found, expected in ((compiled(*inputs), function(*inputs)),):
@@ -137,12 +103,12 @@ def test_compiled_whole_it_gives_the_same() -> None:
 def test_mixed_dtypes_and_autocast_return_the_dtype_of_v() -> None:
     q, k, v, decay, beta, state = (x.requires_grad_() for x in draw(20, dtype=torch.float32))
     with torch.autocast("cpu", torch.bfloat16):
-        y, last = gated_delta_rule(
-            q.bfloat16(), k.bfloat16(), v.bfloat16(), decay, beta, state, return_state=True
+        y, last = gated_delta_rule_from(
+            q.bfloat16(), k.bfloat16(), v.bfloat16(), decay, beta, state
         )
     assert y.dtype == torch.bfloat16 and last.dtype == torch.float32
     torch.testing.assert_close(
-        y.float(), gated_delta_rule(q, k, v, decay, beta, state), atol=3e-2, rtol=3e-2
+        y.float(), gated_delta_rule_from(q, k, v, decay, beta, state)[0], atol=3e-2, rtol=3e-2
     )
     gradients = torch.autograd.grad(y.float().sum() + last.sum(), (q, v, decay, state))
     assert all(grad.dtype == torch.float32 for grad in gradients)
@@ -150,7 +116,7 @@ def test_mixed_dtypes_and_autocast_return_the_dtype_of_v() -> None:
 
 def test_either_output_alone_has_gradients() -> None:
     inputs = [x.requires_grad_() for x in draw(20)]
-    y, last = gated_delta_rule(*inputs[:5], state=inputs[5], return_state=True)
+    y, last = gated_delta_rule_from(*inputs)
     both = torch.autograd.grad(y.sum() + last.sum(), inputs, retain_graph=True)
     alone = [
         torch.autograd.grad(

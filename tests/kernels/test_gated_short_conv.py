@@ -1,23 +1,19 @@
-"""The short convolutions beyond the registry's tests: conv1d's convention, tails, steps,
-compilation, errors."""
+"""The short convolutions beyond the registry's tests: conv1d's convention, gradients, compilation,
+errors."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from star.kernels.gated_short_conv import (
-    MAX_TAPS,
-    gated_short_conv,
-    short_conv,
-    step_gated_short_conv,
-    step_short_conv,
+from star.kernels.gated_short_conv import MAX_TAPS, gated_short_conv, short_conv
+from star.kernels.gated_short_conv.operator import (
+    gated_operator,
+    gated_short_conv_from,
+    plain_operator,
+    short_conv_from,
 )
-from star.kernels.gated_short_conv.operators import gated_operator, plain_operator
 
 BATCH, CHANNELS = 2, 5
 
@@ -59,64 +55,15 @@ def test_it_is_conv1d_with_padding_on_the_left(taps: int) -> None:
 def test_the_fast_path_has_exact_gradients(length: int, taps: int) -> None:
     b, v, c, kernel, tail, bias = (x.requires_grad_() for x in draw(length, taps).values())
 
-    def gated(*x: torch.Tensor) -> Any:
-        return gated_short_conv(*x[:5], return_tail=True)
-
     def plain(*x: torch.Tensor) -> Any:
-        return short_conv(x[0], x[1], x[2], True, x[3], return_tail=True)
+        return short_conv_from(x[0], x[1], x[2], True, x[3])
 
     inputs = [b, v, c, kernel, *([tail] if taps > 1 else [])]
     assert torch.autograd.gradcheck(lambda *x: gated_short_conv(*x[:4]), inputs[:4], fast_mode=True)
     assert torch.autograd.gradcheck(lambda *x: short_conv(*x), (v, kernel), fast_mode=True)
     if taps > 1:
-        assert torch.autograd.gradcheck(gated, inputs, fast_mode=True)
+        assert torch.autograd.gradcheck(gated_short_conv_from, inputs, fast_mode=True)
         assert torch.autograd.gradcheck(plain, (v, kernel, bias, tail), fast_mode=True)
-
-
-@pytest.mark.parametrize("taps", [1, 3, 8])
-@pytest.mark.parametrize("first", [1, 2, 9])
-def test_a_tail_continues_a_sequence(taps: int, first: int) -> None:
-    b, v, c, kernel, tail, bias = draw(17, taps).values()
-    for start in (None, tail):
-        y, z, middle, inner = [], [], start, start
-        for part in (slice(0, first), slice(first, first + 2), slice(first + 2, None)):
-            gated, middle = gated_short_conv(
-                b[:, part], v[:, part], c[:, part], kernel, middle, return_tail=True
-            )
-            plain, inner = short_conv(v[:, part], kernel, bias, True, inner, return_tail=True)
-            y, z = [*y, gated], [*z, plain]
-        whole, last = gated_short_conv(b, v, c, kernel, start, return_tail=True)
-        torch.testing.assert_close((torch.cat(y, 1), middle), (whole, last))
-        whole, last = short_conv(v, kernel, bias, True, start, return_tail=True)
-        torch.testing.assert_close((torch.cat(z, 1), inner), (whole, last))
-
-
-@pytest.mark.parametrize("taps", [1, 3, 8])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_steps_agree_with_the_whole_and_write_a_strided_tail(taps: int, dtype: torch.dtype) -> None:
-    b, v, c, kernel, tail, bias = draw(6, taps, dtype).values()
-    gated, after = gated_short_conv(b, v, c, kernel, tail, return_tail=True)
-    plain, last = short_conv(v, kernel, bias, True, tail, return_tail=True)
-    cache = torch.zeros(BATCH, 2, taps - 1, CHANNELS, dtype=dtype)
-    cache[:] = tail[:, None]
-    with torch.inference_mode():
-        steps = [
-            step_gated_short_conv(
-                b[:, t : t + 1], v[:, t : t + 1], c[:, t : t + 1], kernel, cache[:, 0]
-            )
-            for t in range(6)
-        ]
-        plain_steps = [
-            step_short_conv(v[:, t : t + 1], kernel, cache[:, 1], bias, swish=True)
-            for t in range(6)
-        ]
-    near = 2e-2 if dtype == torch.bfloat16 else 1e-5  # a tail rounds the products
-    torch.testing.assert_close(
-        (torch.cat(steps, 1), cache[:, 0]), (gated, after), rtol=near, atol=near
-    )
-    torch.testing.assert_close(
-        (torch.cat(plain_steps, 1), cache[:, 1]), (plain, last), rtol=near, atol=near
-    )
 
 
 def test_operators_keep_the_rules_of_torch_library() -> None:
@@ -128,23 +75,13 @@ def test_operators_keep_the_rules_of_torch_library() -> None:
     torch.library.opcheck(gated_operator, (b.bfloat16(), v.half(), c, kernel, None))
 
 
-@pytest.mark.skipif(os.environ.get("STAR_KERNELS") == "triton", reason="is the child process")
-def test_so_do_they_with_triton_under_the_interpreter() -> None:
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "STAR_KERNELS": "triton"}
-    selection = [__file__, "-q", "-p", "no:cacheprovider", "-k", "rules_of or compile or mixed"]
-    command = [sys.executable, "-m", "pytest", *selection, f"--rootdir={os.getcwd()}"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0 and " passed" in result.stdout, result.stdout[-3000:]
-
-
 def test_torch_compile_traces_them_whole() -> None:
     b, v, c, kernel, tail, bias = (x.requires_grad_() for x in draw(4, 3, torch.float32).values())
 
     def function(*x: Any) -> Any:
         b, v, c, kernel, tail, bias = x
-        y, last = gated_short_conv(b, v, c, kernel, tail, return_tail=True)
-        return short_conv(y * 2, kernel, bias, swish=True).sum() + last.sum()
+        y = gated_short_conv_from(b, v, c, kernel, tail)
+        return short_conv(y * 2, kernel, bias, swish=True).sum()
 
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     inputs = (b, v, c, kernel, tail, bias)
@@ -159,14 +96,12 @@ def test_mixed_dtypes_and_autocast_return_the_dtype_of_the_value() -> None:
     exact = draw(33, 4)
     b, v, c, kernel, tail, bias = (x.float().requires_grad_() for x in exact.values())
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        y, last = gated_short_conv(
-            b, v.bfloat16(), c.half(), kernel, tail.bfloat16(), return_tail=True
-        )
+        y = gated_short_conv_from(b, v.bfloat16(), c.half(), kernel, tail.bfloat16())
         z = short_conv(v.bfloat16(), kernel, bias, swish=True)
-    assert y.dtype == z.dtype == last.dtype == torch.bfloat16
+    assert y.dtype == z.dtype == torch.bfloat16
     grads = torch.autograd.grad((y.float().sum(), z.float().sum()), (b, v, c, kernel, bias))
     assert all(grad.dtype == torch.float32 for grad in grads)
-    expected = gated_short_conv(*(exact[name] for name in ("b", "v", "c", "kernel", "tail")))
+    expected = gated_short_conv_from(*(exact[name] for name in ("b", "v", "c", "kernel", "tail")))
     assert (y.double() - expected).norm() < 1.5e-2 * expected.norm()
 
 
@@ -193,7 +128,7 @@ def test_wide_values_among_narrow_ones_keep_their_precision() -> None:
         ),
         ({"kernel": torch.zeros(4, 3)}, r"kernel has shape \(4, 3\), expected \(5, 3\)"),
         ({"kernel": torch.zeros(5, 0)}, "1 to 8 taps"),
-        ({"tail": torch.zeros(2, 3, 5)}, r"tail has shape \(2, 3, 5\), expected \(2, 2, 5\)"),
+        ({"state": torch.zeros(2, 3, 5)}, r"state has shape \(2, 3, 5\), expected \(2, 2, 5\)"),
         ({"c": torch.zeros(2, 4, 5, device="meta")}, "c is on meta, expected cpu as v"),
         (
             {"kernel": torch.zeros(5, 3, dtype=torch.int64)},
@@ -202,20 +137,13 @@ def test_wide_values_among_narrow_ones_keep_their_precision() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(changed: dict[str, torch.Tensor], message: str) -> None:
-    inputs = {name: value for name, value in draw(4, 3, torch.float32).items() if name != "bias"}
+    b, v, c, kernel, tail, _ = draw(4, 3, torch.float32).values()
+    inputs: dict[str, Any] = {"b": b, "v": v, "c": c, "kernel": kernel, "state": tail}
     with pytest.raises(ValueError, match=f"^gated_short_conv: .*{message}"):
         gated_short_conv(**{**inputs, **changed})
 
 
-def test_the_other_forms_name_themselves_in_errors() -> None:
-    _, v, _, kernel, tail, bias = draw(4, 3, torch.float32).values()
+def test_the_plain_form_names_itself_in_errors() -> None:
+    _, v, _, kernel, _, bias = draw(4, 3, torch.float32).values()
     with pytest.raises(ValueError, match=r"^short_conv: bias has shape \(4,\), expected \(5,\)"):
         short_conv(v, kernel, bias[:4])
-    with pytest.raises(
-        ValueError, match=r"^step_short_conv: x has shape \(2, 4, 5\), expected \(2, 1, 5\)"
-    ):
-        step_short_conv(v, kernel, tail)
-    with pytest.raises(
-        ValueError, match=r"^step_gated_short_conv: v has shape \(2, 4, 5\), expected \(2, 1, 5\)"
-    ):
-        step_gated_short_conv(v, v, v, kernel, tail)

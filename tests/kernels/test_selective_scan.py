@@ -1,17 +1,17 @@
 """Selective scan: the fast paths against the definition, states, errors, compilation."""
 
 import importlib.util
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
 
-from star.kernels import selective_scan as package
-from star.kernels.selective_scan import blocked, continue_selective_scan, selective_scan
-from star.kernels.selective_scan.blocked import block_length
-from star.kernels.selective_scan.peers import hugging_face_slow, log_step_scan
+from star.kernels.harness.measure import peak_bytes
+from star.kernels.selective_scan import cpu, selective_scan
+from star.kernels.selective_scan import operator as operators
+from star.kernels.selective_scan.cases import hugging_face_slow, log_step_scan
+from star.kernels.selective_scan.cpu import block_length
+from star.kernels.selective_scan.operator import selective_scan_from
 from star.kernels.selective_scan.reference import selective_scan_reference
 
 ROUNDING = 1e-4  # float32 against float64, relative to the largest value
@@ -29,10 +29,7 @@ PATHS = pytest.mark.parametrize("path", ["torch", NUMBA], indirect=True)
 @pytest.fixture
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "torch":
-        monkeypatch.setattr(package, "_compiled", lambda: None)
-
-
-scan: Any = selective_scan  # its overloads cannot see through a dictionary of arguments
+        monkeypatch.setattr(operators, "_compiled", lambda: None)
 
 
 def inputs(
@@ -62,10 +59,6 @@ def without(tensors: dict[str, torch.Tensor], *names: str) -> dict[str, torch.Te
     return {name: tensor for name, tensor in tensors.items() if name not in names}
 
 
-def with_state(**tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return scan(**tensors, return_state=True)
-
-
 def compare(found: Any, wanted: Any, given: dict[str, torch.Tensor]) -> None:
     """Outputs and gradients of two functions of the same inputs, the second one in float64."""
     wide = {name: tensor.detach().double().requires_grad_() for name, tensor in given.items()}
@@ -90,11 +83,11 @@ def compare(found: Any, wanted: Any, given: dict[str, torch.Tensor]) -> None:
 def test_gradients_are_exact_in_float64(
     missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocked, "block_length", lambda states: 4)
+    monkeypatch.setattr(cpu, "block_length", lambda states: 4)
     given = without(inputs(2, 7, 2, 2, torch.float64), *missing)
 
     def function(*tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return with_state(**dict(zip(given, tensors, strict=True)))
+        return selective_scan_from(**dict(zip(given, tensors, strict=True)))
 
     assert torch.autograd.gradcheck(function, list(given.values()))
 
@@ -102,24 +95,24 @@ def test_gradients_are_exact_in_float64(
 @PATHS
 @pytest.mark.parametrize("length", [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
 def test_outputs_and_gradients_match_the_definition(path: None, length: int) -> None:
-    compare(with_state, selective_scan_reference, inputs(2, length, 5, 3))
+    compare(selective_scan_from, selective_scan_reference, inputs(2, length, 5, 3))
     compare(
-        lambda **t: (scan(**t),),
+        lambda **t: (selective_scan(**t),),
         lambda **t: selective_scan_reference(**t)[:1],
-        inputs(1, length, 5, 3),
+        without(inputs(1, length, 5, 3), "state"),
     )
 
 
 @PATHS
 @pytest.mark.parametrize("missing", [("skip",), ("gate",), ("state",), ("skip", "gate", "state")])
 def test_skip_gate_and_state_may_be_left_out(path: None, missing: tuple[str, ...]) -> None:
-    compare(with_state, selective_scan_reference, without(inputs(2, 40, 20, 16), *missing))
+    compare(selective_scan_from, selective_scan_reference, without(inputs(2, 40, 20, 16), *missing))
 
 
 @PATHS
 @pytest.mark.parametrize("shape", [(1, 3, 1, 1), (3, 5, 1, 2), (2, 5, 33, 64), (1, 9, 4, 70)])
 def test_odd_shapes(path: None, shape: tuple[int, int, int, int]) -> None:
-    compare(with_state, selective_scan_reference, inputs(*shape))
+    compare(selective_scan_from, selective_scan_reference, inputs(*shape))
 
 
 @PATHS
@@ -128,7 +121,7 @@ def test_the_gradient_of_the_last_state_alone(path: None) -> None:
     given = without(given, "c", "gate", "skip")
     c = torch.zeros_like(given["b"])
     compare(
-        lambda **t: with_state(c=c, **t)[1:],
+        lambda **t: selective_scan_from(c=c, **t)[1:],
         lambda **t: selective_scan_reference(c=c, **t)[1:],
         given,
     )
@@ -137,33 +130,14 @@ def test_the_gradient_of_the_last_state_alone(path: None) -> None:
 @PATHS
 def test_two_parts_joined_by_the_state_are_the_whole(path: None) -> None:
     given = inputs(2, 50, 6, 4)
-    whole, last = with_state(**given)
+    whole, last = selective_scan_from(**given)
     timeless = ("rate", "skip", "state")
     first = {name: t if name in timeless else t[:, :21] for name, t in given.items()}
     second = {name: t if name in timeless else t[:, 21:] for name, t in given.items()}
-    start, middle = with_state(**first)
-    end, final = with_state(**{**second, "state": middle})
+    start, middle = selective_scan_from(**first)
+    end, final = selective_scan_from(**{**second, "state": middle})
     torch.testing.assert_close(torch.cat([start, end], dim=1), whole)
     torch.testing.assert_close(final, last)
-
-
-@pytest.mark.parametrize("missing", [(), ("skip", "gate")])
-def test_steps_and_a_prompt_continue_as_the_whole(missing: tuple[str, ...]) -> None:
-    given = without(inputs(2, 40, 6, 4), *missing)
-    whole, last = with_state(**given)
-    timeless = ("rate", "skip")
-    with torch.inference_mode():
-        state = given["state"].detach().clone()
-        parts = []
-        for low, high in [(0, 37), (37, 38), (38, 39), (39, 40)]:
-            part = {
-                name: t if name in timeless else t[:, low:high]
-                for name, t in given.items()
-                if name != "state"
-            }
-            parts.append(continue_selective_scan(state, **part))
-    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
-    torch.testing.assert_close(state, last)
 
 
 def test_nothing_of_size_length_times_state_is_kept_for_the_backward_pass() -> None:
@@ -175,7 +149,7 @@ def test_nothing_of_size_length_times_state_is_kept_for_the_backward_pass() -> N
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
-        scan(**inputs(batch, length, channels, states))
+        selective_scan(**without(inputs(batch, length, channels, states), "state"))
     assert saved and sum(saved) < batch * length * channels * states / 2
 
 
@@ -183,7 +157,7 @@ def test_nothing_of_size_length_times_state_is_kept_for_the_backward_pass() -> N
 def test_low_and_mixed_precision_accumulate_in_float32(path: None) -> None:
     given = inputs(1, 40, 3, 4)
     mixed = {name: t.bfloat16() if name in ("v", "b", "gate") else t for name, t in given.items()}
-    y, last = with_state(**mixed)
+    y, last = selective_scan_from(**mixed)
     expected, _ = selective_scan_reference(**{name: t.double() for name, t in mixed.items()})
     assert y.dtype == torch.bfloat16 and last.dtype == torch.float32
     torch.testing.assert_close(y.double(), expected, rtol=2**-7, atol=2**-7)
@@ -195,10 +169,10 @@ def test_low_and_mixed_precision_accumulate_in_float32(path: None) -> None:
 
 @PATHS
 def test_autocast_does_not_lower_the_precision(path: None) -> None:
-    given = inputs(1, 40, 3, 4)
+    given = without(inputs(1, 40, 3, 4), "state")
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = scan(**given)
-    assert torch.equal(found, scan(**given))
+        found = selective_scan(**given)
+    assert torch.equal(found, selective_scan(**given))
 
 
 @PATHS
@@ -206,14 +180,14 @@ def test_a_value_that_is_not_finite_is_shown(path: None) -> None:
     given = {name: tensor.detach() for name, tensor in inputs(1, 9, 3, 2).items()}
     for name in ("step", "rate", "v"):
         broken = {**given, name: torch.full_like(given[name], float("nan"))}
-        assert scan(**broken).isnan().any()
+        assert selective_scan(**broken).isnan().any()
 
 
 @PATHS
 def test_strong_decay_forgets(path: None) -> None:
     given = inputs(1, 9, 3, 2)
     given["rate"] = torch.full_like(given["rate"], -1e4).requires_grad_()
-    compare(with_state, selective_scan_reference, given)
+    compare(selective_scan_from, selective_scan_reference, given)
 
 
 def test_the_peers_agree() -> None:
@@ -240,7 +214,7 @@ def test_it_compiles_whole() -> None:
     given = without(inputs(2, 5, 3, 2), "state")
 
     def function(**tensors: torch.Tensor) -> torch.Tensor:
-        return scan(**tensors) * 2
+        return selective_scan(**tensors) * 2
 
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     compare(
@@ -271,51 +245,35 @@ def test_it_compiles_whole() -> None:
 def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> None:
     given = inputs(1, 4, 3, 2)
     with pytest.raises(ValueError, match=message):
-        scan(**{**given, name: change(given[name])})
-
-
-PEAK = """
-import resource, torch
-from star.kernels.selective_scan import selective_scan
-from star.kernels.selective_scan.peers import log_step_scan
-torch.set_num_threads(1)
-def run(function, length):
-    v, step = torch.randn(1, length, 32, requires_grad=True), torch.full((1, length, 32), 0.05, requires_grad=True)
-    rate = -torch.ones(32, 16, requires_grad=True)
-    b, c = torch.randn(1, length, 16, requires_grad=True), torch.randn(1, length, 16, requires_grad=True)
-    y = function(v, step, rate, b, c)
-    (y[0] if isinstance(y, tuple) else y).sum().backward()
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-run(selective_scan, 8)
-run(log_step_scan, 8)
-before = peak()
-for function in (selective_scan, log_step_scan):
-    run(function, 4096)
-    print(peak() - before)
-"""
+        selective_scan(**{**given, name: change(given[name])})
 
 
 def test_peak_memory_is_a_quarter_of_the_log_step_scans_at_most() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", PEAK], check=True, capture_output=True, text=True
-    )
-    ours, log_step = (int(line) for line in result.stdout.split())
-    assert 4 * ours <= log_step
+    given = without(inputs(1, 4096, 32, 16), "skip", "gate", "state")
+
+    def peak(function: Any) -> int:
+        def call() -> None:
+            y = function(**given)
+            torch.autograd.grad((y[0] if isinstance(y, tuple) else y).sum(), list(given.values()))
+
+        call()
+        return peak_bytes(call, torch.device("cpu"))
+
+    assert 4 * peak(selective_scan) <= peak(log_step_scan)
 
 
 @pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed")
 def test_several_threads_share_the_batch() -> None:
-    from star.kernels.selective_scan import numba_path
+    from star.kernels.selective_scan import cpu_numba
 
     given = inputs(3, 128, 64, 16)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    alone = with_state(**given)
+    alone = selective_scan_from(**given)
     torch.set_num_threads(2)
     try:
-        assert numba_path.LEAST_ELEMENTS_PER_THREAD <= 3 * 128 * 64 * 16
-        together = with_state(**given)
+        assert cpu_numba.LEAST_ELEMENTS_PER_THREAD <= 3 * 128 * 64 * 16
+        together = selective_scan_from(**given)
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))

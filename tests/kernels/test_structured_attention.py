@@ -3,19 +3,18 @@
 import pytest
 import torch
 
+from star.kernels.linear_attention import linear_attention
+from star.kernels.linear_attention.operator import linear_attention_from
+from star.kernels.linear_attention.operator import operator as linear_operator
+from star.kernels.linear_attention.reference import linear_attention_reference
 from star.kernels.structured_attention import (
     NONLINEARITIES,
     differential_attention,
-    differential_linear_attention,
-    linear_attention,
-    step_linear_attention,
     structured_attention,
 )
-from star.kernels.structured_attention import linear as linear_module
-from star.kernels.structured_attention.operators import attend
+from star.kernels.structured_attention.operator import operator
 from star.kernels.structured_attention.reference import (
     differential_attention_reference,
-    linear_attention_reference,
     structured_attention_reference,
 )
 
@@ -41,13 +40,6 @@ def draw(
         torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for shape in shapes
     ]
     return [tensor.requires_grad_() for tensor in tensors]
-
-
-def cut(
-    tensors: list[torch.Tensor], start: int, stop: int
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    c, b, v = (tensor[:, :, start:stop] for tensor in tensors)
-    return c, b, v
 
 
 @EVERY_NONLINEARITY
@@ -81,7 +73,7 @@ def test_differential_pairs_match_two_operators(nonlinearity: str, window: int |
     expected = first - weight * second
     grad = torch.randn_like(expected)
     gradients = torch.autograd.grad(expected, [c, b, v, weight], grad)
-    tiled = attend(c, b, v, weight, nonlinearity, window)[
+    tiled = operator(c, b, v, weight, nonlinearity, window)[
         0
     ]  # where the public function may take another way
     for found in (differential_attention(c, b, v, weight, nonlinearity, window), tiled):
@@ -101,7 +93,7 @@ def test_gradcheck(nonlinearity: str, window: int | None) -> None:
         return differential_attention(c, b, v, weight, nonlinearity, window)
 
     def plain(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return attend(c, b, v, None, nonlinearity, window)[0]
+        return operator(c, b, v, None, nonlinearity, window)[0]
 
     weight = WEIGHT.clone().requires_grad_()
     assert torch.autograd.gradcheck(plain, draw(70, total=72), fast_mode=True)
@@ -111,12 +103,11 @@ def test_gradcheck(nonlinearity: str, window: int | None) -> None:
 def test_gradcheck_of_linear_attention() -> None:
     state = torch.randn(2, 2, 3, 5, dtype=torch.float64, requires_grad=True)
 
-    def function(
-        c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor
-    ) -> tuple[torch.Tensor, ...]:
-        return linear_attention(c, b, v, state, 9, return_state=True)
-
-    assert torch.autograd.gradcheck(function, [*draw(70), state], fast_mode=True)
+    assert torch.autograd.gradcheck(
+        lambda c, b, v, state: linear_attention_from(c, b, v, state, 9),
+        [*draw(70), state],
+        fast_mode=True,
+    )
 
 
 @EVERY_NONLINEARITY
@@ -136,20 +127,6 @@ def test_one_position_is_the_last_row_of_the_whole(
     torch.testing.assert_close(found, expected)
 
 
-def test_linear_attention_continues_from_a_state() -> None:
-    tensors = draw(150)
-    c, b, v = tensors
-    whole, final = linear_attention(c, b, v, return_state=True)
-    _, state = linear_attention(*cut(tensors, 0, 70), return_state=True)
-    parts = []
-    for i in (70, 71):
-        y, state = step_linear_attention(*cut(tensors, i, i + 1), state, i)
-        parts.append(y)
-    y, state = linear_attention(*cut(tensors, 72, 150), state, 72, return_state=True)
-    torch.testing.assert_close(torch.cat([*parts, y], dim=2), whole[:, :, 70:])
-    torch.testing.assert_close(state, final)
-
-
 def test_linear_attention_matches_its_recurrence() -> None:
     c, b, v = draw(20, groups=4)
     state = torch.zeros(2, 4, 3, 5, dtype=torch.float64)
@@ -161,26 +138,14 @@ def test_linear_attention_matches_its_recurrence() -> None:
     torch.testing.assert_close(linear_attention_reference(c, b, v)[0], torch.stack(expected, dim=2))
 
 
-def test_a_differential_linear_attention_carries_the_states_of_both_operators() -> None:
-    tensors = draw(30, copies=2)
-    c, b, v = tensors
-    whole = differential_attention(c, b, v, WEIGHT, "none")
-    _, state = differential_linear_attention(*cut(tensors, 0, 20), WEIGHT, return_state=True)
-    torch.testing.assert_close(state, b[:, :, :20].mT @ torch.cat([v, v], dim=1)[:, :, :20])
-    for i in range(20, 30):
-        parts = cut(tensors, i, i + 1)
-        y, state = differential_linear_attention(*parts, WEIGHT, state, i, return_state=True)
-        torch.testing.assert_close(y, whole[:, :, i : i + 1])
-
-
 @pytest.mark.parametrize("window", [None, 7])
 @pytest.mark.parametrize("nonlinearity", ["swish", "softmax"])
 def test_custom_operators(nonlinearity: str, window: int | None) -> None:
     weight = torch.tensor(0.3, requires_grad=True)
     tensors = draw(70, dtype=torch.float32)
-    torch.library.opcheck(attend, (*tensors, None, nonlinearity, window))
+    torch.library.opcheck(operator, (*tensors, None, nonlinearity, window))
     torch.library.opcheck(
-        attend, (*draw(70, copies=2, dtype=torch.float32), weight, nonlinearity, window)
+        operator, (*draw(70, copies=2, dtype=torch.float32), weight, nonlinearity, window)
     )
 
 
@@ -188,8 +153,8 @@ def test_custom_operators(nonlinearity: str, window: int | None) -> None:
 def test_custom_operator_of_linear_attention(length: int) -> None:
     state = torch.randn(2, 2, 3, 5, requires_grad=True)
     tensors = draw(length, dtype=torch.float32)
-    torch.library.opcheck(linear_module._linear_attention, (*tensors, state, 3))
-    torch.library.opcheck(linear_module._linear_attention, (*tensors, None, 0))
+    torch.library.opcheck(linear_operator, (*tensors, state, 3))
+    torch.library.opcheck(linear_operator, (*tensors, None, 0))
 
 
 def test_compiled() -> None:
@@ -258,7 +223,3 @@ def test_errors_say_what_was_expected() -> None:
         differential_attention(c, b, v, WEIGHT, "relu")
     with pytest.raises(ValueError, match="lengths 8 and 9, expected equal ones"):
         linear_attention(c[:, :, 1:], b, v)
-    with pytest.raises(ValueError, match="state has shape"):
-        linear_attention(c, b, v, torch.zeros(2, 2, 5, 3))
-    with pytest.raises(ValueError, match="c has length 9, expected 1"):
-        step_linear_attention(c, b, v, torch.zeros(2, 2, 3, 5), 0)

@@ -7,20 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from star.genomes import (
-    ALPHABETS,
-    VALID_OPERATORS,
-    Alphabet,
     Genome,
     GenomeError,
-    Liv,
+    LivClass,
     ModelConfig,
+    get_alphabet,
     parameter_count,
     random_genome,
 )
-from star.models import LanguageModel, decode
+from star.models import decode
+from star.testing.structures import MODEL, build, check_class, check_decoding, tokens
 
-ROUNDING = 1e-5  # the FFT of long convolutions leaks rounding errors from later positions
-MODEL = ModelConfig(width=64, vocabulary=32, window=6)
+EVERY = get_alphabet("extended+operators")
 GENOMES = st.builds(
     lambda seed, depth, sharing: random_genome(
         depth, np.random.default_rng(seed), "extended", sharing
@@ -31,74 +29,34 @@ GENOMES = st.builds(
 )
 
 
-def build(genome: Genome, model: ModelConfig = MODEL) -> LanguageModel:
-    torch.manual_seed(0)
-    return decode(genome, model)
-
-
-def tokens(length: int, batch: int = 2) -> torch.Tensor:
-    return torch.randint(0, 32, (batch, length), generator=torch.Generator().manual_seed(0))
-
-
-def check_model(genome: Genome) -> None:
-    """The properties that every decoded genome must have."""
-    model = build(genome)
-    count = parameter_count(genome, MODEL)
-    assert sum(p.numel() for p in model.parameters()) == count.non_embedding + count.embedding
-    x = tokens(21)
-    y = model(x)
-    assert y.shape == (2, 21, 32) and torch.isfinite(y).all()
-    changed = x.clone()
-    changed[:, 13:] = (changed[:, 13:] + 1) % 32
-    torch.testing.assert_close(model(changed)[:, :13], y[:, :13], rtol=0, atol=ROUNDING)
-    assert not torch.allclose(model(changed)[:, 13:], y[:, 13:])
-    torch.testing.assert_close(model(x[:, :9]), y[:, :9], rtol=0, atol=ROUNDING)
-    torch.nn.functional.cross_entropy(y[:, :-1].flatten(0, 1), x[:, 1:].flatten()).backward()
-    without = [
-        n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ]
-    assert without == [] and all(
-        torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None
-    )
-
-
 @settings(max_examples=60, deadline=None)
 @given(GENOMES)
 def test_random_genomes(genome: Genome) -> None:
-    check_model(genome)
+    check_decoding(genome)
 
 
-@pytest.mark.parametrize("liv_class", ALPHABETS["extended"].ids)
-def test_every_class(liv_class: int) -> None:
-    check_model(Genome((Liv(liv_class), Liv(9), Liv(liv_class)), ALPHABETS["extended"]))
-
-
-@pytest.mark.parametrize("differential", [False, True])
-@pytest.mark.parametrize("operator", VALID_OPERATORS, ids=lambda o: o.code)
-def test_every_valid_operator_genome(operator: object, differential: bool) -> None:
-    if differential and not operator.structure.differential:  # type: ignore[attr-defined]
-        pytest.skip("a diagonal operator has no differential variant")
-    alphabet = Alphabet.from_operators("one", [operator.code], differential)  # type: ignore[attr-defined]
-    check_model(Genome((Liv(1), Liv(1)), alphabet))
+@pytest.mark.parametrize("liv_class", EVERY.classes, ids=lambda liv_class: liv_class.code)
+def test_every_class_with_every_sharing(liv_class: LivClass) -> None:
+    check_class(liv_class.id, EVERY)
 
 
 def test_tied_featurizers_are_the_same_tensors() -> None:
     model = build(Genome.from_text("51211-91111-51211"))
-    assert model.blocks[0].featurizer.groups["V"] is model.blocks[2].featurizer.groups["V"]
-    assert model.blocks[0].output.weight is not model.blocks[2].output.weight
+    assert model.livs[0].featurizer.groups["V"] is model.livs[2].featurizer.groups["V"]
+    assert model.livs[0].output.weight is not model.livs[2].output.weight
 
 
 def test_borrowed_features_are_the_owners_tensors() -> None:
     model = build(Genome.from_text("11112-91111-11112"))
     seen: list[dict] = []
     for index in (0, 2):
-        model.blocks[index].structure.register_forward_pre_hook(
+        model.livs[index].structure.register_forward_pre_hook(
             lambda module, args: seen.append(args[0])
         )
     model(tokens(5))
     for name in ("B", "V"):
         assert seen[1][name][0] is seen[0][name][0]
-    assert set(model.blocks[2].featurizer.groups) == {"C"}
+    assert set(model.livs[2].featurizer.groups) == {"C"}
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:

@@ -7,6 +7,7 @@ of threads: results do not depend on how many workers there are.
 
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -96,6 +97,20 @@ class _WorkerProcess(SpawnProcess):
         """As the process's own, but `EXITED` for 0."""
         code = super().exitcode
         return self.EXITED if code == 0 else code
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        """Start it without the program's main module: workers need nothing of it.
+
+        A spawned process would import it again, so that a script which starts a search outside of
+        `if __name__ == "__main__"` would start another one in each worker.
+        """
+        main = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+        finally:
+            sys.modules["__main__"] = main
 
 
 class _WorkerContext(SpawnContext):

@@ -132,7 +132,7 @@ class TableConfig(ExecutorConfig):
     def check(self, recipe: Recipe) -> None:
         """Raise `UserError` for objectives that a table cannot answer."""
         others = [objective.name for objective in measured_by(recipe).trained]
-        unknown = sorted(set(others) - {field for field in Quality.__dataclass_fields__})
+        unknown = sorted(set(others) - set(Quality.__dataclass_fields__))
         expect("search.objectives", unknown, not unknown, "what a table of losses answers")
 
     def make(self, setup: Setup) -> "TableExecutor":

@@ -1,7 +1,8 @@
 """Which objectives there are, and which of them a search measures.
 
-Those in `OBJECTIVES` are measured for every candidate. Others, named by import path, only while they
-are in use; their settings are part of the recipe then, so that adding one changes no ledger key.
+Those in `OBJECTIVES` are measured for every candidate. Others, named by import path, only while
+they are in use; their settings are part of the recipe then, so that adding one changes no ledger
+key.
 """
 
 from collections.abc import Mapping, Sequence
@@ -115,12 +116,14 @@ class Measured:
         return tuple(o for o in self.objectives.values() if o.cost != STATIC)
 
     def content(self) -> dict[str, dict[str, Any]]:
-        """Settings by name of what is not measured always and is no function of the genome alone."""
+        """Settings by name of what is not measured always and is no function of the genome
+        alone."""
         extra = [o for o in self.trained if o.name in self.references]
         return {o.name: {"objective": self.references[o.name], **o.settings()} for o in extra}
 
     def measure_static(self, genome: Genome, recipe: Recipe) -> dict[str, float]:
-        """All static quantities. Raises `GenomeError` for a genome that is invalid or does not fit."""
+        """All static quantities. Raises `GenomeError` for a genome that is invalid or does not
+        fit."""
         return _measure(self.static, Context(genome, recipe))
 
     def measure_trained(self, context: Context) -> dict[str, float]:

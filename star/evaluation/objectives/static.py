@@ -27,9 +27,8 @@ class CacheBytes(Objective):
 
     def measure(self, context: Context) -> Mapping[str, int]:
         """At the width that costs are counted at."""
-        cache = context.recipe.cache
-        sizes = (cache.context, cache.batch, cache.dtype)
-        return {self.name: cache_bytes(context.genome, context.recipe.model, *sizes)}
+        recipe = context.recipe
+        return {self.name: cache_bytes(context.genome, recipe.model, recipe.cache)}
 
     def format(self, value: float) -> str:
         """In kilobytes."""

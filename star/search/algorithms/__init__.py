@@ -1,1 +1,1 @@
-"""The algorithm of a search: building and rehearsing any of pymoo's, and those that are this project's own."""
+"""Who selects: building and rehearsing any algorithm of pymoo's, and those that are our own."""

@@ -1,9 +1,10 @@
 """The rehearsal: two made-up generations before anything is written or trained.
 
-Many pymoo algorithms accept any operators and then ignore them: they propose vectors of floats, leave
-ask and tell, fail on several objectives or on the constraint. They would fail in the middle of a
-search, after the baselines were trained, with a traceback from inside pymoo. Two generations cost
-milliseconds and show all of these; the algorithm that is rehearsed is a copy of its own, thrown away.
+Many pymoo algorithms accept any operators and then ignore them: they propose vectors of floats,
+leave ask and tell, fail on several objectives or on the constraint. They would fail in the middle
+of a search, after the baselines were trained, with a traceback from inside pymoo. Two generations
+cost milliseconds and show all of these; the algorithm that is rehearsed is a copy of its own,
+thrown away.
 """
 
 import io

@@ -100,7 +100,8 @@ class GenomeProblem(Problem):
         return genome if self.full_depth is None else fit_depth(genome, self.full_depth)
 
     def genome(self, vector: npt.NDArray) -> Genome:
-        """What is evaluated for a vector. Raises `GenomeError` for one that is no array of genes."""
+        """What is evaluated for a vector. Raises `GenomeError` for one that is no array of
+        genes."""
         return self.architecture(Genome.from_array(without_absent(vector), self.alphabet))
 
     def vector(self, genome: Genome) -> Matrix:

@@ -1,4 +1,5 @@
-"""Genomes that a search starts from: designs, genome files, folders of them, CSVs and run folders."""
+"""Genomes that a search starts from: designs, genome files, folders of them, CSVs and run
+folders."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,7 +85,8 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
             raise GenomeError(
                 f"LIV {index} is {liv_class.name}, expected one of {names} "
                 f"(search.space.alphabet={alphabet.name}, "
-                "search.space.classes; search.variation.operator_probability above 0 admits every operator)"
+                "search.space.classes; search.variation.operator_probability above 0 admits every "
+                "operator)"
             )
     return Genome(genome.livs, alphabet)
 

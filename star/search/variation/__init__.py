@@ -1,1 +1,1 @@
-"""Variation of genomes as pymoo operators, on whole populations, and the history of what made an individual."""
+"""Variation of genomes as pymoo operators, on whole populations, and the history of what it did."""

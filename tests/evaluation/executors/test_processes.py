@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ import torch
 
 from star.base.errors import UserError
 from star.data import Corpus, DataConfig
-from star.evaluation import CacheSetting, Evaluation, Recipe, Workers, plan_workers
+from star.evaluation import Evaluation, Recipe
 from star.evaluation.evaluate import evaluate
-from star.genomes import Genome, ModelConfig
+from star.evaluation.executors import Processes, ProcessesConfig, Setup, Task
+from star.evaluation.executors.worker import WorkerSetting
+from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig
 from star.training import TrainingConfig
 
 
@@ -69,7 +73,7 @@ def test_an_error_of_a_module_is_a_build_error(
     def broken(*args: object) -> None:
         raise RuntimeError("no\nkernel")
 
-    monkeypatch.setattr("star.evaluation.evaluate.decode", broken)
+    monkeypatch.setattr(import_module("star.evaluation.evaluate"), "decode", broken)
     result = evaluate(Genome.from_text("11111"), recipe(), corpus)
     assert result.reason == "build_error: no kernel"
 
@@ -87,14 +91,22 @@ def test_an_error_of_a_module_is_a_build_error(
         (MemoryError(), "out_of_memory: MemoryError"),
     ],
 )
-@pytest.mark.parametrize("step", ["decode", "train_further", "validate"])
+@pytest.mark.parametrize(
+    ("module", "step"),
+    [("evaluate", "decode"), ("evaluate", "train_further"), ("objectives.base", "validate")],
+)
 def test_whatever_a_candidate_raises_makes_only_it_infeasible(
-    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, reason: str
+    corpus: Corpus,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    step: str,
+    error: Exception,
+    reason: str,
 ) -> None:
     def broken(*args: object) -> None:
         raise error
 
-    monkeypatch.setattr(f"star.evaluation.evaluate.{step}", broken)
+    monkeypatch.setattr(import_module(f"star.evaluation.{module}"), step, broken)
     result = evaluate(Genome.from_text("11111"), recipe(), corpus)
     assert not result.feasible and result.reason.startswith(reason)
 
@@ -108,83 +120,107 @@ def test_whatever_a_candidate_raises_makes_only_it_infeasible(
     ],
 )
 def test_bad_cache_settings(setting: CacheSetting, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(GenomeError, match=message):
         setting.check()
 
 
-def fail_outside_the_evaluator(genome: Genome) -> Evaluation:
-    """A task for workers: depth 1 raises what no step of the evaluator would."""
-    if genome.depth == 1:
+def tasks(depths: Sequence[int]) -> list[Task]:
+    return [Task(Genome.from_text("-".join(["91111"] * depth)), 3) for depth in depths]
+
+
+def fail_outside_the_evaluator(task: Task) -> Evaluation:
+    """Instead of training: depth 1 raises what no step of the evaluator would."""
+    if task.genome.depth == 1:
         raise LookupError("no such thing")
-    return Evaluation("ok", "", {"validation_loss": float(genome.depth)})
+    return Evaluation("ok", "", {"validation_loss": float(task.genome.depth)})
 
 
 @pytest.mark.slow
 def test_a_raising_task_takes_one_candidate_with_it() -> None:
-    genomes = [Genome.from_text("-".join(["91111"] * depth)) for depth in (2, 1, 3)]
-    with Workers(plan_workers(1, 1, 1, "cpu"), recipe(), fail_outside_the_evaluator) as workers:
-        results = dict(workers.evaluate(genomes))
+    with Processes([WorkerSetting(1)], Setup(recipe()), fail_outside_the_evaluator) as processes:
+        results = dict(processes.evaluate(tasks([2, 1, 3])))
     assert [results[n].status for n in range(3)] == ["ok", "infeasible", "ok"]
     assert results[1].reason == "build_error: LookupError: no such thing"
 
 
-def die_on_single_livs(genome: Genome) -> Evaluation:
-    """A task for workers: depth 1 kills its process."""
-    if genome.depth == 1:
+def die_on_single_livs(task: Task) -> Evaluation:
+    """Instead of training: depth 1 kills its process."""
+    if task.genome.depth == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return Evaluation("ok", "", {"validation_loss": float(genome.depth), "pid": os.getpid()})
+    return Evaluation("ok", "", {"validation_loss": float(task.genome.depth)})
 
 
 @pytest.mark.slow
 def test_a_dying_worker_takes_one_candidate_with_it() -> None:
-    genomes = [Genome.from_text("-".join(["91111"] * depth)) for depth in (2, 1, 3, 4, 1, 5)]
-    settings = plan_workers(2, 1, 1, "cpu")
-    with Workers(settings, recipe(), die_on_single_livs) as workers:
-        results = dict(workers.evaluate(genomes))
-    assert [results[n].status for n in range(6)] == [
-        "ok",
-        "infeasible",
-        "ok",
-        "ok",
-        "infeasible",
-        "ok",
-    ]
-    assert results[1].reason.startswith("worker_died: ")
-    assert [results[n].metrics["validation_loss"] for n in (0, 2, 3, 5)] == [2, 3, 4, 5]
+    with Processes([WorkerSetting(1)] * 2, Setup(recipe()), die_on_single_livs) as processes:
+        results = dict(processes.evaluate(tasks([2, 1, 3, 4, 1, 5])))
+    died = {n for n, evaluation in results.items() if evaluation.failure == "worker_died"}
+    losses = {n: e.metrics["validation_loss"] for n, e in results.items() if e.feasible}
+    assert died == {1, 4} and losses == {0: 2, 2: 3, 3: 4, 5: 5}
 
 
 @pytest.mark.slow
-def test_workers_give_what_the_parent_would(
+def test_the_number_of_workers_decides_no_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STAR_CACHE_DIR", str(tmp_path / "cache"))
     (tmp_path / "texts").mkdir()
     for n in range(6):
         (tmp_path / "texts" / f"{n}.txt").write_text(f"some text of file {n} " * 50)
+    setup = Setup(recipe(str(tmp_path / "texts")))
     genomes = [Genome.from_text(text) for text in ("11111", "51111", "81111-91111")]
     results = []
-    for count in (1, 2):
-        with Workers(plan_workers(count, 1, 1, "cpu"), recipe(str(tmp_path / "texts"))) as workers:
-            results.append(dict(workers.evaluate(genomes)))
+    for workers in (1, 2):
+        with ProcessesConfig(workers=workers).make(setup) as processes:
+            results.append(dict(processes.evaluate([Task(genome, 3) for genome in genomes])))
     assert [results[0][n].metrics for n in range(3)] == [results[1][n].metrics for n in range(3)]
     assert all(results[0][n].feasible for n in range(3))
 
 
-def test_plan_workers() -> None:
-    assert len(plan_workers("auto", 1, 1, "cpu")) == len(os.sched_getaffinity(0))
-    assert [setting.threads for setting in plan_workers(3, 1, 2, "cpu")] == [2, 2, 2]
+VISIBLE, CORES = "star.evaluation.executors.processes.visible_gpus", 5
+
+
+@pytest.mark.parametrize(
+    ("config", "gpus", "device", "planned"),
+    [
+        (ProcessesConfig(), [], "auto", [None] * CORES),
+        (ProcessesConfig(), ["0", "1"], "cpu", [None] * CORES),
+        (ProcessesConfig(), ["0", "1"], "auto", ["0", "1"]),
+        (ProcessesConfig(workers_per_gpu=2), ["4", "7"], "cuda", ["4", "7", "4", "7"]),
+        (ProcessesConfig(workers=3), ["4", "7"], "auto", ["4", "7", "4"]),
+        (ProcessesConfig(workers=3), [], "auto", [None] * 3),
+    ],
+    ids=str,
+)
+def test_workers_are_dealt_to_cores_or_gpus(
+    config: ProcessesConfig,
+    gpus: list[str],
+    device: str,
+    planned: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(VISIBLE, lambda: gpus)
+    monkeypatch.setattr("star.evaluation.executors.processes.usable_cores", lambda: CORES)
+    config.threads_per_worker = 2
+    assert config.plan(device) == [WorkerSetting(2, gpu) for gpu in planned]
 
 
 @pytest.mark.parametrize("workers", [0, -1, "many", 1.5, True])
 def test_bad_worker_counts(workers: object) -> None:
-    with pytest.raises(UserError, match=f"workers={workers}: expected 'auto'"):
-        plan_workers(workers, 1, 1, "cpu")
+    with pytest.raises(UserError, match=f"executor.workers={workers}: expected 'auto'"):
+        ProcessesConfig(workers=workers).check(recipe())
+
+
+@pytest.mark.parametrize("key", ["workers_per_gpu", "threads_per_worker"])
+def test_bad_counts(key: str) -> None:
+    with pytest.raises(UserError, match=f"executor.{key}=0: expected a whole number"):
+        ProcessesConfig(**{key: 0}).check(recipe())
 
 
 @pytest.mark.slow
 def test_data_that_cannot_be_opened_end_the_search() -> None:
     with (
-        Workers(plan_workers(1, 1, 1, "cpu"), recipe("/nowhere")) as workers,
+        Processes([WorkerSetting(1)], Setup(recipe("/nowhere"))) as processes,
         pytest.raises(UserError, match="nowhere"),
     ):
-        list(workers.evaluate([Genome.from_text("11111")]))
+        list(processes.evaluate(tasks([1])))

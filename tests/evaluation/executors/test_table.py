@@ -5,64 +5,69 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 
-import star.evolve  # noqa: F401  # registers the configuration schema
+from star.base.command_line import compose_config
 from star.base.errors import UserError
-from star.configuration import EvolveConfig
 from star.data import load_corpus
-from star.evaluation import Recipe
+from star.evaluation import Context, Evaluation, Objective, Recipe, measured_by
 from star.evaluation.evaluate import evaluate
-from star.evaluation.executors.table import (
-    COMMITTED,
-    Table,
-    TabularEvaluator,
-    open_table,
-    recipe_settings,
-)
-from star.evaluation.objectives import static_metrics
-from star.evaluation.rungs import Rung
+from star.evaluation.executors import TableConfig, TableExecutor, Task
+from star.evaluation.executors.table import PACKAGED, Table
 from star.genomes import Genome, get_alphabet
-from star.genomes.sharing import canonical_livs
 from star.genomes.validity import find_problems
+from star.search.config import EvolveConfig
+from star.search.search import make_recipe
+from tests.genomes.definition import canonical_livs
 
 TOLERANCE = 1e-3  # nats per token between machines, after 80 steps in float32
 
 
+WHOLE = 80  # steps of the table's trainings
+Answer = Callable[..., Evaluation]
+
+
 @pytest.fixture(scope="module")
 def config() -> EvolveConfig:
-    with initialize_config_module("star.conf", version_base="1.3"):
-        composed = OmegaConf.to_object(compose("evolve", ["scale=cpu", "+experiment=tabular"]))
-    assert isinstance(composed, EvolveConfig)
-    return composed
+    return compose_config("evolve", ["scale=cpu", "+experiment=tabular"])
 
 
 @pytest.fixture(scope="module")
 def table() -> Table:
-    return Table.read(COMMITTED)
+    return Table.read(PACKAGED)
 
 
 @pytest.fixture
-def evaluator(config: EvolveConfig, table: Table) -> Callable[[int], TabularEvaluator]:
-    return lambda seed: TabularEvaluator(table, recipe_of(config, seed))
+def answer(config: EvolveConfig, table: Table) -> Answer:
+    """What the table says of a genome, by default after the whole training of seed 0."""
+
+    def look_up(text: str, steps: int = WHOLE, **changes: Any) -> Evaluation:
+        executor = TableExecutor(table, recipe_of(config, **changes))
+        ((index, evaluation),) = executor.evaluate([Task(Genome.from_text(text), steps)])
+        assert index == 0
+        return evaluation
+
+    return look_up
 
 
-def recipe_of(config: EvolveConfig, seed: int = 0) -> Recipe:
-    return Recipe(config.model, config.cache, config.training, config.data, seed)
+def recipe_of(config: EvolveConfig, **changes: Any) -> Recipe:
+    return replace(make_recipe(config)[1], **changes)
 
 
-def settings_of(config: EvolveConfig) -> dict[str, object]:
-    return recipe_settings(
-        recipe_of(config), config.depth, config.search.alphabet, config.search.classes
-    )
+def fingerprint(
+    config: EvolveConfig, rungs: Sequence[int] = (WHOLE,), path: Path | None = None
+) -> str:
+    space = config.search.space
+    genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": space.classes}
+    table = TableConfig(path=None if path is None else str(path))
+    return table.fingerprint(recipe_of(config), genomes, rungs)
 
 
 def sharing_patterns(liv_class: int, members: int) -> int:
@@ -83,7 +88,7 @@ def sharing_patterns(liv_class: int, members: int) -> int:
 def test_table_holds_every_architecture_of_its_space_once(
     table: Table, config: EvolveConfig
 ) -> None:
-    ids = [c.id for c in get_alphabet("star").classes if c.name in config.search.classes]
+    ids = [c.id for c in get_alphabet("star").classes if c.name in config.search.space.classes]
     patterns = {(c, members): sharing_patterns(c, members) for c in ids for members in (1, 2, 3)}
     count = sum(
         math.prod(patterns[c, classes.count(c)] for c in set(classes))
@@ -100,118 +105,97 @@ def test_table_holds_every_architecture_of_its_space_once(
 @pytest.mark.slow
 @pytest.mark.parametrize(("text", "seed"), [("91111-71111-91111", 0), ("31112-91111-31112", 1)])
 def test_answers_are_those_of_a_fresh_training(
-    text: str,
-    seed: int,
-    config: EvolveConfig,
-    table: Table,
-    evaluator: Callable[[int], TabularEvaluator],
+    text: str, seed: int, config: EvolveConfig, table: Table, answer: Answer
 ) -> None:
     corpus = load_corpus(config.data)
     if corpus.fingerprint != table.recipe["data_fingerprint"]:
         pytest.skip("the table was made with the library of another Python")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    trained = evaluate(Genome.from_text(text), recipe_of(config, seed), corpus)
+    trained = evaluate(Genome.from_text(text), recipe_of(config, seed=seed), corpus)
     torch.set_num_threads(threads)
-    ((_, answer),) = evaluator(seed).evaluate([Genome.from_text(text)])
-    assert answer.status == trained.status == "ok" and set(answer.metrics) == set(trained.metrics)
-    assert answer.metrics == pytest.approx(dict(trained.metrics), rel=TOLERANCE)
+    found = answer(text, seed=seed)
+    assert found.status == trained.status == "ok" and set(found.metrics) == set(trained.metrics)
+    assert found.metrics == pytest.approx(dict(trained.metrics), rel=TOLERANCE)
 
 
-def test_equal_architectures_get_equal_answers(
-    evaluator: Callable[[int], TabularEvaluator],
-) -> None:
+def test_equal_architectures_get_equal_answers(answer: Answer) -> None:
     canonical, written_otherwise = "31112-91111-31112", "33132-92121-33132"
-    genomes = [Genome.from_text(text) for text in (canonical, written_otherwise)]
-    (_, first), (_, second) = evaluator(0).evaluate(genomes)
+    first, second = answer(canonical), answer(written_otherwise)
     assert first.feasible and first.metrics == second.metrics
 
 
-def test_static_objectives_follow_the_settings(config: EvolveConfig, table: Table) -> None:
-    genome = Genome.from_text("11111-91111-51111")
-    recipe = replace(recipe_of(config), cache=replace(config.cache, context=64))
-    ((_, answer),) = TabularEvaluator(table, recipe).evaluate([genome])
-    assert static_metrics(genome, config.model, recipe.cache).items() <= answer.metrics.items()
+def test_static_objectives_follow_the_settings(config: EvolveConfig, answer: Answer) -> None:
+    text = "11111-91111-51111"
+    changes = {"cache": replace(config.cache, context=64)}
+    recipe = recipe_of(config, **changes)
+    static = measured_by(recipe).measure_static(Genome.from_text(text), recipe)
+    assert static["cache_bytes"] < answer(text).metrics["cache_bytes"]
+    assert static.items() <= answer(text, **changes).metrics.items()
 
 
-def test_rungs_are_columns_of_the_same_training(
-    table: Table, evaluator: Callable[[int], TabularEvaluator]
-) -> None:
+def test_rungs_are_columns_of_the_same_training(table: Table, answer: Answer) -> None:
     text = "71111-91111-91111"
     row = table.rows[(table.rows["genome"] == text) & (table.rows["seed"] == 1)].iloc[0]
     for steps in table.recipe["steps"]:
-        ((_, answer),) = evaluator(1).evaluate([Genome.from_text(text)], Rung(steps))
-        assert answer.metrics["validation_loss"] == row[f"validation_loss_{steps}"]
+        loss = answer(text, steps, seed=1).metrics["validation_loss"]
+        assert loss == row[f"validation_loss_{steps}"]
     with pytest.raises(
         UserError, match="has no losses after 30 steps, expected one of 10, 20, 40, 80"
     ):
-        list(evaluator(1).evaluate([Genome.from_text(text)], Rung(30)))
+        answer(text, 30, seed=1)
 
 
-def test_searches_of_any_seed_see_a_seed_of_the_table(
-    evaluator: Callable[[int], TabularEvaluator],
-) -> None:
-    genome = Genome.from_text("71111-91111-91111")
-    losses = []
-    for seed in range(4):
-        ((_, answer),) = evaluator(seed).evaluate([genome])
-        losses.append(answer.metrics["validation_loss"])
+def test_searches_of_any_seed_see_a_seed_of_the_table(answer: Answer) -> None:
+    text = "71111-91111-91111"
+    losses = [answer(text, seed=seed).metrics["validation_loss"] for seed in range(4)]
     assert losses[:2] == losses[2:] and losses[0] != losses[1]
 
 
 @pytest.mark.parametrize("text", ["21111-91111-91111", "71111-91111"])
-def test_a_genome_of_another_space_is_infeasible(
-    text: str, evaluator: Callable[[int], TabularEvaluator]
-) -> None:
-    ((_, answer),) = evaluator(0).evaluate([Genome.from_text(text)])
-    assert answer.failure == "invalid" and f"{text} is not in the table" in answer.reason
+def test_a_genome_of_another_space_is_infeasible(text: str, answer: Answer) -> None:
+    found = answer(text)
+    assert found.failure == "invalid" and f"{text} is not in the table" in found.reason
 
 
-def test_an_invalid_genome_is_infeasible(evaluator: Callable[[int], TabularEvaluator]) -> None:
-    ((_, answer),) = evaluator(0).evaluate([Genome.from_text("91115-91111-91111")])
-    assert answer.failure == "invalid" and "feature_sharing" in answer.reason
+def test_an_invalid_genome_is_infeasible(answer: Answer) -> None:
+    found = answer("91115-91111-91111")
+    assert found.failure == "invalid" and "feature_sharing" in found.reason
 
 
-def test_an_interrupt_ends_the_search(config: EvolveConfig, table: Table) -> None:
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        list(
-            TabularEvaluator(table, recipe_of(config), interrupt).evaluate(
-                [Genome.from_text("91111-91111-91111")]
-            )
-        )
-
-
-def test_another_recipe_is_refused_with_the_difference(config: EvolveConfig) -> None:
-    assert open_table("tabular", None, settings_of(config)) is not None
+def test_another_recipe_is_refused_with_the_difference(config: EvolveConfig, table: Table) -> None:
+    assert fingerprint(config) == table.fingerprint
     other = replace(config, depth=4, training=replace(config.training, steps=40))
     with pytest.raises(
         UserError, match=r"depth is 3 there, 4 here; training.steps is 80 there, 40 here"
     ):
-        open_table("tabular", None, settings_of(other))
+        fingerprint(other)
 
 
 def test_rungs_that_the_table_does_not_have_are_refused(config: EvolveConfig) -> None:
     with pytest.raises(UserError, match="has no losses after 24 steps"):
-        open_table("tabular", None, settings_of(config), [24, 80])
+        fingerprint(config, [24, WHOLE])
 
 
-def test_training_needs_no_table(config: EvolveConfig) -> None:
-    assert open_table("train", None, settings_of(replace(config, depth=8))) is None
+def test_objectives_that_need_the_model_are_refused(config: EvolveConfig) -> None:
+    recipe = recipe_of(config, objectives=(f"{__name__}:Sharpness",))
     with pytest.raises(
-        UserError, match=r"search.table=x: is read with search.evaluator=tabular only"
+        UserError, match=r"search.objectives=\['sharpness'\]: expected what a table"
     ):
-        open_table("train", "x", settings_of(config))
-    with pytest.raises(UserError, match=r"search.evaluator=guess: expected one of train, tabular"):
-        open_table("guess", None, settings_of(config))
+        TableConfig().check(recipe)
+
+
+class Sharpness(Objective):
+    name = "sharpness"
+
+    def measure(self, context: Context) -> dict[str, float]:
+        return {self.name: 0.0}
 
 
 def write_copy(table: Table, folder: Path, rows: pd.DataFrame) -> Path:
     path = folder / "table.csv.gz"
     rows.to_csv(path, index=False)
-    (folder / "recipe.yaml").write_text((COMMITTED.parent / "recipe.yaml").read_text())
+    (folder / "recipe.yaml").write_text((PACKAGED.parent / "recipe.yaml").read_text())
     return path
 
 
@@ -240,7 +224,7 @@ def test_a_table_that_cannot_be_used_is_refused(damage: str, table: Table, tmp_p
     elif damage == "other recipe":
         (tmp_path / "recipe.yaml").write_text("lr: 1\n")
     with pytest.raises(
-        UserError, match=r"search.table=.*table.csv.gz: cannot be used \(.*build.py makes one"
+        UserError, match=r"executor.path=.*table.csv.gz: cannot be used \(.*build.py makes one"
     ):
         Table.read(path)
 

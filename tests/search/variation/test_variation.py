@@ -18,9 +18,9 @@ from star.genomes import (
     GenomeError,
     ModelConfig,
     cache_bytes,
+    get_alphabet,
     parameter_count,
     random_genome,
-    valid_values,
 )
 from star.search.space.problem import GenomeProblem
 from star.search.variation.depth_mutation import DepthMutation
@@ -33,6 +33,7 @@ from star.search.variation.sampling import (
     GenomeSampling,
     LivCrossover,
 )
+from tests.genomes.definition import valid_gene_values
 
 SEEDS = st.integers(0, 2**32 - 1)
 DEPTH = 7
@@ -109,6 +110,7 @@ def test_constrained_mutation_keeps_genomes_valid(seed: int) -> None:
 @given(SEEDS, st.sampled_from(["star", "extended"]))
 def test_constrained_mutation_draws_all_valid_values_and_no_other(seed: int, alphabet: str) -> None:
     genes = sample(seed, 1, alphabet)[0]
+    livs = genes.reshape(-1, GENES_PER_LIV).tolist()
     mutation, rng = GeneMutation(1.0), np.random.default_rng(seed)
     liv = int(rng.integers(DEPTH))
     for gene in range(GENES_PER_LIV):
@@ -117,7 +119,9 @@ def test_constrained_mutation_draws_all_valid_values_and_no_other(seed: int, alp
         chosen = np.zeros((600, DEPTH, GENES_PER_LIV), dtype=bool)
         chosen[:, liv, gene] = True
         mutated = mutate_only(mutation, rows, chosen, rng, alphabet)
-        expected = set(valid_values(genes, liv, gene, alphabet).tolist()) - {int(genes[position])}
+        expected = valid_gene_values(livs, liv, gene, get_alphabet(alphabet)) - {
+            int(genes[position])
+        }
         assert set(mutated[:, position].tolist()) == (expected or {int(genes[position])})
         counts = np.bincount(mutated[:, position])
         assert counts.max() < 3 * max(600 / max(len(expected), 1), 30)

@@ -1,0 +1,18 @@
+"""The structures of the search space, one file each, entered into the table by name.
+
+A new operator is one more file here, one in `star.models.structures`, a row of `class_table.py`,
+and a kernel where it needs one.
+"""
+
+from ..operators import register_structure
+from . import diagonal, low_rank, matrix_state, ssd, state_space, toeplitz
+
+for _structure in (
+    diagonal.STRUCTURE,
+    low_rank.STRUCTURE,
+    toeplitz.STRUCTURE,
+    state_space.STRUCTURE,
+    matrix_state.STRUCTURE,
+    ssd.STRUCTURE,
+):
+    register_structure(_structure)

@@ -1,0 +1,56 @@
+"""A matrix-valued state a head that decays by one number: state-space duality (Mamba-2, arXiv
+2405.21060), with one group of B and C for all heads."""
+
+from ..model_config import ModelConfig
+from ..operators import (
+    GROUPED,
+    SEMI_SEPARABLE,
+    SWISH,
+    FeatureGroup,
+    Featurizer,
+    LivClass,
+    Structure,
+    projections,
+)
+from ..widths import head_count, inner_width, operator_copies
+from .state_space import SHARING
+
+STATE = 64  # width of B and C
+
+
+def _head_step(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+    """Projection to a step a head with bias, and its rate."""
+    return (width + 2) * head_count(liv_class, width)
+
+
+def _skip_and_norm(liv_class: LivClass, width: int) -> int:
+    return head_count(liv_class, width) + inner_width(liv_class, width)
+
+
+def _cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+    state = inner_width(liv_class, model.width) * liv_class.operator.state
+    return operator_copies(liv_class, "B") * state
+
+
+STRUCTURE = Structure(
+    "state-space dual",
+    SEMI_SEPARABLE,
+    GROUPED,
+    groups=("A", "B", "C", "V"),
+    sharing=SHARING,
+    featurizers={
+        11: Featurizer(
+            (
+                *projections("V", nonlinearity=SWISH, kernel_length=4, bias=True),
+                *projections("BC", nonlinearity=SWISH, kernel_length=4, bias=True, channels=STATE),
+                FeatureGroup("G", nonlinearity=SWISH),
+                FeatureGroup("A", "head_step"),
+            ),
+            state=STATE,
+        )
+    },
+    cache=_cache,
+    parameters=_skip_and_norm,
+    forms={"head_step": _head_step},
+    paired=("A", "B", "C"),
+)

@@ -1,0 +1,43 @@
+"""What the mappings of all families have in common."""
+
+import torch
+from torch import nn
+
+from ..language_model import LanguageModel, LivModule
+
+Weights = dict[str, torch.Tensor]  # by name in a LIV's state dict
+
+
+def projections(output: nn.Linear, **groups: torch.Tensor) -> Weights:
+    """Weights of a LIV whose feature groups are plain projections, (group width, width) each."""
+    inputs = {
+        f"featurizer.groups.{name}.0.projection.weight": weight for name, weight in groups.items()
+    }
+    return {**inputs, "output.weight": output.weight}
+
+
+def convolutions(weight: torch.Tensor, bias: torch.Tensor | None, **sizes: int) -> Weights:
+    """Weights of the short convolutions behind projections, from one convolution of all of them.
+
+    weight: (channels, 1, taps); bias: (channels,) or None; sizes: channels of each feature group,
+    in the order in which theirs has them.
+    """
+    names = [f"featurizer.groups.{name}.0.convolution" for name in sizes]
+    parts = weight[:, 0].split(list(sizes.values()))
+    weights = {f"{name}.weight": part for name, part in zip(names, parts, strict=True)}
+    if bias is not None:
+        split = bias.split(list(sizes.values()))
+        weights |= {f"{name}.bias": part for name, part in zip(names, split, strict=True)}
+    return weights
+
+
+def copy_liv(liv: LivModule, weights: Weights, norm: nn.Module | None = None) -> None:
+    """Load weights into all of a LIV's. norm: the RMSNorm before their module; None keeps ours."""
+    before = liv.norm if norm is None else norm
+    liv.load_state_dict({**weights, "norm.weight": before.get_parameter("weight")})
+
+
+def copy_ends(ours: LanguageModel, embedding: nn.Module, norm: nn.Module) -> None:
+    """Load the embedding, which is the head too, and the final norm."""
+    ours.embedding.load_state_dict(embedding.state_dict())
+    ours.norm.load_state_dict(norm.state_dict())

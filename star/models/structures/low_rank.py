@@ -1,0 +1,155 @@
+"""Low-rank, `s(C_i B_j)` a head, with rotary positions: attention, which remembers B and V, and
+linear attention, which remembers the sum of their products."""
+
+import torch
+from torch.nn import functional as F
+
+from star.genomes import LivClass, ModelConfig
+from star.genomes.model_config import head_width
+from star.genomes.operators import BANDED, NONLINEARITIES
+from star.genomes.structures.low_rank import is_linear, owns_sum
+from star.genomes.widths import group_width
+from star.kernels.linear_attention import differential_linear_attention, linear_attention
+from star.kernels.structured_attention import differential_attention, structured_attention
+
+from ..cache import Memory
+from ..featurizer import Features
+from .base import STATE, StructureModule
+from .positions import remember_all, remember_window, rotate
+
+DIFFERENTIAL_NORM_EPS = 1e-5
+
+
+class LowRank(StructureModule):
+    """What both kinds of attention have in common: heads, rotations, the norm of a differential
+    class."""
+
+    def __init__(
+        self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
+    ) -> None:
+        super().__init__(liv_class, model, index, borrowed)
+        self.head_width = head_width(model.width)
+        self.rope_base = model.rope_base
+        # The two operators of a differential class run as further heads of one attention.
+        self.operators = 1 if self.differential_weight is None else 2
+        heads = {
+            name: group_width(self.operator.group(name), model.width) // self.head_width
+            for name in "BV"
+        }
+        self.shapes = {
+            "B": (self.operators * heads["B"], self.head_width // self.operators),
+            "V": (heads["V"], self.head_width),
+        }
+
+    def prepare(self, features: Features, position: int) -> Features:
+        """Own groups by heads, (batch, heads, length, width); C and B rotated."""
+        prepared = dict(features)
+        for name in self.computed:
+            prepared[name] = (self._heads(features[name][0], name, position),)
+        return prepared
+
+    def _heads(self, x: torch.Tensor, name: str, position: int) -> torch.Tensor:
+        """(batch, length, channels) to (batch, heads, length, width)."""
+        heads = x.view(*x.shape[:2], -1, self.head_width).transpose(1, 2)
+        if name == "V":
+            return heads
+        if self.operators > 1:
+            heads = torch.cat(heads.chunk(self.operators, dim=-1), dim=1)
+        return rotate(heads, self.rope_base, position)
+
+    def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
+        """C (batch, heads, length, width), B and V (batch, groups, total, width), as `prepare` and
+        `remember` give them."""
+        y = self.attend(features, memory)
+        if self.differential_weight is not None:
+            y = F.rms_norm(y, (self.head_width,), eps=DIFFERENTIAL_NORM_EPS)
+            y = y * (1 - self.differential_weight.initial)
+        return y.transpose(1, 2).flatten(2)
+
+    def attend(self, features: Features, memory: Memory | None) -> torch.Tensor:
+        """T applied to V, (batch, heads, length, head width)."""
+        raise NotImplementedError
+
+
+class Attention(LowRank):
+    """Softmax, ReLU or swish attention, over all positions or a window of them."""
+
+    def __init__(
+        self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
+    ) -> None:
+        super().__init__(liv_class, model, index, borrowed)
+        self.window = model.window if self.operator.sparsity == BANDED else None
+        self.nonlinearity = NONLINEARITIES[self.operator.nonlinearity]
+
+    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+        """Own keys B and values V of all visible positions."""
+        slots = context if self.window is None else min(context, self.window)
+        return {
+            name: (heads, slots, width)
+            for name, (heads, width) in self.shapes.items()
+            if name in self.computed
+        }
+
+    def remember(self, features: Features, memory: Memory) -> Features:
+        """Own B and V together with all earlier visible positions."""
+        remember = remember_all if self.window is None else remember_window
+        remembered = dict(features)
+        for name in self.shapes.keys() & set(self.computed):
+            present = features[name][0]
+            remembered[name] = (remember(present, memory.buffers[name], memory.position),)
+        return remembered
+
+    def attend(self, features: Features, memory: Memory | None) -> torch.Tensor:
+        """Attention of C to B and V; the last length positions of B are those of C."""
+        (c,), (b,), (v,) = (features[name] for name in "CBV")
+        if self.differential_weight is None:
+            return structured_attention(c, b, v, self.nonlinearity, self.window)
+        weight = self.differential_weight()
+        return differential_attention(c, b, v, weight, self.nonlinearity, self.window)
+
+
+class LinearAttention(LowRank):
+    """Attention without a nonlinearity, a recurrence over the sum of `B_j V_j`.
+
+    A LIV that borrows both B and V borrows the sum with them: the owner's features then hold the
+    sum as it was before the present positions.
+    """
+
+    def __init__(
+        self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
+    ) -> None:
+        super().__init__(liv_class, model, index, borrowed)
+        self.owns_sum = owns_sum(borrowed)
+        if not self.owns_sum:
+            self.inherited = (STATE,)
+
+    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+        """The sum (heads, width of B, head width), unless it is borrowed."""
+        return {STATE: (*self.shapes["B"], self.head_width)} if self.owns_sum else {}
+
+    def remember(self, features: Features, memory: Memory) -> Features:
+        """The features with the sum as it is before the present positions, for borrowers."""
+        if not self.owns_sum:
+            return features
+        return {**features, STATE: (memory.buffers[STATE].clone(),)}
+
+    def attend(self, features: Features, memory: Memory | None) -> torch.Tensor:
+        """Linear attention of C to B and V and to what the sum holds, which is advanced where it is
+        owned."""
+        (c,), (b,), (v,) = (features[name] for name in "CBV")
+        state, position = None, 0
+        if memory is not None:
+            state = memory.buffers[STATE] if self.owns_sum else features[STATE][0].clone()
+            position = memory.position
+        if self.differential_weight is None:
+            return linear_attention(c, b, v, state=state, position=position)
+        weight = self.differential_weight()
+        return differential_linear_attention(c, b, v, weight, state=state, position=position)
+
+
+def low_rank(
+    liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
+) -> LowRank:
+    """Attention of the kind that the class is of."""
+    kind = LinearAttention if is_linear(liv_class.operator) else Attention
+    return kind(liv_class, model, index, borrowed)

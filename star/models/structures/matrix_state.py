@@ -1,0 +1,96 @@
+"""A matrix-valued state a head: the gated delta rule of Gated DeltaNet (arXiv 2412.06464)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from star.genomes import FeatureGroup, LivClass, ModelConfig
+from star.genomes.model_config import head_width
+from star.genomes.widths import head_count, operator_copies
+from star.kernels.gated_delta_rule import gated_delta_rule
+
+from ..cache import Memory
+from ..featurizer import Features, GroupModule, linear
+from .base import STATE, StructureModule, state_of
+from .state_space import initial_step_bias
+
+
+class DeltaTransition(NamedTuple):
+    """Feature group A, (batch, heads, length) each: log decays, at most 0, and writing strengths
+    beta, 0 to 1."""
+
+    decay: torch.Tensor
+    beta: torch.Tensor
+
+
+class DeltaGates(GroupModule):
+    """Decay and writing strength of every head."""
+
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
+        super().__init__(key)
+        heads = head_count(liv_class, model.width)
+        self.step = linear(model.width, heads, bias=True)
+        self.beta = linear(model.width, heads)
+        self.log_rate = nn.Parameter(torch.log(torch.empty(heads).uniform_(1.0, 16.0)))
+        with torch.no_grad():
+            self.step.bias.copy_(initial_step_bias(heads))
+
+    def forward(
+        self, x: torch.Tensor, features: Features, memory: Memory | None
+    ) -> DeltaTransition:
+        """From x (batch, length, width)."""
+        decay = -torch.exp(self.log_rate.float()) * F.softplus(self.step(x).float())
+        return DeltaTransition(decay.transpose(1, 2), torch.sigmoid(self.beta(x)).transpose(1, 2))
+
+
+class MatrixState(StructureModule):
+    """A matrix a head that decays and corrects itself, then a head-wise norm and an output gate."""
+
+    def __init__(
+        self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
+    ) -> None:
+        super().__init__(liv_class, model, index, borrowed)
+        self.head_width, self.norm_eps = head_width(model.width), model.norm_eps
+        heads = head_count(liv_class, model.width)
+        self.norm = nn.Parameter(torch.ones(self.head_width))
+        self.shape = (operator_copies(liv_class, "B"), heads, self.head_width, self.head_width)
+
+    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+        """One matrix a head for each operator."""
+        return {STATE: self.shape}
+
+    def prepare(self, features: Features, position: int) -> Features:
+        """Own B, C and V by heads, (batch, heads, length, head width); B and C with L2 norm 1."""
+        prepared = dict(features)
+        for name in {"B", "C", "V"} & set(self.computed):
+            heads = (x.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for x in features[name])
+            prepared[name] = tuple(heads if name == "V" else map(unit_norm, heads))
+        return prepared
+
+    def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
+        """B, C, V as `prepare` gives them, A (`DeltaTransition`) and the gate G (batch, length,
+        inner width)."""
+        (v,), (gate,) = features["V"], features["G"]
+        outputs = []
+        for number, (transition, b, c) in enumerate(
+            zip(features["A"], features["B"], features["C"], strict=True)
+        ):
+            state = state_of(memory, number)
+            outputs.append(gated_delta_rule(c, b, v, *transition, state=state))
+        y = F.rms_norm(
+            self.difference(outputs), (self.head_width,), self.norm.to(v.dtype), self.norm_eps
+        )
+        return y.transpose(1, 2).flatten(2) * gate
+
+
+def unit_norm(x: torch.Tensor) -> torch.Tensor:
+    """x (..., width) divided by its L2 norm, with an epsilon of 1e-6 under the root as in Gated
+    DeltaNet."""
+    return x * torch.rsqrt(x.square().sum(-1, keepdim=True) + 1e-6)
+
+
+FORMS = {"delta_transition": DeltaGates}

@@ -1,0 +1,83 @@
+"""A matrix-valued state a head that decays by one number: the heads of Mamba-2 (arXiv
+2405.21060)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from star.genomes import FeatureGroup, LivClass, ModelConfig
+from star.genomes.model_config import head_width
+from star.genomes.widths import head_count, operator_copies
+from star.kernels.ssd import ssd
+
+from ..cache import Memory
+from ..featurizer import Features, GroupModule, linear
+from .base import STATE, StructureModule, state_of
+from .state_space import initial_step_bias
+
+
+class HeadStep(NamedTuple):
+    """Feature group A, float (batch, heads, length) each: step sizes, positive, and log decays, at
+    most 0."""
+
+    step: torch.Tensor
+    decay: torch.Tensor
+
+
+class HeadStepSize(GroupModule):
+    """Step size and rate of every head."""
+
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
+        super().__init__(key)
+        heads = head_count(liv_class, model.width)
+        self.step = linear(model.width, heads, bias=True)
+        self.log_rate = nn.Parameter(torch.log(torch.empty(heads).uniform_(1.0, 16.0)))
+        with torch.no_grad():
+            self.step.bias.copy_(initial_step_bias(heads))
+
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> HeadStep:
+        """From x (batch, length, width)."""
+        step = F.softplus(self.step(x).float())
+        decay = -torch.exp(self.log_rate.float()) * step
+        return HeadStep(step.transpose(1, 2), decay.transpose(1, 2))
+
+
+class ScalarDecay(StructureModule):
+    """A state a head with a skip from V, an output gate and a norm of all channels behind it."""
+
+    def __init__(
+        self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
+    ) -> None:
+        super().__init__(liv_class, model, index, borrowed)
+        self.head_width, self.norm_eps = head_width(model.width), model.norm_eps
+        heads = head_count(liv_class, model.width)
+        self.skip = nn.Parameter(torch.ones(heads))
+        self.norm = nn.Parameter(torch.ones(self.channels))
+        self.shape = (operator_copies(liv_class, "B"), heads, self.operator.state, self.head_width)
+
+    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+        """One matrix (state, head width) a head for each operator."""
+        return {STATE: self.shape}
+
+    def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
+        """A (`HeadStep`), B and C (batch, length, state), V and the gate G (batch, length, inner
+        width)."""
+        (x,), (gate,) = features["V"], features["G"]
+        v = x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
+        outputs = []
+        for number, ((step, decay), b, c) in enumerate(
+            zip(features["A"], features["B"], features["C"], strict=True)
+        ):
+            stepped = (v * step[..., None]).to(v.dtype)
+            state = state_of(memory, number)
+            outputs.append(ssd(c[:, None], b[:, None], stepped, decay, state=state))
+        y = self.difference(outputs) + self.skip.to(v.dtype)[:, None, None] * v
+        y = y.transpose(1, 2).flatten(2) * gate
+        return F.rms_norm(y, self.norm.shape, self.norm.to(y.dtype), self.norm_eps)
+
+
+FORMS = {"head_step": HeadStepSize}

@@ -1,0 +1,25 @@
+"""The columns of `population.csv` and `pareto.csv`, and the parts of the column `variation`."""
+
+from collections.abc import Sequence
+
+BEFORE = (
+    *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
+)
+AFTER = ("train_tokens", "train_seconds", "seed", "rank")
+TIMING_COLUMNS = ("train_seconds",)
+
+# Parts of `variation`, in the order in which they were applied; those that changed nothing are left
+# out. LIVs count from 0; genes are the individual's own, before the canonical form. Where depths
+# vary, group numbers above the depth become the smallest free ones after crossover, movement and
+# deletion (`search.space.depths.fit_group_numbers`).
+CROSSOVER = "crossover"  # the cuts, ascending. A cut c lies before LIV c, where the child goes on
+# with the other parent; it begins with its first parent, so a cut 0 is beginning with the second.
+MOVEMENT = "movement"  # [liv, parent] for each LIV that a firefly took, `parent` an index
+DEPTH = "depth"  # ["insert", liv, genes], ["delete", liv], ["duplicate", liv]: the copy behind it
+MUTATION = "mutation"  # [liv, gene name, old, new] for each gene
+REPAIR = "repair"  # the same
+
+
+def columns(metrics: Sequence[str]) -> tuple[str, ...]:
+    """All columns. metrics: names of the measured objectives, in order."""
+    return (*BEFORE, *metrics, *AFTER)

@@ -1,0 +1,158 @@
+"""A run read back: its settings, candidates, front and lineage, from the files that it left."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from star.base.errors import UserError
+from star.genomes import Alphabet, Genome, GenomeError, get_alphabet, with_operators
+from star.runs.columns import AFTER, BEFORE
+from star.runs.folder import LEDGER, PARETO, POPULATION
+from star.runs.provenance import COMMAND, ENVIRONMENT, read_configuration
+
+TEXT = ("genome_id", "parents", "variation", "genome", "status", "reason", "origin")
+
+
+@dataclass(frozen=True)
+class RunCandidate:
+    """One candidate of a run."""
+
+    genome_id: str
+    genome: Genome
+    origin: str  # baseline, seed, random or offspring
+    generation: int  # from 0
+    parents: tuple[str, ...]  # genome ids
+    status: str  # ok, stopped or infeasible
+    reason: str  # of a failure, empty otherwise
+    metrics: Mapping[str, float]  # what was measured
+    variation: Mapping[str, Sequence[Any]]  # what made it of its parents, see `columns.py`
+    rank: int | None  # over the whole run, 0 for the front; None when not measured to the end
+
+
+class Run:
+    """The folder of a search, also while it goes on. Open one with `Run.open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """The run in a folder. Raises `UserError` when there is none."""
+        path = Path(folder).expanduser()
+        if not (path / POPULATION).is_file():
+            raise UserError(f"{path}: not a run, it has no {POPULATION}")
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {len(self.population)} candidates)"
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The resolved configuration, as nested mappings."""
+        return read_configuration(self.path)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Versions, hardware and the data's fingerprint."""
+        return json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+
+    @property
+    def command(self) -> str:
+        """The command that repeats it; empty for a run that was started from Python."""
+        path = self.path / COMMAND
+        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+    @property
+    def ledger_path(self) -> Path:
+        """Where its own ledger lies, if `ledger=run`."""
+        return self.path / LEDGER
+
+    @property
+    def population(self) -> pd.DataFrame:
+        """Every candidate, a row each, in order of proposal; as it is on disk now."""
+        return self._read(POPULATION)
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The non-dominated candidates, baselines included; as they are on disk now."""
+        return self._read(PARETO)
+
+    def _read(self, name: str) -> pd.DataFrame:
+        try:
+            frame = pd.read_csv(
+                self.path / name, dtype=dict.fromkeys(TEXT, str), keep_default_na=False,
+                na_values={column: [""] for column in self._numbers(name)},
+            )  # fmt: skip
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from None
+        return frame
+
+    def _numbers(self, name: str) -> list[str]:
+        header = pd.read_csv(self.path / name, nrows=0).columns
+        return [column for column in header if column not in TEXT]
+
+    def _unreadable(self, error: Exception) -> UserError:
+        return UserError(f"{self.path}: not a readable run ({' '.join(str(error).split())})")
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the objectives that have a column."""
+        named = {*BEFORE, *AFTER}
+        return tuple(column for column in self.population.columns if column not in named)
+
+    @cached_property
+    def alphabet(self) -> Alphabet:
+        """The LIV classes that its genomes are written with."""
+        search = self.settings["search"]
+        space, variation = search.get("space", search), search.get("variation", search)
+        alphabet = get_alphabet(space["alphabet"])
+        return with_operators(alphabet) if variation.get("operator_probability") else alphabet
+
+    @cached_property
+    def candidates(self) -> dict[str, RunCandidate]:
+        """Every candidate by genome id. Raises `UserError` when its files cannot be read."""
+        try:
+            rows = self.population.to_dict("records")
+            return {row["genome_id"]: self._candidate(row) for row in rows}
+        except (ValueError, KeyError, TypeError, GenomeError) as error:
+            raise self._unreadable(error) from None
+
+    def _candidate(self, row: Mapping[Any, Any]) -> RunCandidate:
+        rank = row.get("rank")
+        return RunCandidate(
+            genome_id=row["genome_id"],
+            genome=Genome.from_text(row["genome"], self.alphabet),
+            origin=row["origin"],
+            generation=int(row["generation"]),
+            parents=tuple(row["parents"].split()),
+            status=row.get("status", ""),
+            reason=row.get("reason", ""),
+            metrics={n: float(row[n]) for n in self.metrics if not pd.isna(row[n])},
+            variation=json.loads(row.get("variation") or "{}"),
+            rank=None if rank is None or pd.isna(rank) else int(rank),
+        )
+
+    def candidate(self, genome_id: str) -> RunCandidate:
+        """The candidate of that id. Raises `UserError` when there is none."""
+        if genome_id not in self.candidates:
+            where = self.path / POPULATION
+            raise UserError(f"genome={self.path}/{genome_id}: no candidate of that id in {where}")
+        return self.candidates[genome_id]
+
+    def genome(self, genome_id: str) -> Genome:
+        """The genome of that id. Raises `UserError` when there is none."""
+        return self.candidate(genome_id).genome
+
+
+def split_reference(reference: str) -> tuple[Path, str] | None:
+    """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, else None."""
+    path = Path(reference)
+    for folder in (path.parent, path.parent.parent):
+        if (folder / POPULATION).is_file():
+            return folder, path.name.removesuffix(".yaml")
+    return None

@@ -1,0 +1,2 @@
+"""Suites that extensions must pass, ours and those of users: functions that raise
+AssertionError."""
