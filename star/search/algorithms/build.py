@@ -154,7 +154,7 @@ def _check_objectives(algorithm: Algorithm, problem: GenomeProblem, target: str)
     weights = getattr(getattr(algorithm, "scalarisation", None), "weights", ())
     fits = len(weights) in (0, problem.n_obj)
     expected = f"one for each of the {problem.n_obj} in search.objectives, or []"
-    expect("search.algorithm.weights", list(weights), fits, expected)
+    expect("search.algorithm.weights", np.asarray(weights).tolist(), fits, expected)
 
 
 def _set_tournament(algorithm: Algorithm, size: Any) -> None:
