@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from star.search.candidates import TIMING_COLUMNS
+from star.runs.columns import TIMING_COLUMNS
 
 HALVING = ("search.halving.rungs=[2,4]", "training.steps=8")
 SEARCH = (
     "+experiment=smoke",
     "scale=cpu",
-    "workers=2",
+    "executor.workers=2",
     "search.generations=12",
     "run_dir=run",
     "search.baselines=[lfm2]",

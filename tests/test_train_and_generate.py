@@ -230,5 +230,5 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path: Path
         pd.read_csv(folder / "run" / "log.csv").drop(columns="seconds")
         for folder in (whole, killed)
     ]
-    pd.testing.assert_frame_equal(*logs)
+    pd.testing.assert_frame_equal(logs[0], logs[1])
     assert list(logs[0]["step"]) == list(range(1, 61))

@@ -10,7 +10,7 @@ import torch
 
 from star.base.errors import UserError
 from star.data import DataConfig, load_corpus
-from star.data.sources import list_files, split
+from star.data.sources import list_documents, split
 from star.data.store import SEPARATOR
 
 
@@ -42,13 +42,13 @@ def test_whole_files_are_held_out(tmp_path: Path) -> None:
 
 def test_adding_a_file_moves_no_other_file(tmp_path: Path) -> None:
     config = write_texts(tmp_path / "texts", 60)
-    before = {file.name for file in split(list_files(config), 0.2)[1]}
+    before = {file.name for file in split(list_documents(config), 0.2)[1]}
     (tmp_path / "texts" / "new.txt").write_text("more")
-    assert before <= {file.name for file in split(list_files(config), 0.2)[1]} | {"new.txt"}
+    assert before <= {file.name for file in split(list_documents(config), 0.2)[1]} | {"new.txt"}
 
 
 def test_the_standard_library_is_large_and_has_no_third_party_code() -> None:
-    files = list_files(DataConfig())
+    files = list_documents(DataConfig())
     names = [file.name for file in files]
     assert names == sorted(names) and "os.py" in names
     assert not any("site-packages" in name for name in names)
@@ -114,8 +114,8 @@ def test_suffixes_globs_and_binary_files(tmp_path: Path) -> None:
     config = write_texts(tmp_path / "texts", 6)
     (tmp_path / "texts" / "image.bin").write_bytes(b"\x00\x01" * 50)
     (tmp_path / "texts" / "notes.md").write_text("a note " * 20)
-    assert len(list_files(DataConfig("files", config.path, suffixes=[".md"]))) == 1
-    assert len(list_files(DataConfig("files", f"{config.path}/*.txt"))) == 6
+    assert len(list_documents(DataConfig("files", config.path, suffixes=[".md"]))) == 1
+    assert len(list_documents(DataConfig("files", f"{config.path}/*.txt"))) == 6
     corpus = load_corpus(config)
     assert b"\x01" not in bytes(corpus.train) + bytes(corpus.validation)
 

@@ -11,7 +11,7 @@ from star.base.errors import UserError
 from star.data import Corpus
 from star.training import Diverged, Trainer, TrainingConfig, validate
 from star.training.loop import learning_rate_at, make_optimizer
-from star.training.state import train_further
+from star.training.parts import train_further
 
 
 @pytest.fixture
@@ -114,8 +114,9 @@ def test_only_matrices_are_decayed() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("steps", 0), ("learning_rate", -1.0), ("schedule", "linear"), ("precision", "int8"), ("device", "tpu"),
-        ("betas", [0.9]), ("micro_batch_size", 3), ("gradient_clip", 0.0), ("warmup_steps", -1), ("length", 0),
+        ("steps", 0), ("learning_rate", -1.0), ("schedule", "linear"), ("precision", "int8"),
+        ("betas", [0.9]), ("micro_batch_size", 3), ("gradient_clip", 0.0), ("warmup_steps", -1),
+        ("device", "tpu"), ("length", 0),
     ],
 )  # fmt: skip
 def test_bad_settings_name_key_and_value(key: str, value: object) -> None:
