@@ -7,7 +7,7 @@
 folder and resumes one; `generations` is the same search in memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class Search:
         on_finished: Callable[[Evaluated], None] = ignore,
         check: Callable[[], None] | None = None,
         states: StateStore | None = None,
-    ) -> Iterator[int]:
+    ) -> Generator[int, None, None]:
         """Evaluate the baselines, then the generations; the archive fills as candidates finish.
 
         Yields -1 after the baselines, then the number of each finished generation, from 0.
