@@ -45,9 +45,9 @@ def components(graph: Graph) -> list[list[str]]:
 
 
 def describe_cycles(graph: Graph) -> str:
-    """How many there are, and the modules of each."""
+    """How many there are, how large each is, and a module of each."""
     cycles = components(graph)
-    named = "; ".join(", ".join(name.removeprefix("star.") for name in cycle) for cycle in cycles)
+    named = ", ".join(f"{len(cycle)} modules with {cycle[0]}" for cycle in cycles)
     return f"{len(cycles)} ({named})" if cycles else "0"
 
 
@@ -63,8 +63,8 @@ def long_lines(modules: Mapping[str, Module]) -> str:
     return f"{count:,} ({100 * count / len(lines):.1f}%)"
 
 
-def starters(modules: Mapping[str, Module]) -> tuple[int, int]:
-    """Tests that start a Python process, and all tests; a parametrised one counts once.
+def starters(modules: Mapping[str, Module]) -> tuple[int, int, int]:
+    """Tests that start a Python process, their cases, and all tests.
 
     A function does when it names `sys.executable`, or a function of its module, of a `conftest.py`
     or of an imported test module that does. Fixtures are named by parameters.
@@ -91,7 +91,18 @@ def starters(modules: Mapping[str, Module]) -> tuple[int, int]:
             break
         start |= more
     tests = [key for key in functions if key[1].startswith("test_")]
-    return len(start.intersection(tests)), len(tests)
+    starting = start.intersection(tests)
+    return len(starting), sum(cases(functions[key]) for key in starting), len(tests)
+
+
+def cases(test: Function) -> int:
+    """How often a test runs, by its parameters where they are written out at its head."""
+    count = 1
+    for mark in test.decorator_list:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func).endswith("parametrize"):
+            values = mark.args[1]
+            count *= len(values.elts) if isinstance(values, ast.List | ast.Tuple) else 1
+    return count
 
 
 def names_in(node: Function) -> set[str]:
@@ -114,7 +125,9 @@ def measure(checkout: Path) -> dict[str, str]:
     widest = max(at_all, key=lambda name: len(at_all[name]))
     lines = sum(len(module.text.splitlines()) for module in product.values())
     alone, behind = map(sum, zip(*(m.comments() for m in product.values()), strict=True))
-    starting, tests = starters({n: m for n, m in others.items() if n.startswith("tests")})
+    starting, their_cases, tests = starters(
+        {n: m for n, m in others.items() if n.startswith("tests")}
+    )
     return {
         "commit": commit(checkout),
         "modules directly in `star/`": str(directly_in(product, checkout / "star")),
@@ -128,8 +141,9 @@ def measure(checkout: Path) -> dict[str, str]:
         "lines that are a comment": f"{100 * alone / lines:.1f}%",
         "lines with a comment behind code": f"{100 * behind / lines:.1f}%",
         "lines of product code": f"{sum(len(m.code_lines()) for m in product.values()):,}",
+        "the same in tokens": f"{sum(m.code_tokens() for m in product.values()):,}",
         "all lines of the product": f"{lines:,}",
-        "tests that start a Python process": f"{starting} of {tests}",
+        "tests that start a Python process": f"{starting} of {tests}, {their_cases} cases",
     }
 
 

@@ -59,6 +59,11 @@ class Module:
                 lines.update(range(token.start[0], token.end[0] + 1))
         return lines - self.docstring_lines()
 
+    def code_tokens(self) -> int:
+        """Tokens of these lines: as many however the lines are wrapped, but for commas."""
+        lines = self.code_lines()
+        return sum(t.start[0] in lines and t.type not in LAYOUT for t in self.tokens)
+
     def docstring_lines(self) -> set[int]:
         """Numbers of the lines of docstrings."""
         lines: set[int] = set()

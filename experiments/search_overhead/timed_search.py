@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from star.base.command_line import compose_config
 from star.base.console import make_console
@@ -69,14 +68,9 @@ class TimedProcesses(Processes):
             super().__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self.clock.measured("ending"):
-            super().__exit__(kind, error, trace)
+            super().__exit__(*error)
 
     def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Evaluation]]:
         """As `Processes`."""

@@ -1,8 +1,6 @@
 """The gated delta rule (arXiv 2412.06464): linear attention whose state forgets and corrects
 itself."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -14,14 +12,8 @@ __all__ = ["gated_delta_rule"]
 
 
 def gated_delta_rule(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    decay: Tensor,
-    beta: Tensor,
-    state: Tensor | None = None,
-    return_state: bool = False,  # removed after the merge
-) -> Any:
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None = None
+) -> Tensor:
     """A matrix-valued state per head that decays, and learns v from k by one step of gradient
     descent per position.
 
@@ -48,8 +40,6 @@ def gated_delta_rule(
     fit.
     """
     _check(q, k, v, decay, beta, state)
-    if return_state:
-        return gated_delta_rule_from(q, k, v, decay, beta, state)
     if state is None:
         return gated_delta_rule_from(q, k, v, decay, beta, None)[0]
     with torch.no_grad():

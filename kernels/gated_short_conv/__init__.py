@@ -1,8 +1,6 @@
 """Short causal depthwise convolutions: gated, as in LFM2 and STAR (arXiv 2411.17800), and plain, as
 in featurizers."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,13 +14,8 @@ MAX_TAPS = 8
 
 
 def gated_short_conv(
-    b: Tensor,
-    v: Tensor,
-    c: Tensor,
-    kernel: Tensor,
-    state: Tensor | None = None,
-    return_tail: bool = False,  # removed after the merge
-) -> Any:
+    b: Tensor, v: Tensor, c: Tensor, kernel: Tensor, state: Tensor | None = None
+) -> Tensor:
     """`y_t = c_t * sum_j kernel_j (b v)_(t - taps + 1 + j)`: the gated short convolution (arXiv
     2411.17800).
 
@@ -41,13 +34,6 @@ def gated_short_conv(
     Returns y like v. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
     _check(GATED_NAME, v, kernel, state, b=b, c=c)
-    if return_tail:
-        reached = b.to(wide(v.dtype)) * v
-        last = v.new_zeros(v.shape[0], kernel.shape[1] - 1, v.shape[2])
-        last = last if state is None else state.clone()
-        y = gated_short_conv_from(b, v, c, kernel, state)
-        advance(last, reached)
-        return y, last
     if state is None:
         return gated_short_conv_from(b, v, c, kernel, None)
     dtype = wide(v.dtype)
@@ -66,8 +52,7 @@ def short_conv(
     bias: Tensor | None = None,
     swish: bool = False,
     state: Tensor | None = None,
-    return_tail: bool = False,  # removed after the merge
-) -> Any:
+) -> Tensor:
     """`y_t = f(bias + sum_j kernel_j x_(t - taps + 1 + j))`, f the swish or nothing: Mamba's (arXiv
     2312.00752).
 
@@ -86,12 +71,6 @@ def short_conv(
     Returns y like x. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
     _check(NAME, x, kernel, state, bias=bias)
-    if return_tail:
-        last = x.new_zeros(x.shape[0], kernel.shape[1] - 1, x.shape[2])
-        last = last if state is None else state.clone()
-        y = short_conv_from(x, kernel, bias, swish, state)
-        advance(last, x)
-        return y, last
     if state is None:
         return short_conv_from(x, kernel, bias, swish, None)
     with torch.no_grad():
@@ -102,18 +81,6 @@ def short_conv(
         y = short_conv_from(x, kernel, bias, swish, state)
         advance(state, x)
     return y
-
-
-def step_gated_short_conv(b: Tensor, v: Tensor, c: Tensor, kernel: Tensor, tail: Tensor) -> Tensor:
-    """`gated_short_conv` of one position."""  # removed after the merge
-    return gated_short_conv(b, v, c, kernel, state=tail)
-
-
-def step_short_conv(
-    x: Tensor, kernel: Tensor, tail: Tensor, bias: Tensor | None = None, swish: bool = False
-) -> Tensor:
-    """`short_conv` of one position."""  # removed after the merge
-    return short_conv(x, kernel, bias, swish, state=tail)
 
 
 def _check(

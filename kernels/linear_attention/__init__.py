@@ -1,7 +1,6 @@
 """Linear attention (after arXiv 2006.16236), of one operator or of a differential pair."""
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +16,7 @@ DIFFERENTIAL_NAME = "differential_linear_attention"
 
 
 def linear_attention(
-    c: Tensor,
-    b: Tensor,
-    v: Tensor,
-    *removed_after_the_merge: Any,
-    state: Tensor | None = None,
-    position: int = 0,
+    c: Tensor, b: Tensor, v: Tensor, state: Tensor | None = None, position: int = 0
 ) -> Tensor:
     """Causal attention without a nonlinearity or a normaliser, linear in the length.
 
@@ -42,9 +36,6 @@ def linear_attention(
     Returns y (batch, heads, length, value width) in the dtype of v. Raises ValueError for shapes,
     devices, dtypes or positions that do not fit.
     """
-    if removed_after_the_merge:
-        before, position = removed_after_the_merge
-        state = None if before is None else before.clone()
     check_heads(NAME, c, b, v)
     _check(NAME, c, b, v, state, position)
     if state is None:
@@ -56,13 +47,7 @@ def linear_attention(
 
 
 def differential_linear_attention(
-    c: Tensor,
-    b: Tensor,
-    v: Tensor,
-    weight: Tensor,
-    *removed_after_the_merge: Any,
-    state: Tensor | None = None,
-    position: int = 0,
+    c: Tensor, b: Tensor, v: Tensor, weight: Tensor, state: Tensor | None = None, position: int = 0
 ) -> Tensor:
     """`T1 V - weight * T2 V` for two operators of `linear_attention`.
 
@@ -80,9 +65,6 @@ def differential_linear_attention(
     Returns y (batch, heads, length, value width) in the dtype of v, and raises ValueError as
     `linear_attention` does.
     """
-    if removed_after_the_merge:
-        before, position = removed_after_the_merge
-        state = None if before is None else before.clone()
     check_pair(DIFFERENTIAL_NAME, c, b, v, weight)
     _check(DIFFERENTIAL_NAME, c, b, v, state, position)
     c, b = concatenated(c, b, weight)

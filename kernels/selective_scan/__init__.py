@@ -1,8 +1,6 @@
 """Selective scan: the semi-separable operator of Mamba (arXiv 2312.00752, equations 2 and 3),
 discretised."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -10,7 +8,7 @@ from ..checks import check_inputs
 from . import cpu
 from .operator import NAME, selective_scan_from
 
-__all__ = ["continue_selective_scan", "selective_scan"]
+__all__ = ["selective_scan"]
 
 
 def selective_scan(
@@ -56,11 +54,6 @@ def selective_scan(
             y, last = selective_scan_from(*tensors, state)
         state.copy_(last)
     return y
-
-
-def continue_selective_scan(state: Tensor, *tensors: Any, **options: Any) -> Tensor:
-    """`selective_scan` with the state first."""  # removed after the merge
-    return selective_scan(*tensors, **options, state=state)
 
 
 def _check(

@@ -8,20 +8,10 @@ which keeps the output's scale over the length.
 from torch import Tensor
 
 from ..heads import check_heads, check_pair
-from ..linear_attention import (  # removed after the merge
-    differential_linear_attention,
-    linear_attention,
-)
 from .cpu import NONLINEARITIES
 from .operator import differential, plain
 
-__all__ = [
-    "NONLINEARITIES",
-    "differential_attention",
-    "differential_linear_attention",
-    "linear_attention",
-    "structured_attention",
-]
+__all__ = ["NONLINEARITIES", "differential_attention", "structured_attention"]
 
 
 def structured_attention(

@@ -110,7 +110,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
 ) -> None:
     (tmp_path / taken).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / taken).write_text("")
-    monkeypatch.setattr("star.search.in_folder.check_same_run", lambda *settings: None)
+    monkeypatch.setattr("star.search.search.check_same_run", lambda *settings: None)
     with pytest.raises(
         UserError, match=r"run_dir=.*run: cannot be written \(.+\); choose a folder"
     ):

@@ -12,8 +12,8 @@ from pymoo.util.nds.fast_non_dominated_sort import fast_non_dominated_sort
 from star.base.errors import UserError
 from star.genomes import read_genome_file
 from star.runs.columns import columns
+from star.runs.progress import Progress
 from star.search import EvolveConfig, Search, SearchConfig
-from star.search.in_folder import NoProgress
 from tests.search.made_up import MadeUp
 
 GA = "pymoo.algorithms.soo.nonconvex.ga.GA"
@@ -34,7 +34,7 @@ def make(folder: Path | None = None, order: int | None = None, **settings: Any) 
     return Search.from_config(config, MadeUp(order=order))
 
 
-class Watch(NoProgress):
+class Watch(Progress):
     """Calls a function after each candidate."""
 
     def __init__(self, function: Callable[[], None]) -> None:

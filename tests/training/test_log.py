@@ -13,15 +13,18 @@ from star.training.log import COLUMNS, EVENTS, LOG, TrainingLog
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that is a second later whenever somebody looks at it."""
-    monkeypatch.setattr("star.training.log.time", SimpleNamespace(perf_counter=count().__next__))
+    """Half a second passes whenever the log looks at its clock."""
+    ticks = count(0.0, 0.5)
+    fake = SimpleNamespace(perf_counter=lambda: next(ticks))
+    monkeypatch.setattr("star.training.log.time", fake)
 
 
 def write(folder: Path, resumed_at: int, steps: range, tensorboard: str = "never") -> None:
     with TrainingLog(folder, resumed_at, tensorboard) as log:
         for step in steps:
-            with log.timed():
-                pass
+            for _ in range(2):  # twice half a second
+                with log.timed():
+                    pass
             log.write(step=step, tokens=step * 8, train_loss=1 / step)
 
 

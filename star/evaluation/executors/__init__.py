@@ -9,7 +9,13 @@ from .base import Setup as Setup
 from .base import Task as Task
 from .processes import Processes as Processes
 from .processes import ProcessesConfig as ProcessesConfig
+from .ray import RayConfig as RayConfig
+from .ray import RayExecutor as RayExecutor
 from .table import TableConfig as TableConfig
 from .table import TableExecutor as TableExecutor
 
-EXECUTORS: dict[str, type[ExecutorConfig]] = {"processes": ProcessesConfig, "table": TableConfig}
+EXECUTORS: dict[str, type[ExecutorConfig]] = {
+    "processes": ProcessesConfig,
+    "table": TableConfig,
+    "ray": RayConfig,
+}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from star.data import open_corpus
 from star.evaluation.limits import LimitsConfig
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation
@@ -35,6 +36,7 @@ class Executor(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None:
         """End it, at once; nothing is left running."""
         ...
@@ -60,6 +62,12 @@ class Setup:
     states: StateStore | None = None  # of trainings between rungs; None keeps none
     check: Callable[[], None] = never  # called while candidates train; may raise to end the search
     plugins: Sequence[str] = ()  # modules to import before the first candidate
+
+
+def text_fingerprint(recipe: Recipe) -> str:
+    """Of the text that candidates are trained on. Raises `UserError` where it does not suit the
+    training or the model."""
+    return open_corpus(recipe.data, recipe.training.length, recipe.model.vocabulary).fingerprint
 
 
 @dataclass

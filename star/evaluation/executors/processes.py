@@ -15,16 +15,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Thread
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
 from star.base.errors import UserError
 from star.base.settings import expect
-from star.data import open_corpus
 from star.evaluation.executors import worker
-from star.evaluation.executors.base import ExecutorConfig, Setup, Task
+from star.evaluation.executors.base import ExecutorConfig, Setup, Task, text_fingerprint
 from star.evaluation.executors.worker import Evaluate, WorkerSetting, WorkerTask
 from star.evaluation.failures import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, failure
 from star.evaluation.recipe import Recipe
@@ -79,7 +78,7 @@ class ProcessesConfig(ExecutorConfig):
 
     def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:
         """Of the text, which must suit the training and the model."""
-        return open_corpus(recipe.data, recipe.training.length, recipe.model.vocabulary).fingerprint
+        return text_fingerprint(recipe)
 
     def make(self, setup: Setup) -> "Processes":
         """The processes, not started yet."""
@@ -222,12 +221,7 @@ class Processes:
             slot.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End every process at once."""
         for slot in self._slots:
             slot.stop()

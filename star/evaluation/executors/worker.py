@@ -3,10 +3,13 @@
 Everything here runs in a worker, whoever started it: `start` once, `run` for each candidate.
 """
 
+import ctypes
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from typing import Any
 
 from star.base.errors import UserError
@@ -20,6 +23,7 @@ from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation, require_finite
 from star.evaluation.states import StateStore
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 Evaluate = Callable[[Task], Evaluation]
@@ -95,12 +99,24 @@ def _open_corpus(task: WorkerTask) -> Corpus | Exception:
         return error
 
 
+def end_with_parent() -> None:
+    """Let the system kill this process when its parent ends, however that ends: the children of an
+    actor outlive it otherwise (Linux)."""
+    parent = parent_process()
+    if sys.platform != "linux" or parent is None:
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent.pid:  # it has ended before
+        os._exit(1)
+
+
 _worker: Worker | None = None  # of this process
 
 
 def start(setting: WorkerSetting, task: WorkerTask) -> None:
     """Make this process a worker; runs once, outside of the limits."""
     global _worker
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _worker = Worker(setting, task)
 
