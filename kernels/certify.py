@@ -57,9 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     valid_for = certificates.environment(device)
     path = options.output or certificates.user_folder() / certificates.file_name(valid_for)
     try:
-        certificates.write(
-            path, valid_for, {}
-        )  # tells at once, not after minutes, whether it can be written
+        certificates.write(path, valid_for, {})  # tells now, not after minutes, if it cannot be
     except OSError as problem:
         print(f"the certificate {path} cannot be written: {problem.strerror}", file=sys.stderr)
         return 2

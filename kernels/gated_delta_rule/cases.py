@@ -66,7 +66,9 @@ def _transformers(
 def _fla(
     q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None
 ) -> Outputs:
-    from fla.ops.gated_delta_rule import chunk_gated_delta_rule  # pyright: ignore[reportMissingImports]
+    from fla.ops.gated_delta_rule import (  # pyright: ignore[reportMissingImports]
+        chunk_gated_delta_rule,
+    )
 
     rows = (x.transpose(1, 2).contiguous() for x in (q, k, v, decay, beta))
     y, last = chunk_gated_delta_rule(*rows, initial_state=state, output_final_state=True)

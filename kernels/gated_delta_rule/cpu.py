@@ -58,19 +58,18 @@ def start_dtype(q: Tensor, k: Tensor, v: Tensor) -> torch.dtype:
 def _inverse(system: Tensor) -> Tensor:
     """Of I + A, where A is what lies below the diagonal of `system`. One is faster than solves with
     the wide sides."""
-    identity = torch.eye(system.shape[-1], dtype=system.dtype, device=system.device).expand_as(
-        system
+    identity = torch.eye(system.shape[-1], dtype=system.dtype, device=system.device)
+    # `unitriangular` takes the diagonal for 1 and never reads it: that is the I of I + A.
+    return torch.linalg.solve_triangular(
+        system, identity.expand_as(system), upper=False, unitriangular=True
     )
-    return torch.linalg.solve_triangular(system, identity, upper=False, unitriangular=True)
 
 
 def _prepare(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, rows: int) -> _Chunks:
     dtype = wide(v.dtype)
-    q, k, v = (
-        chunked(q, rows, dtype) * q.shape[-1] ** -0.5,
-        chunked(k, rows, dtype),
-        chunked(v, rows, dtype),
-    )
+    scale = q.shape[-1] ** -0.5
+    q, k, v = (chunked(x, rows, dtype) for x in (q, k, v))
+    q = q * scale
     beta = chunked(beta[..., None], rows, dtype)
     sums = summed_decays(decay, rows, dtype)
     pairs = pair_decays(sums)
@@ -141,9 +140,8 @@ def backward(
     value = v.shape[-1]
     grad_y = chunked(grad, rows, chunks.v.dtype)
     scores = torch.bmm(chunks.q, chunks.k.mT).mul_(chunks.pairs)
-    grad_x = torch.bmm(
-        scores.mT, grad_y
-    )  # of the corrections, so far without what the end state passes back
+    # Of the corrections, so far without what the end state passes back.
+    grad_x = torch.bmm(scores.mT, grad_y)
     passed = torch.bmm((chunks.q * chunks.decay_in).mT, grad_y)
     passed.baddbmm_(chunks.solved[..., value:].mT, grad_x, alpha=-1)
     grad_end, grad_start = _back_through_states(chunks, passed, grad_state, v.shape[0] * v.shape[1])

@@ -114,9 +114,7 @@ def pairs_gradient_kernel(
     grad_scores = tl.zeros((size, size), tl.float32)
     grad_system = tl.zeros((size, size), tl.float32)
     grad_beta = tl.zeros((size,), tl.float32)
-    kept = tl.zeros(
-        (key_block,), tl.float32
-    )  # what the end state passes back to the decay of the start state
+    kept = tl.zeros((key_block,), tl.float32)  # for the decay of the start state up to the end
     for first in range(0, value, value_block):
         columns = first + tl.arange(0, value_block)
         start = load_rows(start_pointer + states, keys, columns, key, value, value)
@@ -213,8 +211,7 @@ def keys_gradient_kernel(
     )
     grad_column += grad_row * beta[:, None]
     store_rows(grad_k_pointer + sequence * length * key, rows, keys, length, key, key, grad_column)
-    part = (
-        (tl.program_id(2) + 1) * tl.num_programs(1) + sequence
-    ) * length  # part 0 is that of the pairs
+    # Part 0 is that of `pairs_gradient_kernel`, the others are those of the blocks of columns.
+    part = ((tl.program_id(2) + 1) * tl.num_programs(1) + sequence) * length
     tl.store(grad_decay_pointer + part + rows, grad_decay, mask=rows < length)
     tl.store(grad_beta_pointer + part + rows, tl.sum(grad_row * k, 1), mask=rows < length)

@@ -1,4 +1,4 @@
-# pyright: reportArgumentType=false, reportCallIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 """The gated long convolution in Triton: one Toeplitz product per sequence and channel, on tensor
 cores.
 
@@ -69,7 +69,7 @@ def _toeplitz(
     chunks = triton.cdiv(length, block)
     y = u.new_empty(u.shape[1:] if sum_batch else u.shape, dtype=torch.float32)
     stride = 0 if kernel.dim() == 2 else channels * length
-    _toeplitz_kernel[(channels, 1 if sum_batch else batch)](  # type: ignore[index]
+    _toeplitz_kernel[(channels, 1 if sum_batch else batch)](
         kernel, u, y, batch if sum_batch else 1, stride, length, chunks, *mirrors,
         block=block, columns=max(16, triton.next_power_of_2(chunks)), num_warps=4, num_stages=2,
     )  # fmt: skip

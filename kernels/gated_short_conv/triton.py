@@ -1,4 +1,5 @@
-# pyright: reportArgumentType=false, reportCallIssue=false, reportGeneralTypeIssues=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
+# pyright: reportGeneralTypeIssues=false
 """Short convolutions in Triton: one kernel forward and one backward serve the gated and the plain
 form.
 
@@ -203,7 +204,7 @@ def _forward(
         "swish": swish,
         "has_tail": tail is not None,
     }
-    _forward_kernel[grid](x, b, c, kernel, bias, tail, y, length, width, **blocks, **flags)  # type: ignore[index]
+    _forward_kernel[grid](x, b, c, kernel, bias, tail, y, length, width, **blocks, **flags)
     return y
 
 
@@ -235,7 +236,7 @@ def _backward(
         "swish": swish,
         "has_tail": tail is not None,
     }
-    _backward_kernel[grid](  # type: ignore[index]
+    _backward_kernel[grid](
         grad, x, b, c, kernel, bias, tail, grad_x, grad_b, grad_c, grad_kernel, grad_bias, length,
         width, tiles,
         **blocks, **flags,

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 """Linear attention in Triton: one pass over the states between chunks, one over the chunks.
 
 Each pass is one of three kernels with its operands exchanged. With G = dY scaled by row, S the
@@ -47,33 +48,14 @@ def _state_kernel(
     for number in range(chunks):
         at = chunks - 1 - number if reverse else number
         rows = at * chunk + tl.arange(0, chunk)
-        store_rows(
-            states_pointer + place * chunks + at * size,
-            x_column,
-            z_column,
-            x_width,
-            z_width,
-            z_width,
-            state,
-        )
+        kept = states_pointer + place * chunks + at * size
+        store_rows(kept, x_column, z_column, x_width, z_width, z_width, state)
         for repeat in range(repeats):
             head = group * repeats + repeat
-            x = load_rows(
-                head_pointer(x_pointer, batch, head, x_batch, x_head),
-                rows,
-                x_column,
-                length,
-                x_width,
-                x_row,
-            )
-            z = load_rows(
-                head_pointer(z_pointer, batch, head, z_batch, z_head),
-                rows,
-                z_column,
-                length,
-                z_width,
-                z_row,
-            )
+            x_base = head_pointer(x_pointer, batch, head, x_batch, x_head)
+            z_base = head_pointer(z_pointer, batch, head, z_batch, z_head)
+            x = load_rows(x_base, rows, x_column, length, x_width, x_row)
+            z = load_rows(z_base, rows, z_column, length, z_width, z_row)
             if reverse:
                 z = (z * _row_scale(rows, position, scale)[:, None]).to(x.dtype)
             state += dot(tl.trans(x), z)
@@ -93,20 +75,12 @@ def _output_kernel(
     at = tl.program_id(1)
     rows = at * chunk + tl.arange(0, chunk)
     column, z_column = tl.arange(0, block_width), tl.program_id(2) * part + tl.arange(0, part)
-    x = load_rows(
-        head_pointer(x_pointer, batch, head, x_batch, x_head), rows, column, length, width, x_row
-    )
-    y = load_rows(
-        head_pointer(y_pointer, batch, group, y_batch, y_head), rows, column, length, width, y_row
-    )
-    z = load_rows(
-        head_pointer(z_pointer, batch, group, z_batch, z_head),
-        rows,
-        z_column,
-        length,
-        z_width,
-        z_row,
-    )
+    x_base = head_pointer(x_pointer, batch, head, x_batch, x_head)
+    y_base = head_pointer(y_pointer, batch, group, y_batch, y_head)
+    z_base = head_pointer(z_pointer, batch, group, z_batch, z_head)
+    x = load_rows(x_base, rows, column, length, width, x_row)
+    y = load_rows(y_base, rows, column, length, width, y_row)
+    z = load_rows(z_base, rows, z_column, length, z_width, z_row)
     scores = dot(x, tl.trans(y))
     scores = tl.where(rows[:, None] >= rows[None, :], scores, 0.0)
     result = dot(scores.to(z.dtype), z)
@@ -114,7 +88,9 @@ def _output_kernel(
     mask = (column < width)[:, None] & (z_column < z_width)[None, :]
     offsets = column[:, None] * state_row + z_column[None, :] * state_column
     state = tl.load(states_pointer + place + offsets, mask=mask, other=0.0)
-    shrink = tl.rsqrt((at * chunk + position + 1).to(tl.float32))  # keeps float16 from overflowing
+    # The sum grows with the positions before the chunk; shrunk by their root, which is taken back
+    # behind the product, it does not overflow float16.
+    shrink = tl.rsqrt((at * chunk + position + 1).to(tl.float32))
     result += dot(x, (state * shrink).to(x.dtype)) / shrink
     result *= _row_scale(rows, position, scale)[:, None]
     place = tl.cast(tl.program_id(0), tl.int64) * length * z_width
@@ -135,9 +111,8 @@ def _key_gradient_kernel(
     at = tl.program_id(1)
     rows = at * chunk + tl.arange(0, chunk)
     column, z_column = tl.arange(0, block_width), tl.program_id(2) * part + tl.arange(0, part)
-    y = load_rows(
-        head_pointer(y_pointer, batch, group, y_batch, y_head), rows, column, length, width, y_row
-    )
+    y_base = head_pointer(y_pointer, batch, group, y_batch, y_head)
+    y = load_rows(y_base, rows, column, length, width, y_row)
     place = (tl.cast(tl.program_id(0), tl.int64) * chunks + at) * width * z_width
     mask = (column < width)[:, None] & (z_column < z_width)[None, :]
     offsets = column[:, None] * state_row + z_column[None, :] * state_column
@@ -145,22 +120,10 @@ def _key_gradient_kernel(
     result = dot(y, state.to(y.dtype))
     row_scale = _row_scale(rows, position, scale)
     for head in range(group * repeats, (group + 1) * repeats):
-        x = load_rows(
-            head_pointer(x_pointer, batch, head, x_batch, x_head),
-            rows,
-            column,
-            length,
-            width,
-            x_row,
-        )
-        z = load_rows(
-            head_pointer(z_pointer, batch, head, z_batch, z_head),
-            rows,
-            z_column,
-            length,
-            z_width,
-            z_row,
-        )
+        x_base = head_pointer(x_pointer, batch, head, x_batch, x_head)
+        z_base = head_pointer(z_pointer, batch, head, z_batch, z_head)
+        x = load_rows(x_base, rows, column, length, width, x_row)
+        z = load_rows(z_base, rows, z_column, length, z_width, z_row)
         scores = dot(x, tl.trans(y)) * row_scale[:, None]
         scores = tl.where(rows[:, None] >= rows[None, :], scores, 0.0)
         result += dot(tl.trans(scores.to(z.dtype)), z)
@@ -200,7 +163,7 @@ def _states(
     }
     grid = (batch * groups, triton.cdiv(x_width, part_x), triton.cdiv(z_width, part_z))
     arguments = (x, z, start, states, final, *strides, *sizes)
-    _state_kernel[grid](*arguments, **constants, part_x=part_x, part_z=part_z)  # type: ignore[index]
+    _state_kernel[grid](*arguments, **constants, part_x=part_x, part_z=part_z)
     return states, final
 
 

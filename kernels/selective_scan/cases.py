@@ -11,10 +11,8 @@ from .operator import NAME, selective_scan_from
 from .reference import selective_scan_reference
 
 LEAST_STEP, LARGEST_STEP = 0.001, 0.1  # Mamba's initial range
-OPERATIONS_FORWARD, OPERATIONS_BACKWARD = (
-    7,
-    21,
-)  # for each step, channel and state; backward computes it again
+# For each step, channel and state; backward computes forward's again.
+OPERATIONS_FORWARD, OPERATIONS_BACKWARD = 7, 21
 ATTENTION = "scaled_dot_product_attention, another function of the same size"
 
 
@@ -47,9 +45,8 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     # v, step, gate; b, c; rate, skip; the initial state
     inputs = (3 * elements + 2 * narrow + weights + batch * width * state) * dtype.itemsize
     forward = inputs + elements * dtype.itemsize + kept
-    backward = (
-        2 * inputs + elements * dtype.itemsize + kept
-    )  # read again and their gradients, and those of the outputs
+    # The inputs read again, their gradients written, and the gradients of the outputs read.
+    backward = 2 * inputs + elements * dtype.itemsize + kept
     work = elements * state
     return Cost(
         forward_bytes=forward,
@@ -141,7 +138,7 @@ def mamba_ssm(
     It takes no initial state: RuntimeError for one that is not zero. It gates with silu(z), so the
     gate is multiplied in afterwards; it has no backward for the last state.
     """
-    from mamba_ssm.ops.selective_scan_interface import (  # type: ignore[import-not-found]  # pyright: ignore
+    from mamba_ssm.ops.selective_scan_interface import (  # pyright: ignore[reportMissingImports]
         selective_scan_fn,
     )
 

@@ -24,7 +24,7 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 
 
 @numba.njit(inline="always", fastmath=FAST)
-def _exp(x):  # type: ignore[no-untyped-def]
+def _exp(x):
     """exp in float32, exact to 2 units in the last place, clamped to the normal range; NaN stays
     NaN."""
     x = np.float32(-87.0) if x < np.float32(-87.0) else x
@@ -43,7 +43,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _forward(first, end, block, x, step, rate, b, c, y, boundaries):  # type: ignore[no-untyped-def]
+def _forward(first, end, block, x, step, rate, b, c, y, boundaries):
     """Batch rows first..end; boundaries (boundaries, batch, state, channels), rate (state,
     channels)."""
     length, channels = x.shape[1:]
@@ -64,7 +64,7 @@ def _forward(first, end, block, x, step, rate, b, c, y, boundaries):  # type: ig
 
 
 @numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _backward(  # type: ignore[no-untyped-def]
+def _backward(
     first,
     end,
     block,

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 """The selective scan in Triton: one program for each batch row and block of channels, states in
 registers.
 
@@ -213,7 +214,7 @@ def forward(
         y,
         boundaries,
     )
-    _forward_kernel[(batch, groups)](*tensors, batch, length, channels, states, **flags, **sizes)  # type: ignore[index]
+    _forward_kernel[(batch, groups)](*tensors, batch, length, channels, states, **flags, **sizes)
     return y, boundaries
 
 
@@ -261,7 +262,7 @@ def backward(
     )
     outputs = (grad_v, grad_step, grad_rate, grad_b, grad_c, grad_skip, grad_gate, grad_state)
     tensors = (grad_y, v if last is None else last, *inputs, *outputs)
-    _backward_kernel[(batch, groups)](*tensors, batch, length, channels, states, **flags, **sizes)  # type: ignore[index]
+    _backward_kernel[(batch, groups)](*tensors, batch, length, channels, states, **flags, **sizes)
     grads = [grad_v, grad_step, grad_rate.sum(0).t(), grad_b.sum(0), grad_c.sum(0)]
     grads = [
         grad.to(tensor.dtype).contiguous()

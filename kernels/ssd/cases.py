@@ -67,7 +67,7 @@ def _transformers(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor 
 
 
 def _mamba_ssm(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None) -> Outputs:
-    from mamba_ssm.ops.triton.ssd_combined import (  # type: ignore[import-not-found]  # pyright: ignore
+    from mamba_ssm.ops.triton.ssd_combined import (  # pyright: ignore[reportMissingImports]
         mamba_chunk_scan_combined,
     )
 

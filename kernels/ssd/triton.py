@@ -1,4 +1,4 @@
-# pyright: reportArgumentType=false, reportCallIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 """SSD in Triton: the scan over the chunks' states, the outputs, and their gradients. Notation of
 cpu.py.
 
@@ -205,7 +205,7 @@ def _scan(
     sizes = (heads // x.shape[1], triton.cdiv(length, options["size"]), length, key, value)
     grid = (triton.cdiv(value, options["value_block"]), batch * heads)
     flags = {"has_first": first is not None, "reverse": reverse}
-    _states_kernel[grid](x, z, decay, given, states, last, *sizes, **flags, **options)  # type: ignore[index]
+    _states_kernel[grid](x, z, decay, given, states, last, *sizes, **flags, **options)
     return states, last
 
 
@@ -220,7 +220,7 @@ def forward(
     (batch, heads, length, value), options = v.shape, chunk_blocks(c, v, scan=False)
     chunks = triton.cdiv(length, options["size"])
     sizes = (heads // c.shape[1], chunks, length, c.shape[-1], value)
-    _output_kernel[(chunks, batch * heads)](c, b, v, decay, start, y, *sizes, **options)  # type: ignore[index]
+    _output_kernel[(chunks, batch * heads)](c, b, v, decay, start, y, *sizes, **options)
     return y, last, start
 
 
@@ -246,10 +246,10 @@ def backward(
     grad_scores = c.new_empty(batch * heads, length, options["size"])
     inputs = (grad, c, b, v, decay, start, grad_end)
     sizes = (heads // groups, chunks, length, key, value)
-    _value_gradient_kernel[(chunks, batch * heads)](  # type: ignore[index]
+    _value_gradient_kernel[(chunks, batch * heads)](
         *inputs, grad_v, grad_decay, grad_scores, *sizes, **options
     )
     options["key_block"] = min(64, options["key_block"])  # two accumulators as wide as the keys
     grid = (chunks, batch * groups, triton.cdiv(key, options["key_block"]))
-    _key_gradient_kernel[grid](*inputs, grad_scores, grad_c, grad_b, *sizes, **options)  # type: ignore[index]
+    _key_gradient_kernel[grid](*inputs, grad_scores, grad_c, grad_b, *sizes, **options)
     return grad_c, grad_b, grad_v, grad_decay, grad_start

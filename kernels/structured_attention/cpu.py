@@ -18,10 +18,8 @@ NONLINEARITIES = ("none", "relu", "swish", "softmax")  # by the code that kernel
 
 aten = torch.ops.aten
 CPU_TILE, GPU_TILE = 64, 1024  # queries of a tile
-CPU_SCORES, GPU_SCORES = (
-    1 << 20,
-    1 << 28,
-)  # scores that one buffer should hold, if one sequence needs no more
+# Scores that one buffer should hold, unless a single sequence needs more.
+CPU_SCORES, GPU_SCORES = 1 << 20, 1 << 28
 
 
 class Tile(NamedTuple):
@@ -120,9 +118,8 @@ class _Operators:
     def hide(self, scores: Tensor, tile: Tile, fill: float) -> None:
         """Multiply what a query does not see by 0, or add a fill of -inf to it."""
         rows = tile.end - tile.start
-        columns = (
-            rows if self.window is None else tile.high - tile.low
-        )  # earlier columns are visible to all rows
+        # Without a window every row sees all columns but the last `rows`, which the diagonal cuts.
+        columns = rows if self.window is None else tile.high - tile.low
         shown = mask(rows, columns, self.window, fill, self.dtype, scores.device)
         part = scores.view(scores.shape[0], self.repeats, rows, -1)[..., -columns:]
         _ = part.mul_(shown) if fill == 0 else part.add_(shown)
@@ -162,9 +159,8 @@ class _Operators:
     def _score_gradient(self, grad: Tensor, scores: Tensor, values: Tensor, out: Tensor) -> None:
         if self.nonlinearity == "softmax" and out.is_contiguous():
             aten._softmax_backward_data.out(grad, values, -1, self.dtype, grad_input=out)
-        elif (
-            self.nonlinearity == "softmax"
-        ):  # one of a pair; the operator above ignores the strides of its output
+        elif self.nonlinearity == "softmax":
+            # One of a pair, a view with gaps: the operator above ignores the strides of its output.
             along = torch.mul(grad, values, out=out).sum(dim=-1, keepdim=True)
             torch.sub(grad, along, out=out).mul_(values)
         elif self.nonlinearity == "relu":
@@ -241,10 +237,9 @@ def backward(
         some_grad, some_v = operators.queries(grad, tile), operators.positions(operators.v, tile)
         difference = operators.difference(values, tile)
         operators.positions(grad_v, tile).add_(torch.bmm(difference.transpose(1, 2), some_grad))
-        spare = weight is not None or nonlinearity in (
-            "none",
-            "swish",
-        )  # the values are not read any more
+        # Nobody reads the difference any more, so its buffer is free, unless it is that of the
+        # values, which the gradients of ReLU and softmax read.
+        spare = weight is not None or nonlinearity in ("none", "swish")
         grad_values = difference if spare else operators.buffer("value gradients", tile, 1)
         torch.bmm(some_grad, some_v.transpose(1, 2), out=grad_values)
         grad_scores, part = operators.score_gradients(grad_values, scores, values, tile)

@@ -1,3 +1,4 @@
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 """Attention by structured operators in Triton, tile by tile as in FlashAttention (arXiv
 2307.08691), own kernels.
 
@@ -95,7 +96,7 @@ def forward(
     strides = (*c.stride()[:3], *b.stride()[:3], *v.stride()[:3])
     grid = (batch * heads, triton.cdiv(length, blocks.rows))
     arguments = (c, b, v, v if weight is None else weight, y, second, normaliser, *strides, *sizes)
-    forward_kernel[grid](*arguments, **constants)  # type: ignore[index]
+    forward_kernel[grid](*arguments, **constants)
     return y, second, normaliser
 
 
@@ -125,9 +126,9 @@ def backward(
     inputs = (grad, c, b, v, v if weight is None else weight, normaliser, delta)
     grad_c, grad_b, grad_v = gradients
     grid = (batch * heads, triton.cdiv(length, blocks.rows))
-    query_gradient_kernel[grid](*inputs, grad_c, weight_rows, *strides, *sizes, **constants)  # type: ignore[index]
+    query_gradient_kernel[grid](*inputs, grad_c, weight_rows, *strides, *sizes, **constants)
     grid = (batch * v.shape[1], triton.cdiv(b.shape[2], blocks.keys))
-    key_gradient_kernel[grid](*inputs, grad_b, grad_v, *strides, *sizes, **constants)  # type: ignore[index]
+    key_gradient_kernel[grid](*inputs, grad_b, grad_v, *strides, *sizes, **constants)
     grad_weight = v.new_empty(0) if weight is None else -weight_rows.sum().to(weight.dtype)
     return grad_c, grad_b, grad_v, grad_weight
 

@@ -37,6 +37,7 @@ def query_gradient_kernel(
 ):  # fmt: skip
     """Gradients of C, one tile of queries over the keys they see; and rows whose sum is that of
     -weight."""
+    # As in the forward kernel, the tiles with most keys first.
     start = (tl.num_programs(1) - 1 - tl.program_id(1)) * block_rows
     batch, head = tl.program_id(0) // heads, tl.program_id(0) % heads
     group = head // (heads // groups)
@@ -46,13 +47,10 @@ def query_gradient_kernel(
     grad_base = head_pointer(grad_pointer, batch, head, grad_batch, grad_head)
     grad = load_rows(grad_base, rows, value_column, length, value_width, grad_row)
     row_scale = row_scale_of(position, window, kind, banded)
-    c = load_rows(
-        head_pointer(c_pointer, batch, head, c_batch, c_head), rows, column, length, width, c_row
-    )
-    b_base, v_base = (
-        head_pointer(b_pointer, batch, group, b_batch, b_head),
-        head_pointer(v_pointer, batch, group, v_batch, v_head),
-    )
+    c_base = head_pointer(c_pointer, batch, head, c_batch, c_head)
+    b_base = head_pointer(b_pointer, batch, group, b_batch, b_head)
+    v_base = head_pointer(v_pointer, batch, group, v_batch, v_head)
+    c = load_rows(c_base, rows, column, length, width, c_row)
     place = tl.cast(batch * copies * heads + head, tl.int64) * length
     normaliser, delta = row_scale, row_scale
     if kind == SOFTMAX:
@@ -60,14 +58,8 @@ def query_gradient_kernel(
         delta = tl.load(delta_pointer + place + rows, mask=rows < length, other=0.0)
     grad_c = tl.zeros((block_rows, block_width), tl.float32)
     if copies == 2:
-        c_2 = load_rows(
-            head_pointer(c_pointer, batch, head + heads, c_batch, c_head),
-            rows,
-            column,
-            length,
-            width,
-            c_row,
-        )
+        c_base_2 = head_pointer(c_pointer, batch, head + heads, c_batch, c_head)
+        c_2 = load_rows(c_base_2, rows, column, length, width, c_row)
         b_base_2 = head_pointer(b_pointer, batch, group + groups, b_batch, b_head)
         place_2 = place + tl.cast(heads, tl.int64) * length
         normaliser_2, delta_2 = normaliser, delta
@@ -104,15 +96,9 @@ def query_gradient_kernel(
     store_rows(grad_c_pointer + place * width, rows, column, length, width, width, grad_c * scale)
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
-        store_rows(
-            grad_c_pointer + place_2 * width,
-            rows,
-            column,
-            length,
-            width,
-            width,
-            grad_c_2 * (-weight * scale),
-        )
+        second = grad_c_pointer + place_2 * width
+        grad_c_2 *= -weight * scale
+        store_rows(second, rows, column, length, width, width, grad_c_2)
         place = tl.cast(batch * heads + head, tl.int64) * length
         tl.store(weight_rows_pointer + place + rows, weight_rows, mask=rows < length)
 
@@ -135,29 +121,16 @@ def key_gradient_kernel(
     repeats, offset = heads // groups, total - length
     keys = at + tl.arange(0, block_keys)
     column, value_column = tl.arange(0, block_width), tl.arange(0, block_value)
-    v = load_rows(
-        head_pointer(v_pointer, batch, group, v_batch, v_head),
-        keys,
-        value_column,
-        total,
-        value_width,
-        v_row,
-    )
-    b = load_rows(
-        head_pointer(b_pointer, batch, group, b_batch, b_head), keys, column, total, width, b_row
-    )
+    v_base = head_pointer(v_pointer, batch, group, v_batch, v_head)
+    b_base = head_pointer(b_pointer, batch, group, b_batch, b_head)
+    v = load_rows(v_base, keys, value_column, total, value_width, v_row)
+    b = load_rows(b_base, keys, column, total, width, b_row)
     grad_v = tl.zeros((block_keys, block_value), tl.float32)
     grad_b = tl.zeros((block_keys, block_width), tl.float32)
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
-        b_2 = load_rows(
-            head_pointer(b_pointer, batch, group + groups, b_batch, b_head),
-            keys,
-            column,
-            total,
-            width,
-            b_row,
-        )
+        b_base_2 = head_pointer(b_pointer, batch, group + groups, b_batch, b_head)
+        b_2 = load_rows(b_base_2, keys, column, total, width, b_row)
         grad_b_2 = tl.zeros((block_keys, block_width), tl.float32)
     first = tl.maximum(0, at - offset) // block_rows * block_rows
     last = length
@@ -202,24 +175,10 @@ def key_gradient_kernel(
             grad_v += dot(tl.trans((values * row_scale[:, None]).to(grad.dtype)), grad)
     place_v = tl.cast(batch * groups + group, tl.int64) * total
     place_b = tl.cast(batch * copies * groups + group, tl.int64) * total
-    store_rows(
-        grad_v_pointer + place_v * value_width,
-        keys,
-        value_column,
-        total,
-        value_width,
-        value_width,
-        grad_v,
-    )
+    grad_v_base = grad_v_pointer + place_v * value_width
+    store_rows(grad_v_base, keys, value_column, total, value_width, value_width, grad_v)
     store_rows(grad_b_pointer + place_b * width, keys, column, total, width, width, grad_b * scale)
     if copies == 2:
         place_b += tl.cast(groups, tl.int64) * total
-        store_rows(
-            grad_b_pointer + place_b * width,
-            keys,
-            column,
-            total,
-            width,
-            width,
-            grad_b_2 * (-weight * scale),
-        )
+        grad_b_2 *= -weight * scale
+        store_rows(grad_b_pointer + place_b * width, keys, column, total, width, width, grad_b_2)

@@ -31,7 +31,9 @@ def _eager(c: Tensor, v: Tensor) -> Tensor:
 
 
 def _fla(c: Tensor, v: Tensor) -> tuple[Tensor]:
-    from fla.modules.activations import swiglu as fla_swiglu  # pyright: ignore[reportMissingImports]
+    from fla.modules.activations import (  # pyright: ignore[reportMissingImports]
+        swiglu as fla_swiglu,
+    )
 
     return (fla_swiglu(c, v),)
 
@@ -39,7 +41,9 @@ def _fla(c: Tensor, v: Tensor) -> tuple[Tensor]:
 def _liger(c: Tensor, v: Tensor) -> tuple[Tensor]:
     """Liger writes the gradients over its inputs, so it gets copies; their making is part of its
     time."""
-    from liger_kernel.ops.swiglu import LigerSiLUMulFunction  # pyright: ignore[reportMissingImports]
+    from liger_kernel.ops.swiglu import (  # pyright: ignore[reportMissingImports]
+        LigerSiLUMulFunction,
+    )
 
     return (LigerSiLUMulFunction.apply(c.clone(), v.clone()),)
 

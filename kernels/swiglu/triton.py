@@ -1,4 +1,4 @@
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 """SwiGLU's gate in Triton: one pass over memory forward, one backward.
 
 Tensors are rows of elements that lie side by side, the rows of each at their own distance, so
@@ -86,7 +86,7 @@ def forward(c: Tensor, v: Tensor) -> Tensor:
     y = v.new_empty(v.shape)
     c, v = _as_rows(c, v)
     grid, blocks = _blocks(*v.shape)
-    _forward_kernel[grid](c, v, y, *v.shape, c.stride(0), v.stride(0), **blocks)  # type: ignore[index]
+    _forward_kernel[grid](c, v, y, *v.shape, c.stride(0), v.stride(0), **blocks)
     return y
 
 
@@ -96,5 +96,5 @@ def backward(grad: Tensor, c: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     grad, c, v = _as_rows(grad, c, v)
     grid, blocks = _blocks(*v.shape)
     strides = (tensor.stride(0) for tensor in (grad, c, v))
-    _backward_kernel[grid](grad, c, v, grad_c, grad_v, *v.shape, *strides, **blocks)  # type: ignore[index]
+    _backward_kernel[grid](grad, c, v, grad_c, grad_v, *v.shape, *strides, **blocks)
     return grad_c, grad_v

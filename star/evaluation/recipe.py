@@ -48,9 +48,8 @@ class Recipe:
     data: DataConfig
     seed: int  # of weights and batches, the same for every candidate
     objectives: Sequence[str] = ()  # names or import paths beside those measured always
-    settings: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=dict
-    )  # of objectives, by name
+    # of objectives, by name
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first value that cannot be used."""

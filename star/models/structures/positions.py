@@ -13,14 +13,11 @@ def _rotations(
     """Cosines and sines (length, width), each for both halves; sines are negative for the first
     half."""
     with torch.inference_mode(False):
-        frequencies = base ** (
-            -torch.arange(0, width, 2, device=device, dtype=torch.float32) / width
-        )
+        even = torch.arange(0, width, 2, device=device, dtype=torch.float32)
+        frequencies = base ** (-even / width)
         angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequencies
-        cosine, sine = torch.cos(angles), torch.sin(angles)
-        return torch.cat([cosine, cosine], dim=1).to(dtype), torch.cat([-sine, sine], dim=1).to(
-            dtype
-        )
+        cosine, sine = torch.cos(angles).to(dtype), torch.sin(angles).to(dtype)
+        return torch.cat([cosine, cosine], dim=1), torch.cat([-sine, sine], dim=1)
 
 
 def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:
@@ -30,9 +27,9 @@ def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:
     position: that of the first element along the length.
     """
     length, width = x.shape[-2:]
-    capacity = (
-        length if position == 0 else 1 << (position + length - 1).bit_length()
-    )  # one table serves many steps
+    # A step of generation takes one row of a table whose length is the next power of two, so that
+    # positions 64 to 127 share one table and no step computes its own.
+    capacity = length if position == 0 else 1 << (position + length - 1).bit_length()
     cosine, sine = _rotations(capacity, width, base, x.device, x.dtype)
     if capacity > length:
         cosine, sine = cosine[position : position + length], sine[position : position + length]

@@ -111,9 +111,8 @@ class Firefly(Algorithm):
             and self.random_state is not None
         )
         assert self.n_iter is not None
-        self.mutation.rate = self.alpha * self.decay ** (
-            self.n_iter - 2
-        )  # pymoo counts from 1; 2 is the first to move
+        # pymoo counts generations from 1; in the first none has moved, so number 2 is t = 0.
+        self.mutation.rate = self.alpha * self.decay ** (self.n_iter - 2)
         swarm = Swarm(self.pop, self.problem, self.scalarisation.scores(self.pop))
         found, waiting = Population.empty(), np.arange(len(self.pop))
         for _ in range(MOST_MOVES):
