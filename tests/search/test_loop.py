@@ -196,3 +196,11 @@ def test_an_unusable_ledger_ends_the_search_with_nothing_written(
         with pytest.raises(UserError, match=f"ledger.*{ledger.partition('/')[0]}"):
             search.run()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_command_says_so_in_one_line(command: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = command("evolve", "+experiment=smoke", "scale=cpu", "ledger=file/ledger")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ledger") and result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -150,7 +150,19 @@ def test_a_trained_one_is_measured_anew_for_what_the_ledger_knows_without_it(
     assert isinstance(again.executor, MadeUp) and not again.executor.asked
 
 
-def test_settings_reach_it_and_come_from_the_command_line(tmp_path: Path) -> None:
+def test_a_trained_one_may_be_a_constraint_which_is_the_least_value_of_a_maximised_one() -> None:
+    search = make([MARGIN], constraints={"margin": "2.5"})
+    for _ in search.generations():
+        pass
+    offspring = [e for e in search.archive.all if e.candidate.origin != "baseline"]
+    over = [e for e in offspring if e.evaluation.failure == "over_budget"]
+    assert over and all(e.evaluation.metrics["margin"] < 2.5 for e in over)
+    assert all(" below 2.5" in e.evaluation.reason for e in over)
+    kept = [e for e in offspring if e.evaluation.feasible]
+    assert kept and all(e.evaluation.metrics["margin"] >= 2.5 for e in kept)
+
+
+def test_settings_reach_it_and_come_from_the_command_line() -> None:
     overrides = [f"search.objectives=['{MARGIN}']", "objectives.margin.below=2.5"]
     config = compose_config("evolve", ["+experiment=smoke", "scale=cpu", *overrides])
     search = Search.from_config(config, MadeUp())
