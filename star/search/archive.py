@@ -28,7 +28,11 @@ def pareto_ranks(values: Values) -> npt.NDArray[np.int64]:
 
 
 def reference_point(values: Values) -> Values:
-    """Reference of the hypervolume, (objectives,): the worst of the given rows and a tenth more."""
+    """Reference of the hypervolume, (objectives,): the worst of the given rows and a tenth more.
+
+    More is worse: 2.0 gives 2.2; -2.0, which is 2.0 of a quantity that is maximised, gives -1.8; 0,
+    of which a tenth is nothing, gives 1.
+    """
     worst = values.max(axis=0)
     margin = np.where(worst > 0, REFERENCE_MARGIN, 2 - REFERENCE_MARGIN)
     return np.where(worst == 0, 1.0, worst * margin)
@@ -42,6 +46,9 @@ def hypervolume(values: Values, reference: Values) -> float:
     """
     if not len(values):
         return 0.0
+    # Each axis is scaled so that the reference is at 1. Where the reference is negative there is no
+    # zero to begin at, and the distance to it is measured in units of its size instead: the
+    # reference -1.8 and the value -3.6 give 1 + (-3.6 + 1.8) / 1.8 = 0.
     size = np.abs(reference)
     scaled = np.where(reference > 0, values / size, 1 + (values - reference) / size)
     return float(HV(ref_point=np.ones(len(reference)))(scaled))  # type: ignore[arg-type]
@@ -67,9 +74,9 @@ class Archive:
         return self._by_id[genome_id]
 
     def add(self, evaluated: Evaluated) -> None:
-        """Keep a finished candidate, in the place of one of the same genome."""
+        """Keep a finished candidate; it takes the place of an earlier one of the same genome."""
         genome_id = evaluated.genome_id
-        if genome_id in self._by_id:  # what the other one dominated may be of the front now
+        if genome_id in self._by_id:  # what the earlier one dominated may be of the front now
             self._front, self._waiting = [], list(self._by_id)
         self._by_id[genome_id] = evaluated
         self._waiting.append(genome_id)
@@ -127,6 +134,7 @@ class Archive:
 
         In order of the static objectives, then of the others, then of ids.
         """
+        # Whoever was dominated stays so: only the last front and those added since are compared.
         known = [self._by_id[name] for name in dict.fromkeys((*self._front, *self._waiting))]
         measured = [evaluated for evaluated in known if evaluated.evaluation.feasible]
         ranks = pareto_ranks(self.values(measured)) if measured else []
@@ -152,8 +160,6 @@ class Archive:
     def hypervolume(self) -> float:
         """Hypervolume of the present front, 0 to 1 (see `hypervolume`)."""
         self.fix_reference()
-        return (
-            0.0
-            if self._reference is None
-            else hypervolume(self.values(self.front()), self._reference)
-        )
+        if self._reference is None:
+            return 0.0
+        return hypervolume(self.values(self.front()), self._reference)

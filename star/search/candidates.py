@@ -13,25 +13,23 @@ BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A genome to evaluate. generation counts from 0; parents are genome ids; variation is what
-    made it of them."""
+    """A genome to evaluate, and where it came from."""
 
     genome: Genome
-    origin: str
-    generation: int
-    parents: tuple[str, ...] = ()
-    variation: Mapping[str, Any] = field(default_factory=dict)
+    origin: str  # BASELINE, SEED, RANDOM or OFFSPRING
+    generation: int  # from 0
+    parents: tuple[str, ...] = ()  # genome ids
+    variation: Mapping[str, Any] = field(default_factory=dict)  # what made it of its parents
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A candidate with its evaluation. train_tokens: training tokens until it was measured, 0 when
-    it was not."""
+    """A candidate with its evaluation."""
 
     candidate: Candidate
     evaluation: Evaluation
-    seed: int
-    train_tokens: int = 0
+    seed: int  # of its weights and batches
+    train_tokens: int = 0  # until it was measured, 0 when it was not
 
     @property
     def genome_id(self) -> str:

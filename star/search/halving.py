@@ -83,6 +83,8 @@ class SuccessiveHalving:
         ranks = pareto_ranks(everyone)
         distances = crowding_distances(everyone, ranks)
         new = slice(len(before), None)
+        # lexsort's last key counts first: the rank, then the distance, the lonelier first. It keeps
+        # the order of equals, so that the same calls promote the same candidates.
         order = np.lexsort([-distances[new], ranks[new]])
         return sorted(order[: int(np.ceil(self.keep * len(values)))].tolist())
 

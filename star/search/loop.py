@@ -59,7 +59,11 @@ class EvaluationLoop:
                 self.archive.add(finished[index])
 
     def _finish(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
-        """Indices and evaluated candidates: first those that need no training."""
+        """Indices and evaluated candidates.
+
+        Baselines come first, since they are trained to the end whatever halving and the budget say;
+        then those that the budget refuses, which need no training.
+        """
         baselines = {
             index: candidate
             for index, candidate in candidates.items()
@@ -102,9 +106,11 @@ class EvaluationLoop:
     def _climb(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates from rung to rung; those not promoted, or that fail, leave.
 
+        With rungs 10, 50 and 100, all are trained for 10 steps and measured. Those promoted go on
+        to 50, the others are yielded as stopped after 10; those promoted again go on to 100.
         Without successive halving there is one rung, and this is one evaluation of each.
         """
-        before: dict[int, Evaluated] = {}
+        before: dict[int, Evaluated] = {}  # what each gave at the rung below
         climbing = candidates
         *lower, last = self.halving.rungs
         for rung in lower:
@@ -115,6 +121,7 @@ class EvaluationLoop:
                     reached[index] = evaluated
                 else:
                     yield index, evaluated
+            # In the order of asking, which decides between equals, not in that of finishing.
             before = {index: reached[index] for index in sorted(reached)}
             chosen = self.halving.promoted(rung, self.archive.values(list(before.values())))
             indices = list(before)
@@ -163,6 +170,7 @@ def _tell(
     have reached.
     """
     evaluated = [archive[candidate.genome.id] for candidate in candidates]
+    # What was not measured is infinitely bad: `sign * inf` is turned to +inf by the sign before it.
     values = [
         [o.sign * e.evaluation.metrics.get(o.name, o.sign * np.inf) for o in archive.objectives]
         for e in evaluated
@@ -204,6 +212,7 @@ def run_generations(
         if population is None or len(population) == 0:
             return
         candidates = _candidates(population, generation, problem, seeds)
+        # All of them, also those that will fail: no genome is proposed twice.
         built.duplicates.proposed.update(candidate.genome.id for candidate in candidates)
         evaluation.run(candidates)
         _tell(built, population, candidates, evaluation.archive)

@@ -46,7 +46,10 @@ class SearchMemory:
         self._recipe_ids: dict[int, str] = {}
 
     def _recipe_id(self, rung: int) -> str:
-        """Of training to a rung, which is another recipe unless the rung is the last."""
+        """Id of the recipe of a training to this rung.
+
+        The whole training has the recipe itself; to a lower rung it has one with the key `rung`.
+        """
         if rung not in self._recipe_ids:
             is_last = rung == self.recipe.training.steps
             content = self.content if is_last else {**self.content, "rung": rung}

@@ -127,19 +127,13 @@ class Search:
         """
         config, training = self.config, self.config.training
         halving = SuccessiveHalving(config.search.halving, training.steps, training.tokens_per_step)
-        if len(halving.rungs) == 1:
+        if len(halving.rungs) == 1:  # nothing goes on from where it was
             states = None
         with self._make_executor(check, states) as executor:
             evaluation = EvaluationLoop(
-                self.archive,
-                executor,
-                halving,
-                self.budget,
-                config.seed,
-                on_finished,
-                memory,
-                states,
-            )
+                self.archive, executor, halving, self.budget,
+                config.seed, on_finished, memory, states,
+            )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
             seeds = {self.problem.architecture(seed).id for seed in self.seeds}
@@ -305,8 +299,11 @@ def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
 
 
 def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:
-    """Of the data behind the results. Raises `UserError` where they do not suit the settings."""
-    if executor is not None:
+    """Fingerprint of the data behind the results.
+
+    Raises `UserError` where the data do not suit the settings.
+    """
+    if executor is not None:  # its data are unknown here, so its name stands for them
         return f"{type(executor).__module__}.{type(executor).__qualname__}"
     space, halving = config.search.space, config.search.halving
     genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": list(space.classes)}

@@ -120,8 +120,9 @@ def _mutation(config: SearchConfig, problem: GenomeProblem) -> Mutation:
 def _instantiate(algorithm: dict[str, Any], operators: dict[str, Any]) -> Any:
     """The algorithm with these operators; without `pop_size` where reference directions decide it.
 
-    A copy but for the operators: default arguments of pymoo's are objects that all instances share,
-    such as SPEA2's survival with the range of the objectives seen so far.
+    Returns a copy that shares nothing but the operators: default arguments of pymoo's are objects
+    that all instances have in common, such as SPEA2's survival with the range of the objectives
+    seen so far. The rehearsal would leave its traces there.
     """
     try:
         built = instantiate(algorithm, **operators, _convert_="all")
@@ -130,6 +131,7 @@ def _instantiate(algorithm: dict[str, Any], operators: dict[str, Any]) -> Any:
             raise
         others = {name: value for name, value in operators.items() if name != "pop_size"}
         built = instantiate(algorithm, **others, _convert_="all")
+    # The second argument is what `deepcopy` takes for copied already.
     return deepcopy(built, {id(operator): operator for operator in operators.values()})
 
 
@@ -170,7 +172,7 @@ def _set_tournament(algorithm: Algorithm, size: Any) -> None:
 
 def knockout(compare: Callable[..., Indices]) -> Callable[..., Indices]:
     """A comparison of any number of individuals from one of two, which is what pymoo's algorithms
-    have."""
+    have: the winner of the first two meets the third, and so on."""
 
     def compare_all(population: Population, competitors: Indices, **kwargs: Any) -> Indices:
         """Winners (tournaments, 1) from indices (tournaments, size)."""

@@ -160,7 +160,8 @@ class Firefly(Algorithm):
         everyone = Population.merge(self.pop, infills)
         order = np.argsort(self.scalarisation.scores(everyone), kind="stable")
         best, others = order[: self.elitism], order[self.elitism :]
-        others = others[np.argsort(others < len(self.pop), kind="stable")]  # the moved first
+        # False sorts before True: the moved first, which stand behind the others in `everyone`.
+        others = others[np.argsort(others < len(self.pop), kind="stable")]
         self.pop = take(everyone, np.concatenate([best, others])[: self.pop_size])
 
 
@@ -172,9 +173,10 @@ def _copied(sources: npt.NDArray[np.int64], parents: list[int]) -> list[list[int
 
 
 class Swarm:
-    """Fireflies before they move. scores: smaller is brighter, (fireflies,)."""
+    """Fireflies before they move."""
 
     def __init__(self, population: Population, problem: GenomeProblem, scores: Values) -> None:
+        """scores: (fireflies,), smaller is brighter."""
         genes = matrix(population, "X").astype(np.int64).reshape(len(population), -1, GENES_PER_LIV)
         self.livs = apply_by_depth(lambda livs: canonical(livs, problem.alphabet), genes)
         self.scores = scores

@@ -26,7 +26,7 @@ GENERATIONS = 2
 def rehearse(algorithm: Algorithm, target: str, problem: GenomeProblem) -> None:
     """Ask for two generations, with made-up objective values between.
 
-    What pymoo has to say of the algorithm, it says again when the search begins.
+    Warnings and prints of pymoo's are hidden: the real search will show them again.
 
     Args:
         algorithm: set up on the problem; it is used up.

@@ -27,7 +27,7 @@ from pymoo.operators.selection.tournament import TournamentSelection
 Values = npt.NDArray[np.float64]
 
 AUGMENTATION = 0.05  # Knowles 2006 (ParEGO)
-SCORE = "score"  # of an individual, among those it was last compared with
+SCORE = "score"  # attribute of an individual: its score among those it last competed with
 
 
 def matrix(population: Population, name: str) -> Values:

@@ -16,14 +16,14 @@ MOST_REMEMBERED = 20_000  # genomes whose ids are kept; at depth 24 about 20 MB
 def as_livs(X: Genes, alphabet: Alphabet) -> Genes:
     """Genes (individuals, depth, 5). Raises `GenomeError` unless they are integers."""
     if X.dtype.kind not in "iu":
-        Genome.from_array(X[0], alphabet)
+        Genome.from_array(X[0], alphabet)  # raises, and says what it was given
     return X.reshape(len(X), -1, GENES_PER_LIV)
 
 
 @lru_cache(maxsize=4)
 def _known_ids(alphabet: Alphabet, full_depth: int | None) -> dict[bytes, str]:
     """Genome ids by genes: crossover and the elimination of duplicates look at the same individuals
-    many times."""
+    many times. What is cached is the dictionary itself, which `ids` fills."""
     return {}
 
 
@@ -41,13 +41,8 @@ def ids(
         known.clear()
     unknown = {key: row for key, row in zip(keys, rows, strict=True) if key not in known}
     if unknown:
-        known.update(
-            zip(
-                unknown,
-                _computed(np.stack(list(unknown.values())), alphabet, full_depth),
-                strict=True,
-            )
-        )
+        found = _computed(np.stack(list(unknown.values())), alphabet, full_depth)
+        known.update(zip(unknown, found, strict=True))
     return [known[key] for key in keys]
 
 
@@ -56,7 +51,7 @@ def _computed(X: Genes, alphabet: Alphabet, full_depth: int | None) -> list[str]
     found = np.empty(len(livs), dtype=object)
     for rows, genes in by_depth(livs):
         for invalid in genes[~arrays.valid(genes, alphabet)]:
-            Genome.from_array(invalid.reshape(-1), alphabet).check()
+            Genome.from_array(invalid.reshape(-1), alphabet).check()  # raises, and says why
         if full_depth is None:
             canonical = arrays.canonical(genes, alphabet)
         else:

@@ -59,10 +59,12 @@ class GenomeProblem(Problem):
         self.least_depth, self.vector_depth = depths if depths else (motif or depth,) * 2
         self.full_depth = depth if motif is not None else None
         group = self.vector_depth
+        # In the order of `GENE_NAMES`. pymoo's bounds are wider than what is valid: class ids have
+        # gaps, and no class has all strategies.
         largest = [max(self.alphabet.ids), group, 2, group, STRATEGIES - 1]
         self.largest = np.tile(np.array(largest, dtype=np.int64), self.vector_depth)
         smallest = np.ones_like(self.largest)
-        smallest[self.least_depth * GENES_PER_LIV :] = 0
+        smallest[self.least_depth * GENES_PER_LIV :] = 0  # of LIVs that may be absent
         super().__init__(
             n_var=self.vector_depth * GENES_PER_LIV,
             n_obj=objectives,

@@ -12,10 +12,9 @@ from star.search.variation.gene_mutation import GeneMutation
 
 
 class MutationChain(Mutation):
-    """Mutations of other kinds, in order, before that of the genes, whose `rate` it has.
+    """Applies mutations of other kinds first, in their order, and then the mutation of the genes.
 
-    With probability `instead_probability` an individual is mutated by `instead` and not gene by
-    gene.
+    `rate` is that of the genes, so that an algorithm may set it without knowing of the chain.
     """
 
     def __init__(
@@ -25,6 +24,14 @@ class MutationChain(Mutation):
         instead: Mutation | None = None,
         instead_probability: float = 0.0,
     ) -> None:
+        """Put the mutations together.
+
+        Args:
+            others: come first; an individual may be mutated by each of them.
+            genes: comes last.
+            instead: takes the place of `genes` for some of the individuals; None for nobody.
+            instead_probability: that an individual is one of those.
+        """
         super().__init__()
         self.others, self.genes = list(others), genes
         self.instead, self.instead_probability = instead, instead_probability

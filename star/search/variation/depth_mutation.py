@@ -7,7 +7,7 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 
 from star.genomes import GENES_PER_LIV, NOT_SHARED, Alphabet, arrays
-from star.genomes.genes import Genes
+from star.genomes.genes import CLASS, FEATURE_GROUP, FEATURE_SHARING, SHARED, Genes
 from star.search.space.depths import depths_of, fit_group_numbers
 from star.search.space.ids import as_livs
 from star.search.space.problem import GenomeProblem
@@ -17,15 +17,19 @@ INSERT, DELETE, DUPLICATE = "insert", "delete", "duplicate"
 
 
 class DepthMutation(Mutation):
-    """With `probability` a genome gains a random LIV, loses one, or has one twice, the copy behind
-    it.
+    """A genome gains a random LIV, loses one, or has one twice, the copy behind it.
 
-    Which of those that stay within the bounds, and where, is drawn uniformly. sharing_probability:
-    of the random LIV, for either kind of sharing; it never shares features by another strategy than
-    the LIVs of its group. Valid genomes stay valid.
+    Which of those that stay within the bounds, and where, is drawn uniformly. A random LIV never
+    shares features by another strategy than the LIVs of its group. Valid genomes stay valid.
     """
 
     def __init__(self, probability: float = 0.1, sharing_probability: float = 0.25) -> None:
+        """Set it up.
+
+        Args:
+            probability: that a genome changes.
+            sharing_probability: that a random LIV shares, for either kind of sharing.
+        """
         super().__init__()
         self.probability = probability
         self.sharing_probability = sharing_probability
@@ -76,21 +80,18 @@ class DepthMutation(Mutation):
         table, depth = arrays.tables(alphabet), len(livs) + 1
         liv_class, numbers = rng.choice(table.ids), rng.integers(1, depth + 1, size=2)
         tied, shared = rng.random(2) < self.sharing_probability
-        strategy = (
-            rng.choice(table.choices[liv_class, : table.count[liv_class]][1:])
-            if shared
-            else NOT_SHARED
+        strategy = NOT_SHARED
+        if shared:  # by any strategy of the class but the first, which is not to share
+            strategy = rng.choice(table.choices[liv_class, 1 : table.count[liv_class]])
+        group = (
+            (livs[:, CLASS] == liv_class)
+            & (livs[:, FEATURE_GROUP] == numbers[1])
+            & (livs[:, FEATURE_SHARING] != NOT_SHARED)
         )
-        group = (livs[:, 0] == liv_class) & (livs[:, 3] == numbers[1]) & (livs[:, 4] != NOT_SHARED)
         if group.any() and strategy != NOT_SHARED:
-            strategy = livs[group, 4][0]
-        return [
-            int(liv_class),
-            int(numbers[0]),
-            2 if tied else NOT_SHARED,
-            int(numbers[1]),
-            int(strategy),
-        ]
+            strategy = livs[group, FEATURE_SHARING][0]
+        tying = SHARED if tied else NOT_SHARED
+        return [int(liv_class), int(numbers[0]), tying, int(numbers[1]), int(strategy)]
 
 
 def edited(livs: Genes, edit: list[Any]) -> Genes:
@@ -98,8 +99,7 @@ def edited(livs: Genes, edit: list[Any]) -> Genes:
     depth."""
     kind, liv, *genes = edit
     if kind == DELETE:
-        return np.concatenate(
-            [np.delete(livs, liv, axis=0), np.zeros((1, GENES_PER_LIV), dtype=np.int64)]
-        )
+        absent = np.zeros((1, GENES_PER_LIV), dtype=np.int64)
+        return np.concatenate([np.delete(livs, liv, axis=0), absent])
     added, place = (genes[0], liv) if kind == INSERT else (livs[liv], liv + 1)
-    return np.insert(livs, place, added, axis=0)[:-1]
+    return np.insert(livs, place, added, axis=0)[:-1]  # the last LIV was absent

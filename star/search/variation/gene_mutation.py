@@ -80,7 +80,11 @@ class GeneMutation(RecordedMutation):
 
 def _another(present: Genes, highest: int | Genes, rng: np.random.Generator) -> Genes:
     """Values from 1 to highest, uniformly among those other than the present ones, which stay if
-    there is no other."""
+    there is no other.
+
+    One value fewer is drawn, and the present one is stepped over: with 3 present of 1 to 5, the
+    drawn 1 2 3 4 stand for 1 2 4 5.
+    """
     inside = (present >= 1) & (present <= highest)
     drawn = 1 + (rng.random(present.shape) * (highest - inside)).astype(np.int64)
     drawn += inside & (drawn >= present)
@@ -97,6 +101,7 @@ def _mutate_freely(
     mutated = genes.copy()
     genome, liv, gene = np.nonzero(chosen)
     present, is_class = mutated[genome, liv, gene], gene == CLASS
+    # Class ids have gaps, so that classes are drawn by their place; an unknown one has place 0.
     known = is_class & (present > 0) & (present < len(table.place))
     place = np.where(known, table.place[np.where(known, present, 0)], 0)
     drawn = _another(np.where(is_class, place, present), highest[gene], rng)
@@ -110,14 +115,15 @@ def _mutate_constrained(
     genes: Genes, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
 ) -> Genes:
     """Chosen genes of valid genomes change one after the other, each to another value that is valid
-    with all others as they are by then; a gene with one valid value stays. What is valid is
-    `valid_gene_values`, written for arrays."""
+    with all others as they are by then; a gene with one valid value stays.
+
+    Depth and genes are loops, genomes are not: the first LIV's class changes in all genomes where
+    it was chosen, then its feature group, and so on.
+    """
     table, depth = arrays.tables(alphabet), genes.shape[1]
     mutated = genes.copy()
-    for gene, highest in (
-        (FEATURIZER_GROUP, depth),
-        (FEATURIZER_SHARING, 2),
-    ):  # always valid, whatever the others are
+    # These two are valid whatever the others are.
+    for gene, highest in ((FEATURIZER_GROUP, depth), (FEATURIZER_SHARING, 2)):
         here = chosen[:, :, gene]
         mutated[here, gene] = _another(genes[here, gene], highest, rng)
     planes = {gene: np.ascontiguousarray(mutated[:, :, gene]) for gene in _ALLOWED}
@@ -135,7 +141,11 @@ def _mutate_constrained(
 
 def _draw_another(allowed: Booleans, present: Genes, rng: np.random.Generator) -> Genes:
     """A column of allowed (genomes, values) where it is true, uniformly but for the present one;
-    it, if no other is."""
+    it, if no other is. `allowed` is overwritten.
+
+    With 1 present, the allowed 0 1 1 0 1 become 0 0 1 0 1; their ranks are 0 0 1 1 2, and the drawn
+    rank 2 is first reached in column 4.
+    """
     allowed[np.arange(len(present)), present] = False
     ranks = allowed.cumsum(axis=1)
     count = ranks[:, -1]
@@ -183,7 +193,7 @@ def _allowed_strategies(
         & (strategy != NOT_SHARED)
     )
     partners[:, liv] = False
-    agreed = (strategy * partners).max(axis=1)[:, None]
+    agreed = (strategy * partners).max(axis=1)[:, None]  # partners have one strategy; 0 without
     columns = np.arange(arrays.STRATEGIES)
     return table.strategies[classes[:, liv]] & (
         (agreed == 0) | (columns == agreed) | (columns == NOT_SHARED)

@@ -60,6 +60,7 @@ def _mutate(livs: Genes, liv: int, alphabet: Alphabet, rng: np.random.Generator)
         & (livs[:, FEATURE_SHARING] != NOT_SHARED)
     )
     group[liv] = False
+    # An invalid genome may have any number here, also one that is no column of the table.
     has_strategy = (
         0 < strategy < arrays.STRATEGIES and arrays.tables(alphabet).strategies[liv_class, strategy]
     )

@@ -20,6 +20,8 @@ from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import REPAIR, genes, record_changes
 
+MOST_DRAWS = 100  # of a whole sample each, before a space counts as exhausted
+
 
 class GenomeSampling(Sampling):
     """Seeds first, then random valid genomes, all different; fewer only when the space has no
@@ -39,10 +41,11 @@ class GenomeSampling(Sampling):
         **kwargs: Any,
     ) -> Genes:
         """int64 (at most n_samples, depth * 5)."""
+        # By canonical form, which random genomes have: none of them is a seed again.
         chosen = {
             problem.vector(seed.canonical()).tobytes(): problem.vector(seed) for seed in self.seeds
         }
-        for _ in range(100):
+        for _ in range(MOST_DRAWS):
             if len(chosen) >= n_samples:
                 break
             for row in self._drawn(problem, n_samples, random_state).reshape(n_samples, -1):
@@ -109,6 +112,6 @@ class CanonicalDuplicates(DuplicateElimination):
         known = set() if other is None else set(ids(other, self.alphabet, self.full_depth))
         for index, genome_id in enumerate(ids(pop, self.alphabet, self.full_depth)):
             is_duplicate[index] = genome_id in known or genome_id in self.proposed
-            if other is None:
+            if other is None:  # pymoo compares the individuals with each other then
                 known.add(genome_id)
         return is_duplicate

@@ -53,6 +53,7 @@ def _copy_livs(genes: Genes, rows: Genes, rng: np.random.Generator) -> None:
     """One LIV of each of these genomes becomes a copy of another."""
     depth = genes.shape[1]
     target = rng.integers(depth, size=len(rows))
+    # 1 to depth - 1 further on, cyclically: any LIV but the target itself.
     genes[rows, target] = genes[rows, (target + rng.integers(1, depth, size=len(rows))) % depth]
 
 
@@ -63,6 +64,7 @@ def _join_livs(genes: Genes, rows: Genes, rng: np.random.Generator, alphabet: Al
     target = rng.integers(genes.shape[1], size=len(rows))
     same = genes[rows, :, CLASS] == genes[rows, target, CLASS][:, None]
     same[index, target] = False
+    # The largest of random numbers is at any of them equally often; -1 keeps out the others.
     partner = np.where(same, rng.random(same.shape), -1.0).argmax(axis=1)
     joins_features = rng.random(len(rows)) < 0.5
     drawn = rng.random(len(rows))
@@ -87,10 +89,9 @@ def _join_weights(
 def _join_features(
     genes: Genes, rows: Genes, target: Genes, partner: Genes, drawn: Values, alphabet: Alphabet
 ) -> None:
-    """The target enters its partner's feature group, which takes a strategy of the class, not to
-    share being one.
+    """The target enters its partner's feature group, whose members take one strategy of the class.
 
-    drawn: 0 to 1, which one.
+    Not to share is one of these. `drawn` (rows,), 0 to 1, says which.
     """
     table, index = arrays.tables(alphabet), np.arange(len(rows))
     genes[rows, target, FEATURE_GROUP] = genes[rows, partner, FEATURE_GROUP]
