@@ -16,6 +16,7 @@ from .costs import liv_cache_bytes as liv_cache_bytes
 from .costs import parameter_count as parameter_count
 from .errors import GenomeError as GenomeError
 from .files import GenomeFile as GenomeFile
+from .files import add_library as add_library
 from .files import genome_file_text as genome_file_text
 from .files import library_names as library_names
 from .files import load_genome as load_genome
@@ -25,14 +26,13 @@ from .files import write_genome_file as write_genome_file
 from .genes import GENE_NAMES as GENE_NAMES
 from .genes import GENES_PER_LIV as GENES_PER_LIV
 from .genes import NOT_SHARED as NOT_SHARED
-from .genome import GeneArray as GeneArray
+from .genes import Genes as Genes
 from .genome import Genome as Genome
 from .genome import Liv as Liv
 from .genome import fit_depth as fit_depth
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig
-from .model_config import SearchModelConfig as SearchModelConfig
 from .operators import STRUCTURES as STRUCTURES
 from .operators import FeatureGroup as FeatureGroup
 from .operators import Featurizer as Featurizer

@@ -3,6 +3,7 @@ designs."""
 
 from dataclasses import dataclass, field
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -197,23 +198,49 @@ def write_genome_file(path: str | Path, content: GenomeFile) -> None:
     Path(path).write_text(genome_file_text(content), encoding="utf-8")
 
 
+_LIBRARIES: dict[str, Path] = {}  # genome files of users, by library name
+
+
+def _library() -> dict[str, Traversable]:
+    ours = (files("star.genomes") / "library").iterdir()
+    found = {e.name.removesuffix(".yaml"): e for e in ours if e.name.endswith(".yaml")}
+    return {**found, **_LIBRARIES}
+
+
+def add_library(folder: str | Path) -> None:
+    """Make the genome files of a folder (`*.yaml`) library designs, under their names without the
+    suffix.
+
+    To add the same folder again is harmless, and adds what is new in it. Raises `GenomeError` for a
+    folder that does not exist or holds no genome file, and for a name that another file has.
+    """
+    paths = {path.stem: path.resolve() for path in sorted(Path(folder).glob("*.yaml"))}
+    if not paths:
+        raise GenomeError(f"library {folder}: expected a folder with genome files (*.yaml)")
+    known = _library()
+    for name, path in paths.items():
+        if known.get(name, path) != path:
+            raise GenomeError(f"library {folder}: {name!r} is the name of {known[name]} already")
+    _LIBRARIES.update(paths)
+
+
 def library_names() -> list[str]:
-    """Names of the saved designs in `genomes/library`, sorted."""
-    entries = (files("star.genomes") / "library").iterdir()
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in entries if entry.name.endswith(".yaml")
-    )
+    """Names of the saved designs: those in `genomes/library` and in folders that `add_library` was
+    given, sorted."""
+    return sorted(_library())
 
 
 def read_library(name: str) -> GenomeFile:
     """Read a saved design. Raises `GenomeError` listing the available names when there is none of
     that name."""
-    if name not in library_names():
+    library = _library()
+    if name not in library:
         raise GenomeError(
-            f"library genome {name!r} is unknown; available: {', '.join(library_names())}"
+            f"library genome {name!r} is unknown; available: {', '.join(sorted(library))}"
         )
-    entry = files("star.genomes") / "library" / f"{name}.yaml"
-    return parse_genome_file(entry.read_text(encoding="utf-8"), f"{name}.yaml")
+    if name in _LIBRARIES:
+        return read_genome_file(_LIBRARIES[name])
+    return parse_genome_file(library[name].read_text(encoding="utf-8"), f"{name}.yaml")
 
 
 def _looks_like_text(reference: str) -> bool:

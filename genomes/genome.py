@@ -12,12 +12,10 @@ import numpy.typing as npt
 from . import arrays
 from .alphabets import Alphabet, get_alphabet
 from .errors import GenomeError
-from .genes import GENES_PER_LIV, NOT_SHARED
+from .genes import GENES_PER_LIV, NOT_SHARED, Genes
 from .operators import LivClass
 from .sharing import LivSharing, resolve_sharing
 from .validity import GeneProblem, find_problems
-
-GeneArray = npt.NDArray[np.int64]
 
 
 class Liv(NamedTuple):
@@ -88,7 +86,7 @@ class Genome:
         separator = "" if all(0 <= gene < 10 for liv in self.livs for gene in liv) else "."
         return "-".join(separator.join(map(str, liv)) for liv in self.livs)
 
-    def to_array(self) -> GeneArray:
+    def to_array(self) -> Genes:
         """The genes as int64, shape (depth * 5,)."""
         return np.array(self.livs, dtype=np.int64).reshape(-1)
 
@@ -116,7 +114,7 @@ class Genome:
         """Owners of features and weights, a LIV each (valid genomes only)."""
         return resolve_sharing(self.check().livs, self.alphabet)
 
-    def _as_one(self) -> arrays.Genes:
+    def _as_one(self) -> Genes:
         """The genes (1, depth, 5), for the functions of `arrays.py` (valid genomes only)."""
         return self.check().to_array().reshape(1, -1, GENES_PER_LIV)
 
@@ -138,7 +136,7 @@ class Genome:
 # Arrays take about 0.1 ms for one genome too, and a search makes equal genomes over and over: equal
 # ones are computed once.
 @lru_cache(maxsize=4096)
-def _canonical_genes(genome: Genome) -> arrays.Genes:
+def _canonical_genes(genome: Genome) -> Genes:
     return arrays.canonical(genome._as_one(), genome.alphabet)
 
 

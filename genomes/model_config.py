@@ -1,7 +1,6 @@
 """The sizes a genome is decoded at. Widths derived from them are in `widths.py`."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from .errors import GenomeError
 
@@ -12,63 +11,30 @@ NARROW = 256  # below this width the head width is a quarter of the width
 
 @dataclass
 class ModelConfig:
-    """Everything but the genome that decides a model's parameters and cache.
+    """Everything but the genome that decides a model's parameters and cache."""
 
-    width: model width d. vocabulary: number of tokens. window: positions that banded operators see.
-    tie_embeddings: one matrix for embedding and head. rope_base: base of the rotary position
-    embedding. norm_eps: epsilon of every RMSNorm.
-    """
-
-    width: int = 64
-    vocabulary: int = 256
-    window: int = 64
-    tie_embeddings: bool = True
-    rope_base: float = 10000.0
-    norm_eps: float = 1e-6
+    width: int = 64  # of the model, d
+    vocabulary: int = 256  # number of tokens
+    window: int = 64  # positions that banded operators see
+    tie_embeddings: bool = True  # one matrix for embedding and head
+    rope_base: float = 10000.0  # of the rotary position embedding
+    norm_eps: float = 1e-6  # of every RMSNorm
 
     def check(self) -> None:
         """Raise `GenomeError` when a size cannot be built."""
-        _check_width("width", self.width)
+        check_width("width", self.width)
         for name in ("vocabulary", "window"):
             if getattr(self, name) < 1:
                 raise GenomeError(f"model.{name}={getattr(self, name)}: expected at least 1")
 
-    def when_trained(self) -> "ModelConfig":
-        """The sizes that a candidate of a search is trained at: these."""
-        return self
 
-
-@dataclass
-class SearchModelConfig(ModelConfig):
-    """The sizes of a search, whose candidates may be trained narrower than what they are meant for.
-
-    width: what costs are counted at. search_width: what candidates are trained at; None for
-    `width`.
-    """
-
-    search_width: int | None = None
-
-    def check(self) -> None:
-        """Raise `GenomeError` when a size cannot be built."""
-        super().check()
-        if self.search_width is not None:
-            _check_width("search_width", self.search_width)
-
-    def when_trained(self) -> ModelConfig:
-        """The sizes that a candidate is trained at."""
-        width = self.width if self.search_width is None else self.search_width
-        sizes: dict[str, Any] = {
-            field.name: getattr(self, field.name) for field in fields(ModelConfig)
-        }
-        return ModelConfig(**{**sizes, "width": width})
-
-
-def _check_width(name: str, width: int) -> None:
+def check_width(name: str, width: int) -> None:
+    """Raise `GenomeError` naming the key for a width that no model has."""
     multiple = HEAD_WIDTH if width >= NARROW else 16
     if width < 16 or width % multiple:
         raise GenomeError(
             f"model.{name}={width}: expected a multiple of 16 below {NARROW}, of {HEAD_WIDTH} from "
-            f"there on"
+            "there on"
         )
 
 

@@ -4,12 +4,13 @@ expected."""
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def check_inputs(
-    operation: str, expected: Mapping[str, tuple[torch.Tensor | None, Sequence[int]]]
+    operation: str, expected: Mapping[str, tuple[Tensor | None, Sequence[int]]]
 ) -> None:
     """Each argument's tensor and the shape it must have; None stands for an optional argument that
     is not given.
@@ -36,8 +37,3 @@ def check_inputs(
             raise ValueError(
                 f"{operation}: {name} has dtype {tensor.dtype}, expected one of {choices}"
             )
-
-
-def wide(dtype: torch.dtype) -> torch.dtype:
-    """The dtype to accumulate in: float32, or float64 for float64."""
-    return torch.promote_types(dtype, torch.float32)

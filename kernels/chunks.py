@@ -5,13 +5,14 @@ what is left at position i of what came in at position j.
 """
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 # exp(-40) is far below float32's precision; differences of sums of decays stay exact and finite.
 LOWEST_DECAY = -40.0
 
 
-def chunked(x: torch.Tensor, rows: int, dtype: torch.dtype) -> torch.Tensor:
+def chunked(x: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     """(batch, heads, length, width) to (sequences * chunks, rows, width), zeros behind the last
     position. A sequence is one head of one batch entry."""
     missing = -x.shape[2] % rows
@@ -21,7 +22,7 @@ def chunked(x: torch.Tensor, rows: int, dtype: torch.dtype) -> torch.Tensor:
     return x.reshape(-1, rows, x.shape[-1])
 
 
-def unchunked(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+def unchunked(x: Tensor, like: Tensor) -> Tensor:
     """The inverse of `chunked`, in the shape and dtype of `like`."""
     batch, heads, length = like.shape[:3]
     return (
@@ -32,21 +33,21 @@ def unchunked(x: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     )
 
 
-def summed_decays(decay: torch.Tensor, rows: int, dtype: torch.dtype) -> torch.Tensor:
+def summed_decays(decay: Tensor, rows: int, dtype: torch.dtype) -> Tensor:
     """G from log decays (batch, heads, length): (sequences * chunks, rows, 1)."""
     return chunked(decay[..., None].clamp(min=LOWEST_DECAY), rows, dtype).cumsum(1)
 
 
-def pair_decays(sums: torch.Tensor) -> torch.Tensor:
+def pair_decays(sums: Tensor) -> Tensor:
     """D (..., rows, rows) from G (..., rows, 1), zeros above the diagonal."""
     return (sums - sums.mT).exp_().tril_()
 
 
-def decay_gradient(grad_sums: torch.Tensor) -> torch.Tensor:
+def decay_gradient(grad_sums: Tensor) -> Tensor:
     """The gradient of the log decays (..., rows) from that of G: a decay is in all later sums."""
     return grad_sums.flip(-1).cumsum(-1).flip(-1)
 
 
-def per_chunk(x: torch.Tensor, sequences: int) -> tuple[torch.Tensor, ...]:
+def per_chunk(x: Tensor, sequences: int) -> tuple[Tensor, ...]:
     """(sequences * chunks, ...) to one tensor (sequences, ...) for each chunk."""
     return x.unflatten(0, (sequences, -1)).unbind(1)

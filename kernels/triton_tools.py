@@ -10,11 +10,17 @@ import os
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
+from . import chunks
+from .dtypes import common
 
 # Triton's interpreter multiplies the bits of bfloat16 matrices as integers, and truncates to
 # bfloat16.
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
-LOWEST_DECAY = tl.constexpr(-40.0)  # that of chunks.py
+LOWEST_DECAY = tl.constexpr(chunks.LOWEST_DECAY)
+SCAN_BLOCK = 32  # value columns of one program of a scan: few, so that there are enough programs
+LOCAL_BLOCK = 32  # value columns at a time inside a chunk
 
 
 @triton.jit
@@ -54,6 +60,12 @@ def store_rows(pointer, rows, columns, length, width, stride, values):
 
 
 @triton.jit
+def head_pointer(pointer, batch, head, batch_stride, head_stride):
+    """The first element of one head of an operand."""
+    return pointer + tl.cast(batch, tl.int64) * batch_stride + tl.cast(head, tl.int64) * head_stride
+
+
+@triton.jit
 def load_decays(pointer, rows, length):
     """G at the rows of one chunk, and G at its end."""
     decay = tl.load(pointer + rows, mask=rows < length, other=0.0).to(tl.float32)
@@ -75,13 +87,9 @@ def sums_from_end(x, size: tl.constexpr):
     return tl.sum(tl.where(later, x[None, :], 0.0), 1)
 
 
-def operands(*tensors: torch.Tensor) -> list[torch.Tensor]:
+def operands(*tensors: Tensor) -> list[Tensor]:
     """The tensors in their common dtype with a stride of 1 along the last axis."""
-    dtype = tensors[0].dtype
-    for tensor in tensors[1:]:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    converted = (tensor.to(dtype) for tensor in tensors)
-    return [tensor if tensor.stride(-1) == 1 else tensor.contiguous() for tensor in converted]
+    return [x if x.stride(-1) == 1 else x.contiguous() for x in common(*tensors)]
 
 
 def padded(width: int) -> int:
@@ -89,16 +97,12 @@ def padded(width: int) -> int:
     return max(16, triton.next_power_of_2(width))
 
 
-SCAN_BLOCK = 32  # value columns of one program of a scan: few, so that there are enough programs
-LOCAL_BLOCK = 32  # value columns at a time inside a chunk
-
-
 def chunk_size(length: int) -> int:
     """Positions in a chunk: 64 make few states; matrix products need 16 at least."""
     return min(64, padded(length))
 
 
-def chunk_blocks(keys: torch.Tensor, values: torch.Tensor, scan: bool) -> dict[str, int]:
+def chunk_blocks(keys: Tensor, values: Tensor, scan: bool) -> dict[str, int]:
     """Block sizes and launch options of kernels that go chunk by chunk.
 
     keys and values (batch, heads, length, width) are what a state is made of; scan: the kernel goes

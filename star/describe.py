@@ -184,35 +184,40 @@ def main(config: DescribeConfig, arguments: list[str]) -> None:
         print_table(content)
 
 
+def describe(
+    genome: Genome | str | Path,
+    width: int = 768,
+    depth: int | None = None,
+    context: int = 4096,
+    batch: int = 1,
+    dtype: str = "bfloat16",
+) -> dict[str, Any]:
+    """What a genome is and what it costs, as a mapping: `star.describe` of the Python face.
+
+    Args:
+        genome: a genome, a design's name, a file or a text.
+        width: of the model.
+        depth: number of LIVs; None is the genome's own.
+        context: positions that the cache holds.
+        batch: sequences.
+        dtype: of the cache's elements.
+
+    Raises:
+        GenomeError: for what is no genome, or sizes it cannot have.
+    """
+    name = "genome"
+    if not isinstance(genome, Genome):
+        genome, name, _ = load_genome(str(genome), depth)
+    elif depth is not None:
+        genome = fit_depth(genome, depth)
+    cache = CacheSetting(context, batch, dtype)
+    return description(genome, ModelConfig(width=width), cache, name)
+
+
 class _CallableModule(ModuleType):
-    """This module, which is a function of the Python face too: `star.describe(genome)`."""
+    """`star.describe` is this module, and that function too: importing one binds the same name."""
 
-    def __call__(
-        self,
-        genome: Genome | str | Path,
-        width: int = 768,
-        depth: int | None = None,
-        context: int = 4096,
-        batch: int = 1,
-        dtype: str = "bfloat16",
-    ) -> dict[str, Any]:
-        """What a genome is and what it costs, see `description`.
-
-        Args:
-            genome: a genome, a design's name, a file or a text.
-            width: of the model.
-            depth: number of LIVs; None is the genome's own.
-            context: positions that the cache holds.
-            batch: sequences.
-            dtype: of the cache's elements.
-        """
-        name = "genome"
-        if not isinstance(genome, Genome):
-            genome, name, _ = load_genome(str(genome), depth)
-        elif depth is not None:
-            genome = fit_depth(genome, depth)
-        cache = CacheSetting(context, batch, dtype)
-        return description(genome, ModelConfig(width=width), cache, name)
+    __call__ = staticmethod(describe)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -7,18 +7,20 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from star.search.candidates import TIMING_COLUMNS
+from star.runs.columns import TIMING_COLUMNS
 
 HALVING = ("search.halving.rungs=[2,4]", "training.steps=8")
 SEARCH = (
     "+experiment=smoke",
     "scale=cpu",
-    "workers=2",
+    "executor.workers=2",
     "search.generations=12",
     "run_dir=run",
     "search.baselines=[lfm2]",
@@ -36,11 +38,16 @@ def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     )
 
 
-def finish(folder: Path, *overrides: str) -> str:
-    process = start(folder, *overrides)
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    return output
+@pytest.fixture
+def finish(command: Callable[..., Any]) -> Callable[..., str]:
+    """The same in this process, to the end; gives what it printed."""
+
+    def run(folder: Path, *overrides: str) -> str:
+        result = command("evolve", *SEARCH, *overrides, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    return run
 
 
 def finished(folder: Path) -> dict[str, str]:
@@ -67,7 +74,7 @@ def without_times(path: Path) -> pd.DataFrame:
 @pytest.mark.slow
 @pytest.mark.parametrize(("kills", "overrides"), [(20, ()), (8, HALVING)], ids=["plain", "halving"])
 def test_a_search_killed_again_and_again_ends_like_one_left_alone(
-    tmp_path: Path, kills: int, overrides: tuple[str, ...]
+    tmp_path: Path, finish: Callable[..., str], kills: int, overrides: tuple[str, ...]
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
@@ -78,11 +85,8 @@ def test_a_search_killed_again_and_again_ends_like_one_left_alone(
     for _ in range(kills):
         process = start(killed, *overrides)
         deadline, wanted = time.monotonic() + 60, len(kept) + moments.randint(0, 3)
-        while (
-            process.poll() is None
-            and time.monotonic() < deadline
-            and len(finished(killed)) < wanted
-        ):
+        while process.poll() is None and len(finished(killed)) < wanted:
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         time.sleep(moments.random() * 0.3)
         os.killpg(process.pid, signal.SIGKILL)
@@ -104,9 +108,15 @@ def test_a_search_killed_again_and_again_ends_like_one_left_alone(
 
 
 @pytest.mark.slow
-def test_a_finished_search_is_answered_from_its_ledger_and_can_be_continued(tmp_path: Path) -> None:
+def test_a_finished_search_is_answered_from_its_ledger_and_can_be_continued(
+    tmp_path: Path, finish: Callable[..., str]
+) -> None:
     finish(tmp_path)
     before, table = finished(tmp_path), without_times(tmp_path / "run" / "pareto.csv")
     assert f"{len(before)} evaluations are in" in finish(tmp_path)
     assert finished(tmp_path) == before
     pd.testing.assert_frame_equal(without_times(tmp_path / "run" / "pareto.csv"), table)
+    finish(tmp_path, "search.generations=13")
+    assert finished(tmp_path).items() > before.items()
+    population = pd.read_csv(tmp_path / "run" / "population.csv")
+    assert population["generation"].max() == 12

@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from star import train
+from star.base.command_line import compose_config
 from star.genomes import CacheSetting, Genome, ModelConfig, cache_bytes
 
 SMALL = (
@@ -26,34 +30,21 @@ SMALL = (
 )
 
 
-def command(verb: str, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", f"star.{verb}", *arguments]
-
-
-def run(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(verb, *arguments), cwd=cwd, capture_output=True, text=True, timeout=300
-    )
+Command = Callable[..., Any]  # the fixture: a command in this process
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("train")
-    result = run(
-        "train",
-        *SMALL,
-        "steps=6",
-        "checkpoint_every=4",
-        "validate_every=3",
-        "run_dir=run",
-        cwd=folder,
-    )
-    assert result.returncode == 0, result.stderr
-    return folder / "run"
+    """The run folder of a training, in an otherwise empty folder."""
+    folder = tmp_path_factory.mktemp("train") / "run"
+    arguments = [*SMALL, "steps=6", "checkpoint_every=4", "validate_every=3", f"run_dir={folder}"]
+    train.main(compose_config("train", arguments), arguments)
+    return folder
 
 
-@pytest.mark.slow
-def test_training_leaves_a_checkpoint_with_its_provenance(checkpoint: Path) -> None:
+def test_training_leaves_a_checkpoint_with_its_provenance(
+    checkpoint: Path, command: Command
+) -> None:
     log = pd.read_csv(checkpoint / "log.csv")
     assert list(log["step"]) == [1, 2, 3, 4, 5, 6] and list(log["tokens"]) == [
         256 * n for n in range(1, 7)
@@ -69,19 +60,18 @@ def test_training_leaves_a_checkpoint_with_its_provenance(checkpoint: Path) -> N
         .startswith("python -m star.train genome=lfm2 depth=4")
     )
     assert json.loads((checkpoint / "environment.json").read_text())["packages"]["torch"]
-    described = run("describe", f"genome={checkpoint}/genome.yaml", "format=json", cwd=checkpoint)
+    described = command("describe", f"genome={checkpoint}/genome.yaml", "format=json")
     assert json.loads(described.stdout)["genome"] == genome.to_text()
 
 
-@pytest.mark.slow
 def test_a_finished_training_is_not_done_again_and_other_settings_are_refused(
-    checkpoint: Path,
+    checkpoint: Path, command: Command
 ) -> None:
     weights, folder = (checkpoint / "model.safetensors").read_bytes(), checkpoint.parent
-    again = run("train", *SMALL, "steps=6", "checkpoint_every=2", "run_dir=run", cwd=folder)
+    again = command("train", *SMALL, "steps=6", "checkpoint_every=2", "run_dir=run", cwd=folder)
     assert again.returncode == 0 and "going on after step 6" in again.stdout
     assert (checkpoint / "model.safetensors").read_bytes() == weights
-    other = run(
+    other = command(
         "train",
         *SMALL,
         "steps=6",
@@ -96,14 +86,13 @@ def test_a_finished_training_is_not_done_again_and_other_settings_are_refused(
     )
     (folder / "else").mkdir()
     (folder / "else" / "config.yaml").write_text("a: 1\n")
-    foreign = run("train", *SMALL, "run_dir=else", cwd=folder)
+    foreign = command("train", *SMALL, "run_dir=else", cwd=folder)
     assert foreign.returncode == 2 and "already holds something else" in foreign.stderr
 
 
-@pytest.mark.slow
-def test_generation_reports_the_allocated_cache(checkpoint: Path) -> None:
+def test_generation_reports_the_allocated_cache(checkpoint: Path, command: Command) -> None:
     arguments = (f"checkpoint={checkpoint}", 'prompt=def main(x="{a}", [b', "tokens=12")
-    first, second = (run("generate", *arguments, "format=json", cwd=checkpoint) for _ in range(2))
+    first, second = (command("generate", *arguments, "format=json") for _ in range(2))
     assert first.returncode == 0, first.stderr
     content = json.loads(first.stdout)
     assert set(content) == {
@@ -122,7 +111,7 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path) -> None:
     assert content["predicted_cache_bytes"] == content["allocated_cache_bytes"] == expected
     assert content["tokens"] == 12 and content["tokens_per_second"] > 0
     assert json.loads(second.stdout)["text"] == content["text"]
-    shown = run("generate", *arguments, cwd=checkpoint)
+    shown = command("generate", *arguments)
     assert shown.stdout == 'def main(x="{a}", [b' + content["text"] + "\n"
     assert (
         "12 tokens, " in shown.stderr
@@ -130,7 +119,6 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path) -> None:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
@@ -161,18 +149,18 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path) -> None:
     ],
 )
 def test_mistakes_end_with_one_line_and_exit_code_2(
-    checkpoint: Path, verb: str, arguments: list[str], message: str
+    checkpoint: Path, command: Command, verb: str, arguments: list[str], message: str
 ) -> None:
-    result = run(verb, *arguments, cwd=checkpoint.parent)
+    result = command(verb, *arguments, cwd=checkpoint.parent)
     assert result.returncode == 2 and message in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
-@pytest.mark.slow
-def test_divergence_ends_with_one_line_and_keeps_the_folder(tmp_path: Path) -> None:
-    result = run(
-        "train", *SMALL, "steps=9", "training.learning_rate=1e30", "run_dir=run", cwd=tmp_path
-    )
+def test_divergence_ends_with_one_line_and_keeps_the_folder(
+    tmp_path: Path, command: Command
+) -> None:
+    rate = "training.learning_rate=1e30"
+    result = command("train", *SMALL, "steps=9", rate, "run_dir=run", cwd=tmp_path)
     assert result.returncode == 1 and "error: training diverged: " in result.stderr
     assert len(result.stderr.splitlines()) == 1 and (tmp_path / "run" / "log.csv").exists()
 
@@ -188,7 +176,7 @@ def steps_done(folder: Path) -> int:
 def start_and_signal(folder: Path, steps: int, number: int) -> subprocess.CompletedProcess[str]:
     """Start the training, send the signal once `steps` steps are logged, wait for the end."""
     process = subprocess.Popen(
-        command("train", *LONG),
+        [sys.executable, "-m", "star.train", *LONG],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -204,11 +192,13 @@ def start_and_signal(folder: Path, steps: int, number: int) -> subprocess.Comple
 
 
 @pytest.mark.slow
-def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path: Path) -> None:
+def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(
+    tmp_path: Path, command: Command
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()
     killed.mkdir()
-    assert run("train", *LONG, cwd=whole).returncode == 0
+    assert command("train", *LONG, cwd=whole).returncode == 0
     moments = sorted(random.Random(0).sample(range(1, 45), 4))
     for steps in moments:
         assert start_and_signal(killed, steps, signal.SIGKILL).returncode == -signal.SIGKILL
@@ -216,7 +206,7 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path: Path
     assert interrupted.returncode == 130 and "interrupted after step" in interrupted.stdout, (
         interrupted.stderr
     )
-    result = run("train", *LONG, cwd=killed)
+    result = command("train", *LONG, cwd=killed)
     assert result.returncode == 0 and "going on after step" in result.stdout
     for name in ("model.safetensors", "evaluation.json", "genome.yaml"):
         assert (whole / "run" / name).read_bytes() == (killed / "run" / name).read_bytes(), name
@@ -230,5 +220,5 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(tmp_path: Path
         pd.read_csv(folder / "run" / "log.csv").drop(columns="seconds")
         for folder in (whole, killed)
     ]
-    pd.testing.assert_frame_equal(*logs)
+    pd.testing.assert_frame_equal(logs[0], logs[1])
     assert list(logs[0]["step"]) == list(range(1, 61))

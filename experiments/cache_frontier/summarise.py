@@ -1,8 +1,9 @@
 """What the default search finds: table and figure over several finished runs.
 
-    for s in 0 1 2; do python -m star.evolve +experiment=cache_frontier seed=$s
-    run_dir=runs/front/$s; done python experiments/cache_frontier/summarise.py runs/front/0
-    runs/front/1 runs/front/2
+    for s in 0 1 2; do
+      python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/front/$s
+    done
+    python experiments/cache_frontier/summarise.py runs/front/0 runs/front/1 runs/front/2
 
 Writes summary.csv, pareto_<seed>.csv and front.png beside this file.
 """
@@ -15,28 +16,34 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from star.genomes import load_genome
+from star.runs.folder import PARETO
+from star.runs.run import Run
 
 HERE = Path(__file__).parent
-BASELINES = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
-IDS = {"genome_id": str}
 
 
-def baseline_rows(population: pd.DataFrame) -> pd.DataFrame:
-    """The baselines of one run, indexed by name."""
-    depth = population["genome"].iloc[0].count("-") + 1
+def baseline_rows(run: Run) -> pd.DataFrame:
+    """The baselines of a run, indexed by name."""
+    population, depth = run.population, run.settings["depth"]
     by_id = population[population["origin"] == "baseline"].set_index("genome_id")
-    ids = {name: load_genome(name, depth)[0].id for name in BASELINES}
+    ids = {name: load_genome(name, depth)[0].id for name in run.settings["search"]["baselines"]}
     return pd.DataFrame({name: by_id.loc[genome_id] for name, genome_id in ids.items()}).T
 
 
-def compare(population: pd.DataFrame) -> list[dict[str, object]]:
+def measured(run: Run) -> pd.DataFrame:
+    """What was trained to the end, without the baselines."""
+    population = run.population
+    return population[(population["origin"] != "baseline") & (population["status"] == "ok")]
+
+
+def compare(run: Run) -> list[dict[str, object]]:
     """For each baseline, the evolved genome of smallest cache at or below its loss."""
-    evolved = population[(population["origin"] != "baseline") & (population["status"] == "ok")]
+    evolved = measured(run)
     rows: list[dict[str, object]] = []
-    for name, baseline in baseline_rows(population).iterrows():
+    for name, baseline in baseline_rows(run).iterrows():
         better = evolved[evolved["validation_loss"] <= baseline["validation_loss"]]
         row: dict[str, object] = {
-            "seed": int(population["seed"].iloc[0]),
+            "seed": run.settings["seed"],
             "baseline": name,
             "baseline_loss": baseline["validation_loss"],
             "baseline_cache_bytes": baseline["cache_bytes"],
@@ -54,11 +61,10 @@ def compare(population: pd.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
-def draw(population: pd.DataFrame, pareto: pd.DataFrame, path: Path) -> None:
-    """Every candidate, the front and the baselines of one run."""
+def draw(run: Run, path: Path) -> None:
+    """Every candidate, the front and the baselines of a run."""
     figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
-    measured = population[population["status"] == "ok"]
-    evolved = measured[measured["origin"] != "baseline"]
+    evolved, pareto = measured(run), run.front
     points = axes.scatter(
         evolved["cache_bytes"] / 1e3,
         evolved["validation_loss"],
@@ -69,7 +75,7 @@ def draw(population: pd.DataFrame, pareto: pd.DataFrame, path: Path) -> None:
     cache, loss = pareto["cache_bytes"] / 1e3, pareto["validation_loss"]
     axes.step(cache, loss, where="post", color="black", lw=1)
     axes.scatter(cache, loss, s=60, facecolors="none", edgecolors="black", label="Pareto front")
-    for name, row in baseline_rows(population).iterrows():
+    for name, row in baseline_rows(run).iterrows():
         axes.scatter(
             row["cache_bytes"] / 1e3, row["validation_loss"], marker="s", color="crimson", s=28
         )
@@ -93,13 +99,11 @@ def draw(population: pd.DataFrame, pareto: pd.DataFrame, path: Path) -> None:
 def main(folders: list[str]) -> None:
     """Summarise the given run folders."""
     rows: list[dict[str, object]] = []
-    for number, folder in enumerate(map(Path, folders)):
-        population = pd.read_csv(folder / "population.csv", dtype=IDS)
-        rows += compare(population)
-        seed = int(population["seed"].iloc[0])
-        shutil.copy(folder / "pareto.csv", HERE / f"pareto_{seed}.csv")
+    for number, run in enumerate(map(Run.open, folders)):
+        rows += compare(run)
+        shutil.copy(run.path / PARETO, HERE / f"pareto_{run.settings['seed']}.csv")
         if number == 0:
-            draw(population, pd.read_csv(folder / "pareto.csv", dtype=IDS), HERE / "front.png")
+            draw(run, HERE / "front.png")
     summary = pd.DataFrame(rows)
     summary.to_csv(HERE / "summary.csv", index=False, float_format="%.5f")
     summary["found"] = summary["genome_id"].notna()

@@ -1,9 +1,9 @@
 """Tokens per second of our decoder and of Hugging Face transformers for the same layouts, side by
-side in one run.
+side in one run, and the memory of a recurrent genome.
 
-python experiments/decode_speed/decode_speed.py            # both layouts and the memory of a
-recurrent genome Writes results.csv beside itself. Needs transformers (pip install
-'star-synthesis[dev]').
+    python experiments/decode_speed/decode_speed.py
+
+Writes results.csv beside this file. Needs transformers (pip install 'star-synthesis[dev]').
 """
 
 import os
@@ -144,9 +144,8 @@ def resident_growth(tokens: int = 2000, warm_up: int = 100) -> str:
     predicted = cache_bytes(genome, ModelConfig(width=WIDTH), CacheSetting(tokens, 1, "float32"))
     return (
         f"mamba, width {WIDTH}, depth {DEPTH}: {count:,} tokens with a cache of {cache.nbytes:,} "
-        f"bytes "
-        f"({predicted:,} predicted); resident memory grew by {resident_bytes() - before:,} bytes "
-        f"after token {warm_up}"
+        f"bytes ({predicted:,} predicted); resident memory grew by "
+        f"{resident_bytes() - before:,} bytes after token {warm_up}"
     )
 
 

@@ -99,7 +99,7 @@ def slug(text: str) -> str:
 
 def certify(suite: Suite) -> None:
     """Certify the operations, several at a time, and bring their certificates together."""
-    from star.kernels import certificates
+    from star.kernels.dispatch import certificates
 
     valid_for = {key: suite.results[key] for key in ("device", "triton", "torch")}
     target = suite.options.certificates / certificates.file_name(valid_for)
@@ -253,9 +253,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             "1"  # before Triton is imported, here and in the processes started
         )
     sys.path.insert(0, str(CHECKOUT))
-    from star.kernels import certificates
-    from star.kernels.comparison import this_device
-    from star.kernels.registry import OPERATIONS
+    from star.kernels.dispatch import certificates
+    from star.kernels.harness.comparison import this_device
+    from star.kernels.harness.registry import OPERATIONS
 
     device = this_device()
     if device.type != "cuda" and not options.dry_run:

@@ -17,30 +17,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from rich.progress import track
 from scipy.stats import spearmanr
 
-import star.evolve  # noqa: F401  # registers the configuration schema
-from star.configuration import EvolveConfig
+from star.base.command_line import compose_config
 from star.data import load_corpus
 from star.genomes import load_genome
 from star.models import decode
+from star.search import EvolveConfig
 from star.training import Trainer, validate
 
 HERE = Path(__file__).parent
 DESIGNS = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
 SEEDS = (0, 1, 2)
 BUDGETS = (40, 80, 160, 320)  # steps; the last is the reference for fidelity
-
-
-def load_config() -> EvolveConfig:
-    """The configuration of `scale=cpu`."""
-    with initialize_config_module("star.conf", version_base="1.3"):
-        config = OmegaConf.to_object(compose("evolve", ["scale=cpu"]))
-    assert isinstance(config, EvolveConfig)
-    return config
 
 
 def losses(job: tuple[str, int, EvolveConfig]) -> list[dict[str, object]]:
@@ -94,7 +84,7 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Train everything, write and print both tables."""
-    config = load_config()
+    config = compose_config("evolve", ["scale=cpu"])
     load_corpus(config.data)
     jobs = [(design, seed, config) for design in DESIGNS for seed in SEEDS]
     rows: list[dict[str, object]] = []

@@ -6,38 +6,61 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 
 import numpy as np
 from results import Result
 from whole_search import run
 
-from star.data import DataConfig
-from star.evaluation import CacheSetting, Evaluation, Recipe, select_objectives
-from star.evaluation.ledger import Ledger, Record, recipe_content
-from star.evaluation.objectives import static_metrics
-from star.genomes import ALPHABETS, Genome, ModelConfig, arrays
-from star.runs.folder import RunFolder
-from star.search.algorithms.build import build_algorithm
-from star.search.archive import Archive
-from star.search.config import SearchConfig
-from star.search.loop import EvaluationLoop, run_generations
-from star.search.memory import SearchMemory, open_memory
-from star.search.space.problem import GenomeProblem
-from star.search.stopping import StopConfig, Stopping
-from star.training import TrainingConfig
+from star.base.command_line import compose_config
+from star.evaluation import Evaluation
+from star.evaluation.executors import Task
+from star.evaluation.ledger import Ledger, Record
+from star.genomes import ALPHABETS, Genome, arrays
+from star.search import Search
+from star.search.search import make_recipe
 
 DEPTH, LOOK_UPS = 24, 5000
-RECIPE = Recipe(ModelConfig(), CacheSetting(), TrainingConfig(), DataConfig(), 0)
-CONTENT = recipe_content(RECIPE, "0" * 64)
-NSGA2 = {"_target_": "pymoo.algorithms.moo.nsga2.NSGA2"}
+SETTINGS = (
+    "scale=cpu",
+    f"depth={DEPTH}",
+    "search.objectives=[validation_loss,cache_bytes]",
+    "search.baselines=[]",
+)
+MEASURED, RECIPE = make_recipe(compose_config("evolve", SETTINGS))
+CONTENT = RECIPE.content("0" * 64, MEASURED.content())
 
 
 def made_up(genome: Genome) -> Evaluation:
     """True costs and a loss that is a hash."""
-    costs = static_metrics(genome, RECIPE.model, RECIPE.cache)
+    costs = MEASURED.measure_static(genome, RECIPE)
     loss = 2.0 + int(genome.id, 16) / 16**12
     quality = {"validation_loss": loss, "bits_per_byte": 1.4 * loss, "perplexity": 2.7**loss}
     return Evaluation("ok", "", {**costs, **quality}, 71.25, 1_234_567_890, "NVIDIA H100 80GB HBM3")
+
+
+class MadeUp:
+    """An executor that trains nothing."""
+
+    def __enter__(self) -> "MadeUp":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Evaluation]]:
+        """As `star.evaluation.executors.Executor`."""
+        return ((index, made_up(task.genome)) for index, task in enumerate(tasks))
+
+
+def without_flushes(ledger: Ledger) -> None:
+    """Rows are added without waiting for the disk: nobody minds when this ledger is lost."""
+    ledger._connection.execute("PRAGMA synchronous = OFF")
 
 
 def fill(path: Path, rows: int) -> list[str]:
@@ -50,7 +73,7 @@ def fill(path: Path, rows: int) -> list[str]:
     evaluation: Evaluation | None = None
     with Ledger(path) as ledger:
         recipe = ledger.add_recipe(CONTENT)
-        ledger._connection.execute("BEGIN")  # one flush to the disk for all of them
+        without_flushes(ledger)
         for row in genes:
             genome, number = Genome.from_array(row.reshape(-1), ALPHABETS["star"]), len(ids)
             if genome.id in ids or number == rows:
@@ -58,12 +81,13 @@ def fill(path: Path, rows: int) -> list[str]:
             evaluation = evaluation or made_up(genome)
             ids[genome.id] = number
             parents = (genome.id, genome.id) * (number > 16)
+            folder = f"/home/someone/star/runs/{number // 5000}"
+            finished = f"2026-11-21T10:41:46.{number:06}+00:00"
             record = Record(
-                genome.id, genome.to_text(), "star", 0, evaluation, f"/home/someone/star/runs/{number // 5000}",
-                number // 16, "offspring", parents, variation, f"2026-11-21T10:41:46.{number:06}+00:00",
+                genome.id, genome.to_text(), "star", 0, evaluation, folder, number // 16,
+                "offspring", parents, variation, finished,
             )  # fmt: skip
             ledger.add(record, recipe)
-        ledger._connection.execute("COMMIT")
     return list(ids)
 
 
@@ -111,29 +135,15 @@ def resume(path: Path, rows: int) -> Iterator[Result]:
 
 
 def search_made_up(folder: Path, population_size: int, generations: int) -> tuple[float, float]:
-    """A search by the parts of star.evolve, without workers; seconds of wall and of processor
-    time."""
+    """A search of `star.evolve` without workers; seconds of wall and of processor time."""
+    size = (f"search.population={population_size}", f"search.generations={generations}")
+    config = compose_config("evolve", [*SETTINGS, *size, f"run_dir={folder}"])
     start, processor = time.perf_counter(), time.process_time()
-    config = SearchConfig(algorithm=NSGA2, population=population_size, generations=generations)
-    algorithm, duplicates, _ = build_algorithm(config, GenomeProblem(DEPTH, 2), [], 0)
-    archive, views = (
-        Archive(select_objectives(["validation_loss", "cache_bytes"])),
-        RunFolder(folder),
-    )
-    memory: SearchMemory = open_memory("run", folder, RECIPE, "0" * 64)
-    memory.ledger._connection.execute("PRAGMA synchronous = OFF")
-    stopping = Stopping(StopConfig())
-
-    def evaluate(genomes: Sequence[Genome], *rung: object) -> Iterator[tuple[int, Evaluation]]:
-        return ((index, made_up(genome)) for index, genome in enumerate(genomes))
-
-    loop = EvaluationLoop(archive, evaluate, 0, views.append, memory)
-    for _ in run_generations(algorithm, generations, loop, set(), duplicates):
-        views.update_views(archive)
-        stopping.reason(archive)
-    views.write_views(archive)
-    memory.close()
-    assert len(archive) == population_size * generations
+    search = Search.from_config(config, MadeUp())
+    opened = search.open()
+    without_flushes(opened.memory.ledger)
+    opened.run()
+    assert len(search.archive) == population_size * generations
     return time.perf_counter() - start, time.process_time() - processor
 
 

@@ -10,13 +10,9 @@ from results import Result
 
 from star.genomes import ALPHABETS, GENES_PER_LIV, arrays
 from star.search.space.problem import GenomeProblem
-from star.search.variation.sampling import (
-    CanonicalDuplicates,
-    GeneMutation,
-    GenomeRepair,
-    GenomeSampling,
-    LivCrossover,
-)
+from star.search.variation.crossover import LivCrossover
+from star.search.variation.gene_mutation import GeneMutation
+from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair, GenomeSampling
 
 DEPTH, COUNT, REPEATS = 24, 2000, 9
 Matrix = np.ndarray

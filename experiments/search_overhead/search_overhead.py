@@ -1,7 +1,9 @@
 """What a search costs beside its trainings, in a quarter of an hour.
 
-OMP_NUM_THREADS=1 python experiments/search_overhead/search_overhead.py [--only search]
-[--generations 2] Prints Markdown tables and writes results.csv beside this file.
+    OMP_NUM_THREADS=1 python experiments/search_overhead/search_overhead.py
+    ... search_overhead.py --only search --generations 2
+
+Prints Markdown tables and writes results.csv beside this file.
 """
 
 import argparse

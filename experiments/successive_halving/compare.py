@@ -2,12 +2,11 @@
 pair by pair.
 
     for s in 0 1 2 3 4; do
-      python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/plain/$s python -m
-      star.evolve +experiment=cache_frontier seed=$s 'search.halving.rungs=[10,20,40]'
-      search.generations=8 \\
-        run_dir=runs/halving/$s
-    done python experiments/successive_halving/compare.py runs/plain/0 runs/halving/0 runs/plain/1
-    runs/halving/1 ...
+      python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/plain/$s
+      python -m star.evolve +experiment=cache_frontier seed=$s 'search.halving.rungs=[10,20,40]' \\
+        search.generations=8 run_dir=runs/halving/$s
+    done
+    python experiments/successive_halving/compare.py runs/plain/0 runs/halving/0 runs/plain/1 ...
 
 Writes results.csv, by_generation.csv and halving.png beside this file.
 """
@@ -17,40 +16,35 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import yaml
 from scipy.stats import spearmanr
 
 from star.evaluation.ledger import Ledger
-from star.search.front import hypervolume, reference_point
+from star.runs.run import Run
+from star.search.archive import hypervolume, reference_point
 
 HERE = Path(__file__).parent
 PLAIN, HALVING = "plain", "halving"
 
 
-def by_generation(folder: Path, name: str) -> pd.DataFrame:
+def by_generation(run: Run, name: str) -> pd.DataFrame:
     """Hypervolume of what was trained to the end, and training tokens of all, after each generation
     of a run."""
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    objectives = settings["search"]["objectives"]
-    table = pd.read_csv(folder / "population.csv", dtype={"genome_id": str})
-    measured = table[table["status"] == "ok"]
-    reference = reference_point(
-        measured[measured["origin"] == "baseline"][objectives].to_numpy(float)
-    )
+    objectives, table = run.settings["search"]["objectives"], run.population
+    baselines = table[(table["origin"] == "baseline") & (table["status"] == "ok")]
+    reference = reference_point(baselines[objectives].to_numpy(float))
     rows = []
     for generation in sorted(table["generation"].unique()):
-        until = measured[measured["generation"] <= generation]
+        until = table[table["generation"] <= generation]
+        trained = until[until["status"] == "ok"]
         rows.append(
             {
-                "seed": settings["seed"],
+                "seed": run.settings["seed"],
                 "search": name,
                 "generation": generation,
-                "candidates": int((table["generation"] <= generation).sum()),
-                "trained_to_the_end": len(until),
-                "train_tokens": int(
-                    table.loc[table["generation"] <= generation, "train_tokens"].sum()
-                ),
-                "hypervolume": hypervolume(until[objectives].to_numpy(float), reference),
+                "candidates": len(until),
+                "trained_to_the_end": len(trained),
+                "train_tokens": int(until["train_tokens"].sum()),
+                "hypervolume": hypervolume(trained[objectives].to_numpy(float), reference),
             }
         )
     return pd.DataFrame(rows)
@@ -70,13 +64,13 @@ def compare(plain: pd.DataFrame, halving: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def rank_agreement(plain: Path, halving: Path) -> pd.DataFrame:
+def rank_agreement(plain: Run, halving: Run) -> pd.DataFrame:
     """Spearman correlation of the loss at each rung with that at the end, over genomes that both
     searches trained."""
-    table = pd.read_csv(plain / "population.csv", dtype={"genome_id": str}).set_index("genome_id")
+    table = plain.population.set_index("genome_id")
     final = table.loc[table["origin"] != "baseline", "validation_loss"].dropna()
     rows = []
-    with Ledger(halving / "ledger.sqlite") as ledger:
+    with Ledger(halving.ledger_path) as ledger:
         for identity, content in ledger.recipes().items():
             reached = {
                 r.genome_id: r.evaluation.metrics.get("validation_loss")
@@ -89,7 +83,7 @@ def rank_agreement(plain: Path, halving: Path) -> pd.DataFrame:
             )
             rows.append(
                 {
-                    "seed": table["seed"].iloc[0],
+                    "seed": plain.settings["seed"],
                     "steps": steps,
                     "both": len(both),
                     "spearman": correlation,
@@ -118,22 +112,16 @@ def draw(curves: pd.DataFrame, path: Path) -> None:
 
 def main(folders: list[str]) -> None:
     """Compare run folders given in pairs, plain before halving."""
-    pairs = [
-        (by_generation(Path(plain), PLAIN), by_generation(Path(halving), HALVING))
-        for plain, halving in zip(folders[::2], folders[1::2], strict=True)
-    ]
+    runs = list(zip(map(Run.open, folders[::2]), map(Run.open, folders[1::2]), strict=True))
+    pairs = [(by_generation(one, PLAIN), by_generation(other, HALVING)) for one, other in runs]
     results = pd.DataFrame([compare(plain, halving) for plain, halving in pairs])
     results.to_csv(HERE / "results.csv", index=False, float_format="%.5f")
     curves = pd.concat([curve for pair in pairs for curve in pair])
     curves.to_csv(HERE / "by_generation.csv", index=False, float_format="%.5f")
     draw(curves, HERE / "halving.png")
     print(results.round(4).to_string(index=False))
-    pairs_of_folders = zip(map(Path, folders[::2]), map(Path, folders[1::2]), strict=True)
-    print(
-        pd.concat([rank_agreement(*pair) for pair in pairs_of_folders])
-        .round(2)
-        .to_string(index=False)
-    )
+    agreement = pd.concat([rank_agreement(*pair) for pair in runs])
+    print(agreement.round(2).to_string(index=False))
     print(
         f"mean: {results['fewer_tokens'].mean():.2f}x fewer tokens, "
         f"{results['hypervolume_ratio'].mean():.4f} of it"

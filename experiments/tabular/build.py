@@ -1,11 +1,11 @@
 """Trains every architecture of a small space once for each seed, and keeps its held-out loss at
 several rungs.
 
-    nice -n 5 python experiments/tabular/build.py
+    nice -n 5 python experiments/tabular/build.py [folder]
 
-Space and recipe are those of conf/experiment/tabular.yaml. Writes table.csv.gz and recipe.yaml
-beside this file. A build that was stopped goes on where it was: what is finished lies in
-runs/tabular.
+Space and recipe are those of conf/experiment/tabular.yaml. Writes table.csv.gz and recipe.yaml to
+the folder; without one to star/evaluation/tables, where the packaged table lies. A build that was
+stopped goes on where it was: what is finished lies in runs/tabular.
 """
 
 import csv
@@ -13,6 +13,7 @@ import gzip
 import io
 import itertools
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -23,27 +24,24 @@ import numpy as np
 import pandas as pd
 import torch
 import yaml
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from rich.progress import track
-from scipy.stats import spearmanr
 
-import star.evolve  # registers the configuration schema
 from star.base import files
+from star.base.command_line import compose_config
 from star.base.errors import UserError
-from star.configuration import EvolveConfig
+from star.base.settings import differences
 from star.data import Corpus, load_corpus
-from star.evaluation.evaluate import EVALUATION_VERSION
-from star.evaluation.executors.table import LOSS_COLUMN, recipe_settings
+from star.evaluation.executors.table import LOSS_COLUMN, PACKAGED, RECIPE, recipe_settings
+from star.evaluation.recipe import EVALUATION_VERSION
 from star.genomes import NOT_SHARED, Alphabet, Genome, arrays
 from star.models import decode
-from star.runs.provenance import describe_environment, differences
-from star.search.space.alphabet import search_alphabet
+from star.runs.provenance import describe_environment
+from star.search import EvolveConfig
+from star.search.search import make_recipe
 from star.training import Trainer, validate
 
-HERE = Path(__file__).parent
-WORK = HERE.parents[1] / "runs" / "tabular"
-PARTIAL, RECIPE, TABLE = "partial.csv", "recipe.yaml", "table.csv.gz"
+WORK = Path(__file__).parents[2] / "runs" / "tabular"
+PARTIAL = "partial.csv"
 SEEDS = (0, 1)
 RUNGS = (10, 20, 40, 80)  # steps of one training at which it is measured
 COLUMNS = ("genome", "seed", *(f"{LOSS_COLUMN}{steps}" for steps in RUNGS))
@@ -53,10 +51,7 @@ _corpus: Corpus | None = None
 
 def load_config() -> EvolveConfig:
     """The configuration of the tabular experiment."""
-    with initialize_config_module("star.conf", version_base="1.3"):
-        config = OmegaConf.to_object(compose("evolve", ["scale=cpu", "+experiment=tabular"]))
-    assert isinstance(config, EvolveConfig)
-    return config
+    return compose_config("evolve", ["scale=cpu", "+experiment=tabular"])
 
 
 def every_genome(letters: Alphabet, depth: int) -> list[Genome]:
@@ -103,9 +98,11 @@ def losses(job: tuple[str, int, EvolveConfig]) -> list[object]:
 
 def describe_recipe(config: EvolveConfig, fingerprint: str) -> dict[str, Any]:
     """Everything that decides the table's numbers."""
-    recipe = star.evolve.make_recipe(config)
+    _, recipe = make_recipe(config)
+    space = config.search.space
+    genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": space.classes}
     return {
-        **recipe_settings(recipe, config.depth, config.search.alphabet, config.search.classes),
+        **recipe_settings(recipe, genomes),
         "seeds": list(SEEDS),
         "steps": list(RUNGS),
         "data_fingerprint": fingerprint,
@@ -121,7 +118,7 @@ def finished_rows(recipe: dict[str, Any]) -> list[list[str]]:
     WORK.mkdir(parents=True, exist_ok=True)
     if not (WORK / RECIPE).exists():
         files.write_text(WORK / RECIPE, yaml.safe_dump(recipe, sort_keys=False))
-    different = list(differences(yaml.safe_load((WORK / RECIPE).read_text()), recipe, set()))
+    different = list(differences(yaml.safe_load((WORK / RECIPE).read_text()), recipe))
     if different:
         raise UserError(
             f"{WORK}: holds a build of another recipe ({'; '.join(different)}); move it away"
@@ -152,18 +149,15 @@ def train_missing(
             yield row
 
 
-def write_table(rows: list[list[Any]]) -> pd.DataFrame:
+def write_table(rows: list[list[Any]], folder: Path) -> pd.DataFrame:
     """Write the table, the same bytes for the same rows; returns it."""
-    table = (
-        pd.DataFrame(rows, columns=list(COLUMNS))
-        .astype(dict.fromkeys(COLUMNS[1:], float))
-        .astype({"seed": int})
-    )
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table = table.astype({"seed": int, **dict.fromkeys(COLUMNS[2:], float)})
     table = table.sort_values(["seed", "genome"]).reset_index(drop=True)
     content = io.BytesIO()
     with gzip.GzipFile(fileobj=content, mode="wb", mtime=0, filename="") as stream:
         stream.write(table.to_csv(index=False, float_format="%.6f", lineterminator="\n").encode())
-    files.write_bytes(HERE / TABLE, content.getvalue())
+    files.write_bytes(folder / PACKAGED.name, content.getvalue())
     return table
 
 
@@ -177,11 +171,9 @@ def print_reproducibility(table: pd.DataFrame) -> None:
     print("|---|---|---|---|---|---|")
     last = COLUMNS[-1]
     for steps, column in zip(RUNGS, COLUMNS[2:], strict=True):
-        between = spearmanr(first[column], second.loc[first.index, column])[0]
-        to_end = [
-            float(spearmanr(a[column], b.loc[a.index, last])[0])
-            for a, b in ((first, second), (second, first))
-        ]  # type: ignore[arg-type]
+        between = first[column].corr(second[column], method="spearman")
+        orders = ((first, second), (second, first))
+        to_end = [a[column].corr(b[last], method="spearman") for a, b in orders]
         low, middle, high = table[column].quantile([0, 0.5, 1])
         print(
             f"| {steps} | {between:.3f} | {np.mean(to_end):.3f} | {low:.3f} | {middle:.3f} | "
@@ -189,24 +181,22 @@ def print_reproducibility(table: pd.DataFrame) -> None:
         )
 
 
-def main() -> None:
+def main(folder: Path = PACKAGED.parent) -> None:
     """Train what is missing, write the table and its recipe, print how reproducible it is."""
     config = load_config()
     fingerprint = load_corpus(config.data).fingerprint
     recipe = describe_recipe(config, fingerprint)
-    texts = [
-        genome.to_text() for genome in every_genome(search_alphabet(config.search), config.depth)
-    ]
+    genomes = every_genome(config.search.alphabet(), config.depth)
+    texts = [genome.to_text() for genome in genomes]
     print(f"{len(texts)} architectures, {len(SEEDS)} seeds")
     rows: list[list[Any]] = list(finished_rows(recipe))
     rows += train_missing(config, texts, rows)
-    table = write_table(rows)
-    files.write_text(
-        HERE / RECIPE,
-        yaml.safe_dump({**recipe, "environment": describe_environment()}, sort_keys=False),
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    table = write_table(rows, folder)
+    described = {**recipe, "environment": describe_environment()}
+    files.write_text(folder / RECIPE, yaml.safe_dump(described, sort_keys=False))
     print_reproducibility(table)
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:]))

@@ -29,21 +29,19 @@ from rich.progress import track
 from scipy.stats import bootstrap
 from valid_share import print_valid_shares
 
-from star.evaluation.executors.table import COMMITTED, Table
-from star.evaluation.objectives import static_metrics
+from star.evaluation.executors import TableConfig
 from star.genomes import Genome
-from star.search.front import Values, pareto_ranks
+from star.search.archive import Values, pareto_ranks
+from star.search.search import make_recipe
 
 HERE = Path(__file__).parent
 OBJECTIVES = ("validation_loss", "parameters", "cache_bytes")
 SEEDS = range(300, 330)  # others than those with which settings were chosen
 GENERATIONS, POPULATION = 25, 16
-GRID = np.arange(
-    POPULATION, GENERATIONS * POPULATION + 1, POPULATION
-)  # evaluations at which searches are compared
-REFERENCE = (
-    1.1  # of the hypervolume, with 0 the best and 1 the worst of the table in each objective
-)
+# Evaluations at which searches are compared.
+GRID = np.arange(POPULATION, GENERATIONS * POPULATION + 1, POPULATION)
+# Of the hypervolume, with 0 the best and 1 the worst of the table in each objective.
+REFERENCE = 1.1
 RANDOM, PLAIN = "random", "nsga2"
 RESAMPLES = 2000
 
@@ -52,17 +50,14 @@ RESAMPLES = 2000
 def truth() -> dict[str, Values]:
     """Objectives of every architecture, scaled to 0..1, by genome id: the loss is the mean of the
     table's seeds."""
-    table, config = Table.read(COMMITTED), load_config(())
+    table, (measured, recipe) = TableConfig().read(), make_recipe(load_config())
     genomes = [Genome.from_text(text) for text in table.rows["genome"].unique()]
     rows = []
     for genome in genomes:
-        metrics = dict(static_metrics(genome, config.model, config.cache))
-        seeds = [
-            table.losses[genome.id, seed][config.training.steps] for seed in table.recipe["seeds"]
-        ]
-        rows.append(
-            [{**metrics, "validation_loss": float(np.mean(seeds))}[name] for name in OBJECTIVES]
-        )
+        steps, seeds = recipe.training.steps, table.recipe["seeds"]
+        loss = float(np.mean([table.losses[genome.id, seed][steps] for seed in seeds]))
+        metrics = {**measured.measure_static(genome, recipe), "validation_loss": loss}
+        rows.append([metrics[name] for name in OBJECTIVES])
     values = np.array(rows)
     scaled = (values - values.min(axis=0)) / np.ptp(values, axis=0)
     return dict(zip((genome.id for genome in genomes), scaled, strict=True))
@@ -92,9 +87,8 @@ def search_curve(job: tuple[str, int]) -> pd.DataFrame:
         found += [truth()[evaluated.genome_id] for evaluated in generation if evaluated.genome_id]
         share = hypervolume(np.array(found)) / true_hypervolume()
         rows.append({"evaluations": evaluations, "tokens": tokens, "share": share})
-    curve = pd.DataFrame(
-        rows
-    )  # generations may be smaller than the population, when an algorithm finds no more
+    # Generations may be smaller than the population, when an algorithm finds no more.
+    curve = pd.DataFrame(rows)
     last = np.searchsorted(curve["evaluations"], GRID, side="right") - 1
     on_grid = curve.iloc[np.maximum(last, 0)].reset_index(drop=True).assign(evaluations=GRID)
     on_grid.loc[last < 0, ["tokens", "share"]] = 0
@@ -142,10 +136,9 @@ def summarise(curves: pd.DataFrame) -> pd.DataFrame:
         own = curves[curves["method"] == name]
         final, low, high = interval(last.loc[last["method"] == name, "share"])
         reached = np.array([first_reached(curve, target) for _, curve in own.groupby("seed")])
-        # Searches that never reach it count as more than the budget, which the median does not
-        # mind.
+        # Searches that never reach it count as more than the budget: the median does not mind.
         median, median_low, median_high = interval(np.minimum(reached, budget + 1), np.median)
-        mean_curve = own.groupby("evaluations", as_index=False)["share"].mean()
+        mean_curve = own.groupby("evaluations")["share"].mean().reset_index()
         rows.append({
             "method": name, "final": final, "final_low": low, "final_high": high,
             "reached_by": int(np.isfinite(reached).sum()),
@@ -211,9 +204,11 @@ def plot(curves: pd.DataFrame, path: Path) -> None:
         axes.plot(x, 1 - mean, label=METHODS[name].label, color=color, linestyle=style)
         axes.fill_between(x, 1 - high, 1 - low, color=color, alpha=0.15, linewidth=0)
     axes.set(
-        xlabel="evaluations", ylabel="share of the true front's hypervolume that is missing", yscale="log",
+        xlabel="evaluations",
+        ylabel="share of the true front's hypervolume that is missing",
+        yscale="log",
         title=f"Tabular benchmark, mean of {len(SEEDS)} seeds with 95% intervals",
-    )  # fmt: skip
+    )
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     figure.savefig(path, dpi=110)

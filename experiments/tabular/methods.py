@@ -1,31 +1,24 @@
-"""The searches that are compared: this engine's, by its own configuration and loop, and pymoo's
-integer operators."""
+"""The searches that are compared: this engine's, as `Search` runs them, and pymoo's integer
+operators, in the same search or in pymoo's own loop."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from hydra import compose, initialize_config_module
-from omegaconf import OmegaConf
 from pymoo.algorithms.moo.nsga2 import NSGA2
 from pymoo.core.algorithm import Algorithm
-from pymoo.core.evaluator import Evaluator
 from pymoo.operators.crossover.pntx import TwoPointCrossover
 from pymoo.operators.crossover.sbx import SBX
 from pymoo.operators.mutation.pm import PM
 from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
-from pymoo.problems.static import StaticProblem
 
-import star.evolve  # registers the configuration schema
-from star.configuration import EvolveConfig
-from star.evaluation import select_objectives
-from star.evaluation.executors.table import COMMITTED, Table, TabularEvaluator
+from star.base.command_line import compose_config
+from star.evaluation.executors import Setup, Task
 from star.genomes import Alphabet, Genome
-from star.search.algorithms.build import build_algorithm
-from star.search.archive import Archive
-from star.search.loop import EvaluationLoop, run_generations
-from star.search.space.alphabet import search_alphabet
+from star.search import EvolveConfig, Search
+from star.search.algorithms.build import BuiltAlgorithm
 from star.search.space.problem import GenomeProblem
 from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair
 
@@ -74,19 +67,19 @@ def two_point_pm(population: int, **extra: object) -> Algorithm:
     return stock_nsga2(population, TwoPointCrossover(prob=0.9), **extra)
 
 
-GENES = "search.sharing_mutation_probability=0"
+GENES = "search.variation.sharing_mutation_probability=0"
 METHODS = {
     "random": Method("random search", ("search=random",)),
     "ga": Method("genetic algorithm, Chebyshev", ("search=ga",)),
     "firefly": Method("firefly, Chebyshev", ("search=firefly",)),
     "nsga2": Method("NSGA-II, the default"),
     "nsga2_unconstrained": Method(
-        "the same, free gene mutation and repair", ("search.constrained_mutation=false",)
+        "the same, free gene mutation and repair", ("search.variation.constrained_mutation=false",)
     ),
     "nsga2_genes": Method("NSGA-II, gene mutation alone, constrained", (GENES,)),
     "nsga2_genes_unconstrained": Method(
         "NSGA-II, gene mutation alone, free, and repair",
-        (GENES, "search.constrained_mutation=false"),
+        (GENES, "search.variation.constrained_mutation=false"),
     ),
     "sbx_pm": Method("NSGA-II, pymoo's SBX and PM", stock=sbx_pm),
     "two_point_pm": Method("NSGA-II, pymoo's two-point and PM", stock=two_point_pm),
@@ -102,16 +95,11 @@ HALVING = {
 }
 
 
-def load_config(overrides: Sequence[str]) -> EvolveConfig:
-    """The configuration of the tabular experiment."""
-    groups = [override for override in overrides if override.startswith("search=")]
-    others = [override for override in overrides if override not in groups]
-    with initialize_config_module("star.conf", version_base="1.3"):
-        config = OmegaConf.to_object(
-            compose("evolve", ["scale=cpu", *groups, "+experiment=tabular", *others])
-        )
-    assert isinstance(config, EvolveConfig)
-    return config
+def load_config(*overrides: str) -> EvolveConfig:
+    """The configuration of the tabular experiment, without baselines: its searches see the table's
+    space only."""
+    tabular = ("scale=cpu", "+experiment=tabular", "search.baselines=[]")
+    return compose_config("evolve", [*tabular, *overrides])
 
 
 def relabelled(alphabet: Alphabet) -> Alphabet:
@@ -126,71 +114,79 @@ def run_search(
     method: Method, objectives: Sequence[str], generations: int, seed: int
 ) -> Iterator[list[Evaluated]]:
     """One search; yields what each generation evaluated."""
-    config = load_config((*method.overrides, f"search.objectives=[{','.join(objectives)}]"))
-    config.search.generations, config.seed = generations, seed
-    evaluator = TabularEvaluator(Table.read(COMMITTED), star.evolve.make_recipe(config))
-    alphabet = search_alphabet(config.search)
+    settings = (
+        f"search.objectives=[{','.join(objectives)}]",
+        f"search.generations={generations}",
+        f"seed={seed}",
+    )
+    search = Search.from_config(load_config(*method.overrides, *settings))
     if method.stock is None:
-        problem = GenomeProblem(config.depth, len(objectives), alphabet)
-        algorithm, duplicates, _ = build_algorithm(config.search, problem, [], seed)
-        yield from _by_engine(algorithm, duplicates, config, evaluator)
-        return
-    problem = GenomeProblem(config.depth, len(objectives), relabelled(alphabet))
-    duplicates = CanonicalDuplicates(problem.alphabet)
-    extra = (
-        {"repair": GenomeRepair(), "eliminate_duplicates": duplicates} if method.repaired else {}
-    )
-    algorithm = method.stock(config.search.population, **extra)
-    algorithm.setup(problem, seed=seed, termination=("n_gen", generations + 1))
+        return _by_engine(search)
     if method.repaired:
-        yield from _by_engine(algorithm, duplicates, config, evaluator)
-    else:
-        yield from _as_proposed(algorithm, problem, config, evaluator)
+        return _by_engine(_with_stock(search, method.stock))
+    return _as_proposed(search, method.stock)
 
 
-def _by_engine(
-    algorithm: Algorithm,
-    duplicates: CanonicalDuplicates,
-    config: EvolveConfig,
-    evaluator: TabularEvaluator,
-) -> Iterator[list[Evaluated]]:
-    """By the loop that every search runs in."""
-    archive = Archive(select_objectives(config.search.objectives))
-    loop = EvaluationLoop(
-        archive,
-        evaluator.evaluate,
-        config.seed,
-        on_finished=lambda _: None,
-        tokens=config.training.tokens,
-        halving=star.evolve.make_halving(config, states=None),
-    )
+def _by_engine(search: Search) -> Iterator[list[Evaluated]]:
+    """As every search runs."""
     finished = 0
-    for _ in run_generations(algorithm, config.search.generations, loop, set(), duplicates):
-        new, finished = archive.all[finished:], len(archive)
+    for generation in search.generations():
+        if generation < 0:  # the baselines, of which there are none
+            continue
+        new, finished = search.archive.all[finished:], len(search.archive)
         yield [Evaluated(e.genome_id if e.evaluation.feasible else "", e.train_tokens) for e in new]
 
 
-def _as_proposed(
-    algorithm: Algorithm, problem: GenomeProblem, config: EvolveConfig, evaluator: TabularEvaluator
-) -> Iterator[list[Evaluated]]:
-    """Without canonical form and repair: every proposal is an evaluation, also of an architecture
-    that is known, and one that is no valid genome is infeasible."""
-    names = config.search.objectives
-    for _ in range(config.search.generations):
-        population = algorithm.ask()
-        assert population is not None
-        genomes = [Genome.from_array(individual.X, problem.alphabet) for individual in population]
-        results = [evaluation for _, evaluation in evaluator.evaluate(genomes)]
-        values = np.array(
-            [[result.metrics.get(name, np.inf) for name in names] for result in results]
-        )
-        violations = np.array([[0.0 if result.feasible else 1.0] for result in results])
-        Evaluator().eval(StaticProblem(problem, F=values, G=violations), population)
-        algorithm.tell(infills=population)
-        yield [
-            Evaluated(
-                genome.id if result.feasible else "",
-                config.training.tokens if result.feasible else 0,
-            )
+def _with_stock(search: Search, stock: Callable[..., Algorithm]) -> Search:
+    """The same search with pymoo's operators, and this engine's repair and duplicates."""
+    problem = _relabelled_problem(search)
+    duplicates, repair = CanonicalDuplicates(problem.alphabet), GenomeRepair()
+    population, generations = search.config.search.population, search.config.search.generations
+    algorithm = stock(population, repair=repair, eliminate_duplicates=duplicates)
+    algorithm.setup(problem, seed=search.config.seed, termination=("n_gen", generations + 1))
+    built = BuiltAlgorithm(algorithm, duplicates, repair)
+    return replace(search, problem=problem, built=built)
+
+
+def _relabelled_problem(search: Search) -> GenomeProblem:
+    problem = search.problem
+    return GenomeProblem(search.config.depth, problem.n_obj, relabelled(problem.alphabet))
+
+
+class ProposedProblem(GenomeProblem):
+    """The search space as pymoo's own loop wants it: evaluated here, generation by generation.
+
+    Every proposal is an evaluation, also of an architecture that is known, and one that is no valid
+    genome is infeasible.
+    """
+
+    def __init__(self, search: Search) -> None:
+        problem = _relabelled_problem(search)
+        super().__init__(search.config.depth, problem.n_obj, problem.alphabet)
+        self.training, self.names = search.config.training, search.config.search.objectives
+        self.executor = search.config.executor.make(Setup(search.recipe))
+        self.evaluated: list[Evaluated] = []  # in the last generation
+
+    def _evaluate(self, x: np.ndarray, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        """x: (individuals, depth * 5). Sets F (individuals, objectives), G (individuals, 1)."""
+        genomes = [Genome.from_array(row, self.alphabet) for row in x]
+        tasks = [Task(genome, self.training.steps) for genome in genomes]
+        results = [evaluation for _, evaluation in self.executor.evaluate(tasks)]
+        # Arrays, since pymoo takes a list for one of columns.
+        out["F"] = np.array([[r.metrics.get(name, np.inf) for name in self.names] for r in results])
+        out["G"] = np.array([[0.0 if result.feasible else 1.0] for result in results])
+        tokens = self.training.tokens
+        self.evaluated = [
+            Evaluated(genome.id, tokens) if result.feasible else Evaluated("", 0)
             for genome, result in zip(genomes, results, strict=True)
         ]
+
+
+def _as_proposed(search: Search, stock: Callable[..., Algorithm]) -> Iterator[list[Evaluated]]:
+    """As a user of pymoo alone would search: without canonical form and repair."""
+    problem, config = ProposedProblem(search), search.config
+    algorithm = stock(config.search.population)
+    algorithm.setup(problem, seed=config.seed, termination=("n_gen", config.search.generations))
+    while algorithm.has_next():
+        algorithm.next()
+        yield problem.evaluated

@@ -14,9 +14,9 @@ from pymoo.operators.repair.rounding import RoundingRepair
 from pymoo.operators.sampling.rnd import IntegerRandomSampling
 
 from star.genomes import GENES_PER_LIV, Alphabet, arrays, get_alphabet
-from star.search.space.alphabet import search_alphabet
 from star.search.space.problem import GenomeProblem
-from star.search.variation.sampling import GeneMutation, LivCrossover
+from star.search.variation.crossover import LivCrossover
+from star.search.variation.gene_mutation import GeneMutation
 
 OFFSPRING = 4_000
 GENERATIONS = 30  # of variation, repair and random mating before offspring are counted
@@ -74,10 +74,10 @@ def sampled_share(problem: GenomeProblem) -> float:
 
 def print_valid_shares() -> None:
     """The table of the README."""
-    config = load_config(())
+    config = load_config()
     star: Alphabet = get_alphabet("star")
     spaces = {
-        "this space": (search_alphabet(config.search), config.depth),
+        "this space": (config.search.alphabet(), config.depth),
         "star, depth 8": (star, 8),
         "star, depth 24": (star, 24),
     }

@@ -1,13 +1,14 @@
 """Cases of `gated_delta_rule` for certificates, benchmarks and tests."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import NAME, gated_delta_rule_from
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
+from .operator import NAME, gated_delta_rule_from
 from .reference import gated_delta_rule_reference
 
-Outputs = tuple[torch.Tensor, ...]
+Outputs = tuple[Tensor, ...]
 
 
 def _inputs(
@@ -17,7 +18,7 @@ def _inputs(
         sizes[name] for name in ("batch", "heads", "length", "key", "value", "state")
     )
 
-    def draw(*shape: int) -> torch.Tensor:
+    def draw(*shape: int) -> Tensor:
         return normal(shape, torch.float32, device, generator)
 
     q, k = (F.normalize(draw(batch, heads, length, key), dim=-1) for _ in range(2))
@@ -49,12 +50,7 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
 
 
 def _transformers(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None,
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None
 ) -> Outputs:
     from transformers.models.qwen3_next import modeling_qwen3_next as model
 
@@ -68,14 +64,11 @@ def _transformers(
 
 
 def _fla(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None,
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None
 ) -> Outputs:
-    from fla.ops.gated_delta_rule import chunk_gated_delta_rule  # pyright: ignore[reportMissingImports]
+    from fla.ops.gated_delta_rule import (  # pyright: ignore[reportMissingImports]
+        chunk_gated_delta_rule,
+    )
 
     rows = (x.transpose(1, 2).contiguous() for x in (q, k, v, decay, beta))
     y, last = chunk_gated_delta_rule(*rows, initial_state=state, output_final_state=True)

@@ -1,20 +1,14 @@
 """The gated delta rule as its recurrence, position by position."""
 
 import torch
-
-from ..checks import wide
+from torch import Tensor
 
 
 def gated_delta_rule_reference(
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    state: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Shapes and dtypes as `gated_delta_rule`; y and the last state."""
-    dtype, out = wide(v.dtype), v.dtype
+    dtype, out = torch.promote_types(v.dtype, torch.float32), v.dtype
     q, k, v, decay, beta = (x.to(dtype) for x in (q, k, v, decay, beta))
     q = q * q.shape[-1] ** -0.5
     memory = (

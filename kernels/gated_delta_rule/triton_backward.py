@@ -1,26 +1,16 @@
 # pyright: reportArgumentType=false, reportCallIssue=false
-"""Backward of the gated delta rule in Triton: corrections again, the scan backward, all gradients
-of each chunk."""
+"""Backward kernels of the gated delta rule: corrections again, the scan backward, all gradients of
+each chunk. Notation of cpu.py."""
 
-import torch
 import triton
 import triton.language as tl
 
-from .triton_kernel import (
-    blocks,
-    dot,
-    load_gates,
-    load_rows,
-    pair_decays,
-    prepare,
-    rounded,
-    start_dtype,
-    store_rows,
-)
+from ..triton_tools import dot, load_rows, pair_decays, rounded, store_rows, sums_from_end
+from .triton_forward import load_gates
 
 
 @triton.jit
-def _corrections_kernel(
+def corrections_kernel(
     q_pointer, k_pointer, grad_pointer, w_pointer, u_pointer, decay_pointer, beta_pointer,
     start_pointer,
     grad_x_pointer, scale, chunks, length, key, value,
@@ -31,9 +21,9 @@ def _corrections_kernel(
     kind = k_pointer.dtype.element_ty
     rows = tl.program_id(0) * size + tl.arange(0, size)
     keys = tl.arange(0, key_block)
-    q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key)
-    k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key)
-    w = load_rows(w_pointer + sequence * length * key, rows, keys, length, key)
+    q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key, key)
+    k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key, key)
+    w = load_rows(w_pointer + sequence * length * key, rows, keys, length, key, key)
     sums, _, _ = load_gates(
         decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
     )
@@ -42,17 +32,17 @@ def _corrections_kernel(
     offset = sequence * length * value
     for first in range(0, value, value_block):
         columns = first + tl.arange(0, value_block)
-        grad = load_rows(grad_pointer + offset, rows, columns, length, value)
+        grad = load_rows(grad_pointer + offset, rows, columns, length, value, value)
         grad_x = dot(tl.trans(scores), grad)
-        store_rows(grad_x_pointer + offset, rows, columns, length, value, grad_x)
-        start = load_rows(start_pointer, keys, columns, key, value)
-        u = load_rows(u_pointer + offset, rows, columns, length, value)
+        store_rows(grad_x_pointer + offset, rows, columns, length, value, value, grad_x)
+        start = load_rows(start_pointer, keys, columns, key, value, value)
+        u = load_rows(u_pointer + offset, rows, columns, length, value, value)
         x = u - dot(w, start)
-        store_rows(u_pointer + offset, rows, columns, length, value, x)
+        store_rows(u_pointer + offset, rows, columns, length, value, value, x)
 
 
 @triton.jit
-def _states_kernel(
+def states_gradient_kernel(
     q_pointer, k_pointer, grad_pointer, w_pointer, grad_x_pointer, decay_pointer, beta_pointer,
     grad_state_pointer,
     grad_end_pointer, grad_first_pointer, scale, chunks, length, key, value,
@@ -73,32 +63,32 @@ def _states_kernel(
     state = tl.zeros((key_block, value_block), tl.float32)
     if has_state:
         state += load_rows(
-            grad_state_pointer + sequence * key * value, keys, columns, key, value
+            grad_state_pointer + sequence * key * value, keys, columns, key, value, value
         ).to(tl.float32)
     for number in range(chunks):
         chunk = chunks - 1 - number
         end = grad_end_pointer + (sequence * chunks + chunk) * key * value
-        store_rows(end, keys, columns, key, value, state)
+        store_rows(end, keys, columns, key, value, value, state)
         rows = chunk * size + tl.arange(0, size)
         sums, whole, _ = load_gates(
             decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
         )
-        k = load_rows(k_pointer, rows, keys, length, key)
+        k = load_rows(k_pointer, rows, keys, length, key, key)
         k = rounded(k * tl.exp(whole - sums)[:, None], kind)
-        grad_x = load_rows(grad_x_pointer, rows, columns, length, value)
+        grad_x = load_rows(grad_x_pointer, rows, columns, length, value, value)
         grad_x = rounded(grad_x + dot(k, rounded(state, kind)), kind)
-        store_rows(grad_x_pointer, rows, columns, length, value, grad_x)
-        q = load_rows(q_pointer, rows, keys, length, key)
+        store_rows(grad_x_pointer, rows, columns, length, value, value, grad_x)
+        q = load_rows(q_pointer, rows, keys, length, key, key)
         q = rounded(q * (tl.exp(sums) * scale)[:, None], kind)
-        grad = load_rows(grad_pointer, rows, columns, length, value)
-        w = load_rows(w_pointer, rows, keys, length, key)
+        grad = load_rows(grad_pointer, rows, columns, length, value, value)
+        w = load_rows(w_pointer, rows, keys, length, key, key)
         state = state * tl.exp(whole) + dot(tl.trans(q), grad)
         state -= dot(tl.trans(w), grad_x)
-    store_rows(grad_first_pointer + sequence * key * value, keys, columns, key, value, state)
+    store_rows(grad_first_pointer + sequence * key * value, keys, columns, key, value, value, state)
 
 
 @triton.jit
-def _pairs_kernel(
+def pairs_gradient_kernel(
     q_pointer, k_pointer, v_pointer, decay_pointer, beta_pointer, grad_pointer, start_pointer,
     grad_end_pointer,
     inverse_pointer, x_pointer, grad_x_pointer, grad_v_pointer, grad_scores_pointer,
@@ -117,61 +107,55 @@ def _pairs_kernel(
         decay_pointer + sequence * length, beta_pointer + sequence * length, rows, length
     )
     inverse = tl.trans(
-        load_rows(inverse_pointer + sequence * length * size, rows, index, length, size)
+        load_rows(inverse_pointer + sequence * length * size, rows, index, length, size, size)
     )
     states = (sequence * chunks + tl.program_id(0)) * key * value
     offset = sequence * length * value
     grad_scores = tl.zeros((size, size), tl.float32)
     grad_system = tl.zeros((size, size), tl.float32)
     grad_beta = tl.zeros((size,), tl.float32)
-    kept = tl.zeros(
-        (key_block,), tl.float32
-    )  # what the end state passes back to the decay of the start state
+    kept = tl.zeros((key_block,), tl.float32)  # for the decay of the start state up to the end
     for first in range(0, value, value_block):
         columns = first + tl.arange(0, value_block)
-        start = load_rows(start_pointer + states, keys, columns, key, value)
-        grad_end = load_rows(grad_end_pointer + states, keys, columns, key, value)
+        start = load_rows(start_pointer + states, keys, columns, key, value, value)
+        grad_end = load_rows(grad_end_pointer + states, keys, columns, key, value, value)
         kept += tl.sum(start.to(tl.float32) * grad_end.to(tl.float32), 1)
-        grad_x = load_rows(grad_x_pointer + offset, rows, columns, length, value)
+        grad_x = load_rows(grad_x_pointer + offset, rows, columns, length, value, value)
         right = dot(inverse, grad_x)
-        v = load_rows(v_pointer + offset, rows, columns, length, value).to(tl.float32)
+        v = load_rows(v_pointer + offset, rows, columns, length, value, value).to(tl.float32)
         grad_beta += tl.sum(right * v, 1)
-        store_rows(grad_v_pointer + offset, rows, columns, length, value, right * beta[:, None])
+        store_rows(
+            grad_v_pointer + offset, rows, columns, length, value, value, right * beta[:, None]
+        )
         right = rounded(right, kind)
-        store_rows(grad_x_pointer + offset, rows, columns, length, value, right)
-        grad = load_rows(grad_pointer + offset, rows, columns, length, value)
-        x = tl.trans(load_rows(x_pointer + offset, rows, columns, length, value))
+        store_rows(grad_x_pointer + offset, rows, columns, length, value, value, right)
+        grad = load_rows(grad_pointer + offset, rows, columns, length, value, value)
+        x = tl.trans(load_rows(x_pointer + offset, rows, columns, length, value, value))
         grad_scores += dot(grad, x)
         grad_system -= dot(right, x)
     decays = pair_decays(sums, size)
     grad_scores *= decays * scale
     grad_system *= tl.where(index[:, None] > index[None, :], decays, 0.0)
     store_rows(
-        grad_scores_pointer + sequence * length * size, rows, index, length, size, grad_scores
+        grad_scores_pointer + sequence * length * size, rows, index, length, size, size, grad_scores
     )
     store_rows(
-        grad_system_pointer + sequence * length * size, rows, index, length, size, grad_system
+        grad_system_pointer + sequence * length * size, rows, index, length, size, size, grad_system
     )
-    q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key)
-    k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key)
+    q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key, key)
+    k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key, key)
     # G_i grows what row i reads and shrinks what column i is read as. The same numbers stand for
     # both, so that what cancels between positions cancels exactly.
     pairs = grad_scores * dot(q, tl.trans(k)) + grad_system * dot(k, tl.trans(k)) * beta[:, None]
-    grad_decay = _sums_from_end(tl.sum(pairs - tl.trans(pairs), 1), size) + tl.sum(
-        kept, 0
-    ) * tl.exp(whole)
+    grad_decay = sums_from_end(tl.sum(pairs - tl.trans(pairs), 1), size) + tl.sum(kept, 0) * tl.exp(
+        whole
+    )
     tl.store(grad_decay_pointer + sequence * length + rows, grad_decay, mask=rows < length)
     tl.store(grad_beta_pointer + sequence * length + rows, grad_beta, mask=rows < length)
 
 
 @triton.jit
-def _sums_from_end(x, size: tl.constexpr):
-    later = tl.arange(0, size)[:, None] <= tl.arange(0, size)[None, :]
-    return tl.sum(tl.where(later, x[None, :], 0.0), 1)
-
-
-@triton.jit
-def _keys_kernel(
+def keys_gradient_kernel(
     q_pointer, k_pointer, decay_pointer, beta_pointer, grad_pointer, start_pointer,
     grad_end_pointer, x_pointer,
     right_pointer, grad_scores_pointer, grad_system_pointer, grad_q_pointer, grad_k_pointer,
@@ -195,103 +179,39 @@ def _keys_kernel(
     grad_column = tl.zeros((size, key_block), tl.float32)  # of k as the column of a pair
     for first in range(0, value, value_block):
         columns = first + tl.arange(0, value_block)
-        start = tl.trans(load_rows(start_pointer + states, keys, columns, key, value))
-        grad_q += dot(load_rows(grad_pointer + offset, rows, columns, length, value), start)
-        grad_row -= dot(load_rows(right_pointer + offset, rows, columns, length, value), start)
-        grad_end = tl.trans(load_rows(grad_end_pointer + states, keys, columns, key, value))
-        grad_column += dot(load_rows(x_pointer + offset, rows, columns, length, value), grad_end)
+        start = tl.trans(load_rows(start_pointer + states, keys, columns, key, value, value))
+        grad_q += dot(load_rows(grad_pointer + offset, rows, columns, length, value, value), start)
+        grad_row -= dot(
+            load_rows(right_pointer + offset, rows, columns, length, value, value), start
+        )
+        grad_end = tl.trans(load_rows(grad_end_pointer + states, keys, columns, key, value, value))
+        grad_column += dot(
+            load_rows(x_pointer + offset, rows, columns, length, value, value), grad_end
+        )
     grad_q *= (tl.exp(sums) * scale)[:, None]
     grad_row *= tl.exp(sums)[:, None]
     grad_column *= tl.exp(whole - sums)[:, None]
-    q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key)
-    k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key)
+    q = load_rows(q_pointer + sequence * length * key, rows, keys, length, key, key)
+    k = load_rows(k_pointer + sequence * length * key, rows, keys, length, key, key)
     ended = tl.sum(grad_column * k, 1)
     grad_sums = tl.sum(grad_q * q, 1) + tl.sum(grad_row * k, 1) * beta - ended
-    grad_decay = _sums_from_end(grad_sums, size) + tl.sum(ended, 0)
+    grad_decay = sums_from_end(grad_sums, size) + tl.sum(ended, 0)
     grad_scores = load_rows(
-        grad_scores_pointer + sequence * length * size, rows, index, length, size
+        grad_scores_pointer + sequence * length * size, rows, index, length, size, size
     )
     grad_q += dot(grad_scores, k)
     grad_column += dot(tl.trans(grad_scores), q)
-    store_rows(grad_q_pointer + sequence * length * key, rows, keys, length, key, grad_q)
+    store_rows(grad_q_pointer + sequence * length * key, rows, keys, length, key, key, grad_q)
     grad_system = load_rows(
-        grad_system_pointer + sequence * length * size, rows, index, length, size
+        grad_system_pointer + sequence * length * size, rows, index, length, size, size
     )
     grad_row += dot(grad_system, k)
     grad_column += dot(
         tl.trans(rounded(grad_system * beta[:, None], k_pointer.dtype.element_ty)), k
     )
     grad_column += grad_row * beta[:, None]
-    store_rows(grad_k_pointer + sequence * length * key, rows, keys, length, key, grad_column)
-    part = (
-        (tl.program_id(2) + 1) * tl.num_programs(1) + sequence
-    ) * length  # part 0 is that of the pairs
+    store_rows(grad_k_pointer + sequence * length * key, rows, keys, length, key, key, grad_column)
+    # Part 0 is that of `pairs_gradient_kernel`, the others are those of the blocks of columns.
+    part = ((tl.program_id(2) + 1) * tl.num_programs(1) + sequence) * length
     tl.store(grad_decay_pointer + part + rows, grad_decay, mask=rows < length)
     tl.store(grad_beta_pointer + part + rows, tl.sum(grad_row * k, 1), mask=rows < length)
-
-
-def gradients(
-    grad: torch.Tensor,
-    grad_state: torch.Tensor | None,
-    q: torch.Tensor,
-    k: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    beta: torch.Tensor,
-    start: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As `chunked.backward`."""
-    given, scale, kind = (q, k, v), q.shape[-1] ** -0.5, start_dtype(q, k, v)
-    grad, q, k, v = (x.to(kind).contiguous() for x in (grad, q, k, v))
-    decay, beta = decay.contiguous(), beta.contiguous()
-    batch, heads, length, value = v.shape
-    sequences, key = batch * heads, q.shape[-1]
-    chunks = start.shape[0] // sequences
-    inverse, w, x = prepare(k, v, decay, beta)
-    grad_x, grad_end = torch.empty_like(v), torch.empty_like(start)
-    local, scan, sizes = (
-        blocks(q, v, scan=False),
-        blocks(q, v, scan=True),
-        (scale, chunks, length, key, value),
-    )
-    _corrections_kernel[(chunks, sequences)](  # type: ignore[index]
-        q, k, grad, w, x, decay, beta, start, grad_x, *sizes, **local
-    )
-    first = start.new_empty(batch, heads, key, value, dtype=torch.float32)
-    passed = first if grad_state is None else grad_state.contiguous()
-    grid = (triton.cdiv(value, scan["value_block"]), sequences)
-    _states_kernel[grid](  # type: ignore[index]
-        q,
-        k,
-        grad,
-        w,
-        grad_x,
-        decay,
-        beta,
-        passed,
-        grad_end,
-        first,
-        *sizes,
-        has_state=grad_state is not None,
-        **scan,
-    )
-    grad_q, grad_k, grad_v = (torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in given)
-    grad_scores, grad_system = torch.empty_like(inverse), torch.empty_like(inverse)
-    narrow = {
-        **local,
-        "key_block": min(64, local["key_block"]),
-    }  # three accumulators as wide as the keys
-    parts = triton.cdiv(key, narrow["key_block"])
-    grad_decay, grad_beta = (first.new_empty(1 + parts, *decay.shape) for _ in range(2))
-    _pairs_kernel[(chunks, sequences)](  # type: ignore[index]
-        q, k, v, decay, beta, grad, start, grad_end, inverse, x, grad_x, grad_v, grad_scores,
-        grad_system, grad_decay,
-        grad_beta, *sizes, **local,
-    )  # fmt: skip
-    _keys_kernel[(chunks, sequences, parts)](  # type: ignore[index]
-        q, k, decay, beta, grad, start, grad_end, x, grad_x, grad_scores, grad_system, grad_q,
-        grad_k, grad_decay,
-        grad_beta, *sizes, **narrow,
-    )  # fmt: skip
-    gates = grad_decay.sum(0).to(decay.dtype), grad_beta.sum(0).to(beta.dtype)
-    return grad_q, grad_k, grad_v, *gates, first

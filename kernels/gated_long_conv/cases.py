@@ -1,11 +1,13 @@
 """Cases of `gated_long_conv` for certificates, benchmarks and tests."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import wide
-from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import NAME, gated_long_conv
+from ..dtypes import wide
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
+from . import gated_long_conv
+from .operator import NAME
 from .reference import gated_long_conv_reference
 
 
@@ -32,18 +34,14 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     return Cost(forward_bytes=forward, both_bytes=forward + 7 * elements + 2 * kernel)
 
 
-def _fft(
-    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
-) -> tuple[torch.Tensor]:
+def _fft(b: Tensor, v: Tensor, c: Tensor, kernel: Tensor) -> tuple[Tensor]:
     length, dtype = v.shape[1], wide(v.dtype)
     spectrum = torch.fft.rfft((b * v).to(dtype), n=2 * length, dim=1)
     response = torch.fft.rfft(kernel.to(dtype), n=2 * length, dim=0)
     return (c * torch.fft.irfft(spectrum * response, n=2 * length, dim=1)[:, :length].to(v.dtype),)
 
 
-def _conv1d(
-    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
-) -> tuple[torch.Tensor]:
+def _conv1d(b: Tensor, v: Tensor, c: Tensor, kernel: Tensor) -> tuple[Tensor]:
     length, channels = kernel.shape
     gated = F.pad((b * v).transpose(1, 2), (length - 1, 0))
     return (c * F.conv1d(gated, kernel.t().flip(1)[:, None], groups=channels).transpose(1, 2),)

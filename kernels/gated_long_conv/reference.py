@@ -1,15 +1,12 @@
 """The gated long convolution as a sum over lags."""
 
 import torch
+from torch import Tensor
 
-from ..checks import wide
 
-
-def gated_long_conv_reference(
-    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor
-) -> torch.Tensor:
+def gated_long_conv_reference(b: Tensor, v: Tensor, c: Tensor, kernel: Tensor) -> Tensor:
     """Shapes and dtype as `gated_long_conv`."""
-    dtype = wide(v.dtype)
+    dtype = torch.promote_types(v.dtype, torch.float32)
     gated = b.to(dtype) * v.to(dtype)
     length = v.shape[1]
     y = torch.zeros_like(gated)

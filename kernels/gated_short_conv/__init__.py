@@ -1,26 +1,21 @@
 """Short causal depthwise convolutions: gated, as in LFM2 and STAR (arXiv 2411.17800), and plain, as
 in featurizers."""
 
-from typing import Any
-
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
-from ..checks import check_inputs, wide
-from ..dispatch import REFERENCE, choose
-from .operators import GATED_SHORT_CONV_NAME, SHORT_CONV_NAME, gated_operator, plain_operator
-from .reference import gated_short_conv_reference, short_conv_reference
+from ..checks import check_inputs
+from ..dtypes import wide
+from .cpu import advance, step
+from .operator import GATED_NAME, NAME, gated_short_conv_from, short_conv_from
 
 MAX_TAPS = 8
 
 
 def gated_short_conv(
-    b: torch.Tensor,
-    v: torch.Tensor,
-    c: torch.Tensor,
-    kernel: torch.Tensor,
-    state: torch.Tensor | None = None,
-    return_tail: bool = False,  # removed after the merge
-) -> Any:
+    b: Tensor, v: Tensor, c: Tensor, kernel: Tensor, state: Tensor | None = None
+) -> Tensor:
     """`y_t = c_t * sum_j kernel_j (b v)_(t - taps + 1 + j)`: the gated short convolution (arXiv
     2411.17800).
 
@@ -38,47 +33,26 @@ def gated_short_conv(
 
     Returns y like v. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
-    _check(GATED_SHORT_CONV_NAME, v, kernel, state, b=b, c=c)
-    if return_tail:
-        reached = b.to(wide(v.dtype)) * v
-        last = v.new_zeros(v.shape[0], kernel.shape[1] - 1, v.shape[2])
-        last = last if state is None else state.clone()
-        y = gated_short_conv_from(b, v, c, kernel, state)
-        _advance(last, reached)
-        return y, last
+    _check(GATED_NAME, v, kernel, state, b=b, c=c)
     if state is None:
         return gated_short_conv_from(b, v, c, kernel, None)
     dtype = wide(v.dtype)
     with torch.no_grad():
         if v.shape[1] == 1:
-            return (_step(b.to(dtype) * v, kernel, state) * c).to(v.dtype)
+            return (step(b.to(dtype) * v, kernel, state) * c).to(v.dtype)
         y = gated_short_conv_from(b, v, c, kernel, state)
         start = max(0, v.shape[1] - state.shape[1])
-        _advance(state, b[:, start:].to(dtype) * v[:, start:])
+        advance(state, b[:, start:].to(dtype) * v[:, start:])
     return y
 
 
-def gated_short_conv_from(
-    b: torch.Tensor,
-    v: torch.Tensor,
-    c: torch.Tensor,
-    kernel: torch.Tensor,
-    tail: torch.Tensor | None,
-) -> torch.Tensor:
-    """y after the products of a tail, differentiable in it too; arguments unchecked."""
-    if choose(GATED_SHORT_CONV_NAME, v) == REFERENCE:
-        return gated_short_conv_reference(b, v, c, kernel, tail)
-    return gated_operator(b, v, c, kernel, tail)[0]
-
-
 def short_conv(
-    x: torch.Tensor,
-    kernel: torch.Tensor,
-    bias: torch.Tensor | None = None,
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
     swish: bool = False,
-    state: torch.Tensor | None = None,
-    return_tail: bool = False,  # removed after the merge
-) -> Any:
+    state: Tensor | None = None,
+) -> Tensor:
     """`y_t = f(bias + sum_j kernel_j x_(t - taps + 1 + j))`, f the swish or nothing: Mamba's (arXiv
     2312.00752).
 
@@ -96,77 +70,21 @@ def short_conv(
 
     Returns y like x. Raises ValueError for shapes, devices or dtypes that do not fit.
     """
-    _check(SHORT_CONV_NAME, x, kernel, state, bias=bias)
-    if return_tail:
-        last = x.new_zeros(x.shape[0], kernel.shape[1] - 1, x.shape[2])
-        last = last if state is None else state.clone()
-        y = short_conv_from(x, kernel, bias, swish, state)
-        _advance(last, x)
-        return y, last
+    _check(NAME, x, kernel, state, bias=bias)
     if state is None:
         return short_conv_from(x, kernel, bias, swish, None)
     with torch.no_grad():
         if x.shape[1] == 1:
-            y = _step(x.to(wide(x.dtype)), kernel, state)
+            y = step(x.to(wide(x.dtype)), kernel, state)
             y = y if bias is None else y + bias
-            return (torch.nn.functional.silu(y) if swish else y).to(x.dtype)
+            return (F.silu(y) if swish else y).to(x.dtype)
         y = short_conv_from(x, kernel, bias, swish, state)
-        _advance(state, x)
+        advance(state, x)
     return y
 
 
-def short_conv_from(
-    x: torch.Tensor,
-    kernel: torch.Tensor,
-    bias: torch.Tensor | None,
-    swish: bool,
-    tail: torch.Tensor | None,
-) -> torch.Tensor:
-    """y after the inputs of a tail, differentiable in it too; arguments unchecked."""
-    if choose(SHORT_CONV_NAME, x) == REFERENCE:
-        return short_conv_reference(x, kernel, bias, swish, tail)
-    return plain_operator(x, kernel, bias, swish, tail)[0]
-
-
-def step_gated_short_conv(
-    b: torch.Tensor, v: torch.Tensor, c: torch.Tensor, kernel: torch.Tensor, tail: torch.Tensor
-) -> torch.Tensor:
-    """`gated_short_conv` of one position."""  # removed after the merge
-    return gated_short_conv(b, v, c, kernel, state=tail)
-
-
-def step_short_conv(
-    x: torch.Tensor,
-    kernel: torch.Tensor,
-    tail: torch.Tensor,
-    bias: torch.Tensor | None = None,
-    swish: bool = False,
-) -> torch.Tensor:
-    """`short_conv` of one position."""  # removed after the merge
-    return short_conv(x, kernel, bias, swish, state=tail)
-
-
-def _step(x: torch.Tensor, kernel: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
-    """One position of the convolution, in the dtype of x or wider; advances the state."""
-    window = torch.cat([state.to(x.dtype), x], dim=1)
-    state.copy_(window[:, 1:])
-    return (window * kernel.t()).sum(1, keepdim=True)
-
-
-def _advance(state: torch.Tensor, x: torch.Tensor) -> None:
-    """Let the state hold the last taps - 1 inputs, of which x holds the latest."""
-    kept = state.shape[1] - x.shape[1]
-    if kept > 0:
-        x = torch.cat([state[:, -kept:], x.to(state.dtype)], dim=1)
-    state.copy_(x[:, x.shape[1] - state.shape[1] :])
-
-
 def _check(
-    operation: str,
-    main: torch.Tensor,
-    kernel: torch.Tensor,
-    state: torch.Tensor | None,
-    **others: torch.Tensor | None,
+    operation: str, main: Tensor, kernel: Tensor, state: Tensor | None, **others: Tensor | None
 ) -> None:
     """Raises ValueError for arguments that do not fit together: b and c go with a main input v,
     bias with x."""

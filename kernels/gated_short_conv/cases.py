@@ -3,19 +3,15 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import (
-    GATED_SHORT_CONV_NAME,
-    SHORT_CONV_NAME,
-    gated_short_conv_from,
-    short_conv_from,
-)
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
+from .operator import GATED_NAME, NAME, gated_short_conv_from, short_conv_from
 from .reference import gated_short_conv_reference, short_conv_reference
 
-OptionalTensor = torch.Tensor | None
-Outputs = tuple[torch.Tensor]
+OptionalTensor = Tensor | None
+Outputs = tuple[Tensor]
 
 
 def _sizes(
@@ -104,17 +100,15 @@ def _without_tail(tail: OptionalTensor) -> None:
         raise RuntimeError("this peer takes no tail")
 
 
-def _conv1d(
-    x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor = None, swish: bool = False
-) -> torch.Tensor:
+def _conv1d(x: Tensor, kernel: Tensor, bias: OptionalTensor = None, swish: bool = False) -> Tensor:
     padded = F.pad(x.transpose(1, 2), (kernel.shape[1] - 1, 0))
     y = F.conv1d(padded, kernel[:, None], bias, groups=kernel.shape[0]).transpose(1, 2)
     return F.silu(y) if swish else y
 
 
 def _causal_conv1d(
-    x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor = None, swish: bool = False
-) -> torch.Tensor:
+    x: Tensor, kernel: Tensor, bias: OptionalTensor = None, swish: bool = False
+) -> Tensor:
     from causal_conv1d import causal_conv1d_fn  # pyright: ignore[reportMissingImports]
 
     return causal_conv1d_fn(
@@ -122,9 +116,7 @@ def _causal_conv1d(
     ).transpose(1, 2)
 
 
-def _fla(
-    x: torch.Tensor, kernel: torch.Tensor, bias: OptionalTensor = None, swish: bool = False
-) -> torch.Tensor:
+def _fla(x: Tensor, kernel: Tensor, bias: OptionalTensor = None, swish: bool = False) -> Tensor:
     try:
         from fla.modules.convolution import causal_conv1d  # pyright: ignore[reportMissingImports]
     except ImportError:  # its place since 2026
@@ -133,19 +125,13 @@ def _fla(
     return causal_conv1d(x, kernel, bias, activation="silu" if swish else None)[0]
 
 
-Convolution = Callable[..., torch.Tensor]
+Convolution = Callable[..., Tensor]
 
 
 def _gated_peer(convolution: Convolution) -> Callable[..., Outputs]:
     """A convolution as a peer of the gated form."""
 
-    def run(
-        b: torch.Tensor,
-        v: torch.Tensor,
-        c: torch.Tensor,
-        kernel: torch.Tensor,
-        tail: OptionalTensor,
-    ) -> Outputs:
+    def run(b: Tensor, v: Tensor, c: Tensor, kernel: Tensor, tail: OptionalTensor) -> Outputs:
         _without_tail(tail)
         return (c * convolution(b * v, kernel),)
 
@@ -156,11 +142,7 @@ def _plain_peer(convolution: Convolution) -> Callable[..., Outputs]:
     """A convolution, swish included, as a peer of the plain form."""
 
     def run(
-        x: torch.Tensor,
-        kernel: torch.Tensor,
-        bias: OptionalTensor,
-        swish: bool,
-        tail: OptionalTensor,
+        x: Tensor, kernel: Tensor, bias: OptionalTensor, swish: bool, tail: OptionalTensor
     ) -> Outputs:
         _without_tail(tail)
         return (convolution(x, kernel, bias, swish),)
@@ -175,7 +157,7 @@ _CONVOLUTIONS = {
 }
 
 GATED_SHORT_CONV = Operation(
-    name=GATED_SHORT_CONV_NAME,
+    name=GATED_NAME,
     run=lambda **inputs: (gated_short_conv_from(**inputs),),
     reference=lambda **inputs: (gated_short_conv_reference(**inputs),),
     inputs=_gated_inputs,
@@ -207,7 +189,7 @@ GATED_SHORT_CONV = Operation(
 )
 
 SHORT_CONV = Operation(
-    name=SHORT_CONV_NAME,
+    name=NAME,
     run=lambda **inputs: (short_conv_from(**inputs),),
     reference=lambda **inputs: (short_conv_reference(**inputs),),
     inputs=_plain_inputs,

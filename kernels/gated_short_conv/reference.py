@@ -2,16 +2,17 @@
 sequence."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 
 def short_conv_reference(
-    x: torch.Tensor,
-    kernel: torch.Tensor,
-    bias: torch.Tensor | None = None,
+    x: Tensor,
+    kernel: Tensor,
+    bias: Tensor | None = None,
     swish: bool = False,
-    tail: torch.Tensor | None = None,
-) -> torch.Tensor:
+    tail: Tensor | None = None,
+) -> Tensor:
     """Shapes and dtype as `short_conv`."""
     taps, length = kernel.shape[1], x.shape[1]
     padded = (
@@ -24,11 +25,7 @@ def short_conv_reference(
 
 
 def gated_short_conv_reference(
-    b: torch.Tensor,
-    v: torch.Tensor,
-    c: torch.Tensor,
-    kernel: torch.Tensor,
-    tail: torch.Tensor | None = None,
-) -> torch.Tensor:
+    b: Tensor, v: Tensor, c: Tensor, kernel: Tensor, tail: Tensor | None = None
+) -> Tensor:
     """Shapes and dtype as `gated_short_conv` without its new tail."""
     return (c * short_conv_reference(b * v, kernel, tail=tail)).to(v.dtype)

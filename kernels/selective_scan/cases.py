@@ -3,18 +3,17 @@
 import math
 
 import torch
+from torch import Tensor
 
-from ..checks import wide
-from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import NAME, selective_scan_from
-from .peers import ATTENTION, attention_yardstick, hugging_face_slow, log_step_scan, mamba_ssm
+from ..dtypes import wide
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
+from .operator import NAME, selective_scan_from
 from .reference import selective_scan_reference
 
 LEAST_STEP, LARGEST_STEP = 0.001, 0.1  # Mamba's initial range
-OPERATIONS_FORWARD, OPERATIONS_BACKWARD = (
-    7,
-    21,
-)  # for each step, channel and state; backward computes it again
+# For each step, channel and state; backward computes forward's again.
+OPERATIONS_FORWARD, OPERATIONS_BACKWARD = 7, 21
+ATTENTION = "scaled_dot_product_attention, another function of the same size"
 
 
 def _inputs(
@@ -22,7 +21,7 @@ def _inputs(
 ) -> Inputs:
     batch, length, width, state = (sizes[name] for name in ("batch", "length", "width", "state"))
 
-    def draw(*shape: int, scale: float = 1.0) -> torch.Tensor:
+    def draw(*shape: int, scale: float = 1.0) -> Tensor:
         return normal(shape, dtype, device, generator, scale)
 
     uniform = torch.rand(batch, length, width, generator=generator, device=generator.device)
@@ -46,9 +45,8 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
     # v, step, gate; b, c; rate, skip; the initial state
     inputs = (3 * elements + 2 * narrow + weights + batch * width * state) * dtype.itemsize
     forward = inputs + elements * dtype.itemsize + kept
-    backward = (
-        2 * inputs + elements * dtype.itemsize + kept
-    )  # read again and their gradients, and those of the outputs
+    # The inputs read again, their gradients written, and the gradients of the outputs read.
+    backward = 2 * inputs + elements * dtype.itemsize + kept
     work = elements * state
     return Cost(
         forward_bytes=forward,
@@ -60,6 +58,110 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
 
 def _sizes(batch: int, length: int, width: int, state: int) -> Sizes:
     return {"batch": batch, "length": length, "width": width, "state": state}
+
+
+def _decays_and_inputs(v: Tensor, step: Tensor, rate: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(step * rate) and step b v, each (batch, length, channels, state), in float32 or wider."""
+    dtype = torch.promote_types(v.dtype, torch.float32)
+    v, step, rate, b = (tensor.to(dtype) for tensor in (v, step, rate, b))
+    return torch.exp(step[..., None] * rate), (step * v)[..., None] * b[:, :, None, :]
+
+
+def _read_out(
+    states: Tensor, v: Tensor, c: Tensor, skip: Tensor | None, gate: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """y and the last state from all states (batch, length, channels, state)."""
+    y = (states @ c.to(states.dtype)[..., None])[..., 0]
+    if skip is not None:
+        y = y + skip * v
+    if gate is not None:
+        y = y * gate
+    return y.to(v.dtype), states[:, -1]
+
+
+def log_step_scan(
+    v: Tensor,
+    step: Tensor,
+    rate: Tensor,
+    b: Tensor,
+    c: Tensor,
+    skip: Tensor | None = None,
+    gate: Tensor | None = None,
+    state: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The recurrence as a scan of affine maps in log2(length) doublings (Hillis and Steele, 1986),
+    under autograd."""
+    decay, h = _decays_and_inputs(v, step, rate, b)
+    if state is not None:
+        h = torch.cat([(h[:, 0] + decay[:, 0] * state)[:, None], h[:, 1:]], dim=1)
+    reach = 1
+    while reach < h.shape[1]:
+        h = torch.cat([h[:, :reach], h[:, reach:] + decay[:, reach:] * h[:, :-reach]], dim=1)
+        decay = torch.cat([decay[:, :reach], decay[:, reach:] * decay[:, :-reach]], dim=1)
+        reach *= 2
+    return _read_out(h, v, c, skip, gate)
+
+
+def hugging_face_slow(
+    v: Tensor,
+    step: Tensor,
+    rate: Tensor,
+    b: Tensor,
+    c: Tensor,
+    skip: Tensor | None = None,
+    gate: Tensor | None = None,
+    state: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """As transformers' Mamba does without its CUDA packages: decays of all steps at once, then one
+    step at a time."""
+    decay, x = _decays_and_inputs(v, step, rate, b)
+    h = torch.zeros_like(x[:, 0]) if state is None else state.to(x.dtype)
+    states = []
+    for t in range(x.shape[1]):
+        h = decay[:, t] * h + x[:, t]
+        states.append(h)
+    return _read_out(torch.stack(states, dim=1), v, c, skip, gate)
+
+
+def mamba_ssm(
+    v: Tensor,
+    step: Tensor,
+    rate: Tensor,
+    b: Tensor,
+    c: Tensor,
+    skip: Tensor | None = None,
+    gate: Tensor | None = None,
+    state: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The CUDA kernel of the package mamba-ssm: ImportError where it is not installed.
+
+    It takes no initial state: RuntimeError for one that is not zero. It gates with silu(z), so the
+    gate is multiplied in afterwards; it has no backward for the last state.
+    """
+    from mamba_ssm.ops.selective_scan_interface import (  # pyright: ignore[reportMissingImports]
+        selective_scan_fn,
+    )
+
+    if state is not None and state.any():
+        raise RuntimeError("mamba-ssm takes no initial state")
+    v_last, step_last, b_last, c_last = (
+        tensor.transpose(1, 2) for tensor in (v, step.to(v.dtype), b, c)
+    )
+    wide = None if skip is None else skip.float()
+    y, last = selective_scan_fn(
+        v_last, step_last, rate.float(), b_last, c_last, D=wide, return_last_state=True
+    )
+    y = y.transpose(1, 2)
+    return y if gate is None else y * gate, last
+
+
+def attention_yardstick(v: Tensor, step: Tensor, gate: Tensor, **others: Tensor) -> tuple[Tensor]:
+    """Causal softmax attention with four heads on tensors of the same size: what token mixing costs
+    otherwise."""
+    q, k, w = (
+        x.to(v.dtype).unflatten(-1, (4, -1)).transpose(1, 2).contiguous() for x in (v, step, gate)
+    )
+    return (torch.nn.functional.scaled_dot_product_attention(q, k, w, is_causal=True),)
 
 
 SELECTIVE_SCAN = Operation(

@@ -1,23 +1,22 @@
 """The selective scan written as its definition, one step at a time under autograd."""
 
 import torch
-
-from ..checks import wide
+from torch import Tensor
 
 
 def selective_scan_reference(
-    v: torch.Tensor,
-    step: torch.Tensor,
-    rate: torch.Tensor,
-    b: torch.Tensor,
-    c: torch.Tensor,
-    skip: torch.Tensor | None = None,
-    gate: torch.Tensor | None = None,
-    state: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    v: Tensor,
+    step: Tensor,
+    rate: Tensor,
+    b: Tensor,
+    c: Tensor,
+    skip: Tensor | None = None,
+    gate: Tensor | None = None,
+    state: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """Output and last state, shapes and dtypes as `selective_scan`; keeps every state on the
     autograd tape."""
-    dtype = wide(v.dtype)
+    dtype = torch.promote_types(v.dtype, torch.float32)
     x, step, rate, b, c = (tensor.to(dtype) for tensor in (v, step, rate, b, c))
     h = x.new_zeros(x.shape[0], *rate.shape) if state is None else state.to(dtype)
     outputs = []

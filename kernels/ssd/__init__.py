@@ -2,6 +2,7 @@
 of their own."""
 
 import torch
+from torch import Tensor
 
 from ..checks import check_inputs
 from . import cpu
@@ -10,13 +11,7 @@ from .operator import NAME, ssd_from
 __all__ = ["ssd"]
 
 
-def ssd(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None = None,
-) -> torch.Tensor:
+def ssd(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None = None) -> Tensor:
     """A matrix-valued state per head that decays by one number a position.
 
         S_t = exp(decay_t) S_{t-1} + b_t v_t^T,   y_t = c_t^T S_t
@@ -42,7 +37,7 @@ def ssd(
     _check(c, b, v, decay, state)
     if state is None:
         return ssd_from(c, b, v, decay, None)[0]
-    with torch.no_grad(), torch.autocast(v.device.type, enabled=False):
+    with torch.no_grad():
         if v.shape[2] == 1:
             return cpu.step(c, b, v, decay, state)
         y, last = ssd_from(c, b, v, decay, state)
@@ -50,13 +45,7 @@ def ssd(
     return y
 
 
-def _check(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None,
-) -> None:
+def _check(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None) -> None:
     for name, x, axes in (
         ("v", v, "batch, heads, length, head width"),
         ("c", c, "batch, groups, length, state size"),

@@ -1,13 +1,14 @@
 """Cases of `ssd` for certificates, benchmarks and tests."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..operation import Cost, Inputs, Operation, Sizes, normal
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
 from .operator import NAME, ssd_from
 from .reference import ssd_reference
 
-Outputs = tuple[torch.Tensor, ...]
+Outputs = tuple[Tensor, ...]
 CHUNK = 64  # that peers are told to take
 
 
@@ -17,7 +18,7 @@ def _inputs(
     batch, heads, groups, length = (sizes[name] for name in ("batch", "heads", "groups", "length"))
     size, width = sizes["state_size"], sizes["width"]
 
-    def draw(*shape: int, scale: float = 1.0) -> torch.Tensor:
+    def draw(*shape: int, scale: float = 1.0) -> Tensor:
         return normal(shape, torch.float32, device, generator, scale)
 
     inputs: Inputs = {
@@ -43,12 +44,8 @@ def _cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
 
 
 def _mamba_arguments(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None,
-) -> tuple[tuple[torch.Tensor, ...], dict[str, object]]:
+    c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None
+) -> tuple[tuple[Tensor, ...], dict[str, object]]:
     """Those of `mamba_chunk_scan_combined`, (batch, length, heads, width): step sizes that are
     -decay for A = -1, and values that they are multiplied by."""
     c, b, v = (x.transpose(1, 2) for x in (c, b, v))
@@ -59,13 +56,7 @@ def _mamba_arguments(
     return (v / step[..., None], step, rate, b, c), options
 
 
-def _transformers(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None,
-) -> Outputs:
+def _transformers(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None) -> Outputs:
     """The plain form of Hugging Face's Mamba-2, also where the package mamba-ssm would stand in."""
     from transformers.models.mamba2 import modeling_mamba2 as model
 
@@ -75,14 +66,8 @@ def _transformers(
     return y.transpose(1, 2).to(v.dtype), last.mT
 
 
-def _mamba_ssm(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None,
-) -> Outputs:
-    from mamba_ssm.ops.triton.ssd_combined import (  # type: ignore[import-not-found]  # pyright: ignore
+def _mamba_ssm(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None) -> Outputs:
+    from mamba_ssm.ops.triton.ssd_combined import (  # pyright: ignore[reportMissingImports]
         mamba_chunk_scan_combined,
     )
 
@@ -91,13 +76,7 @@ def _mamba_ssm(
     return y.transpose(1, 2), last.mT
 
 
-def _fla(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None,
-) -> Outputs:
+def _fla(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None) -> Outputs:
     """Its linear attention with a gate of one number a head."""
     from fla.ops.simple_gla import chunk_simple_gla  # pyright: ignore[reportMissingImports]
 
@@ -108,13 +87,7 @@ def _fla(
 
 
 def _sizes(
-    batch: int,
-    heads: int,
-    groups: int,
-    length: int,
-    state_size: int,
-    width: int,
-    state: int = 0,
+    batch: int, heads: int, groups: int, length: int, state_size: int, width: int, state: int = 0
 ) -> Sizes:
     """state: 1 for cases that begin with one."""
     return {

@@ -16,9 +16,11 @@ and likewise a row of S. Backward keeps the start states of the chunks and compu
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from ..checks import wide as accumulated
 from ..chunks import chunked, decay_gradient, pair_decays, per_chunk, summed_decays, unchunked
+from ..dtypes import wide as accumulated
+from ..dtypes import without_autocast
 
 
 class _Chunks(NamedTuple):
@@ -27,51 +29,51 @@ class _Chunks(NamedTuple):
     Wide: (batch * groups * chunks, rows, heads of a group * value width).
     """
 
-    c: torch.Tensor  # groups
-    b: torch.Tensor  # groups
-    v: torch.Tensor  # heads
-    sums: torch.Tensor  # G of the heads, width 1
+    c: Tensor  # groups
+    b: Tensor  # groups
+    v: Tensor  # heads
+    sums: Tensor  # G of the heads, width 1
     repeats: int  # heads of a group
     chunks: int  # of a sequence
 
-    def widened(self, x: torch.Tensor) -> torch.Tensor:
+    def widened(self, x: Tensor) -> Tensor:
         """Heads to wide."""
         if self.repeats == 1:
             return x
         x = x.unflatten(0, (-1, self.repeats, self.chunks))
         return x.permute(0, 2, 3, 1, 4).reshape(*self.c.shape[:2], -1)
 
-    def by_head(self, x: torch.Tensor) -> torch.Tensor:
+    def by_head(self, x: Tensor) -> Tensor:
         """Wide to heads; of any number of rows."""
         if self.repeats == 1:
             return x
         x = x.unflatten(-1, (self.repeats, -1)).unflatten(0, (-1, self.chunks))
         return x.permute(0, 3, 1, 2, 4).flatten(0, 2)
 
-    def pairs_by_head(self, x: torch.Tensor) -> torch.Tensor:
+    def pairs_by_head(self, x: Tensor) -> Tensor:
         """Pairs of positions of the groups (..., rows, rows), seen as those of each head."""
         return x.unflatten(0, (-1, 1, self.chunks)).expand(-1, self.repeats, -1, -1, -1)
 
-    def pairs(self, x: torch.Tensor) -> torch.Tensor:
+    def pairs(self, x: Tensor) -> Tensor:
         """Pairs of positions of the heads with an axis for the heads of a group."""
         return x.unflatten(0, (-1, self.repeats, self.chunks))
 
     @property
-    def decay_in(self) -> torch.Tensor:
+    def decay_in(self) -> Tensor:
         """exp(G): from the start of the chunk; heads."""
         return self.sums.exp()
 
     @property
-    def decay_out(self) -> torch.Tensor:
+    def decay_out(self) -> Tensor:
         """exp(G_last - G): to the end of the chunk; heads."""
         return (self.sums[:, -1:] - self.sums).exp_()
 
     @property
-    def decay_whole(self) -> torch.Tensor:
+    def decay_whole(self) -> Tensor:
         """exp(G_last): over the whole chunk; (batch * heads * chunks, 1, 1)."""
         return self.sums[:, -1:].exp()
 
-    def decays_of_states(self) -> torch.Tensor:
+    def decays_of_states(self) -> Tensor:
         """What each column of a wide state keeps over its chunk, (groups * chunks, 1, wide)."""
         whole = self.decay_whole.expand(-1, 1, self.v.shape[-1])
         if self.repeats == 1:
@@ -80,24 +82,24 @@ class _Chunks(NamedTuple):
         return whole.permute(0, 2, 3, 1, 4).flatten(-2).flatten(0, 1)
 
 
-def chunk_size(c: torch.Tensor, v: torch.Tensor) -> int:
+def chunk_size(c: Tensor, v: Tensor) -> int:
     """Positions in a chunk. On a CPU small ones are faster, by measurement; on a GPU there should
     be few."""
     return min(c.shape[2], 64 if c.is_cuda else 32)
 
 
-def start_shape(c: torch.Tensor, v: torch.Tensor) -> tuple[int, ...]:
+def start_shape(c: Tensor, v: Tensor) -> tuple[int, ...]:
     """Of the kept states: (batch * groups * chunks, state size, wide)."""
     chunks, repeats = -(-c.shape[2] // chunk_size(c, v)), v.shape[1] // c.shape[1]
     return c.shape[0] * c.shape[1] * chunks, c.shape[-1], repeats * v.shape[-1]
 
 
-def start_dtype(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.dtype:
+def start_dtype(c: Tensor, b: Tensor, v: Tensor) -> torch.dtype:
     """Dtype of the kept states."""
     return accumulated(v.dtype)
 
 
-def _prepare(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, decay: torch.Tensor) -> _Chunks:
+def _prepare(c: Tensor, b: Tensor, v: Tensor, decay: Tensor) -> _Chunks:
     rows, dtype = chunk_size(c, v), accumulated(v.dtype)
     sums = summed_decays(decay, rows, dtype)
     repeats, chunks = v.shape[1] // c.shape[1], -(-c.shape[2] // rows)
@@ -105,30 +107,26 @@ def _prepare(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, decay: torch.Ten
     return _Chunks(c, b, v, sums, repeats, chunks)
 
 
-def _widened_state(state: torch.Tensor, groups: int, dtype: torch.dtype) -> torch.Tensor:
+def _widened_state(state: Tensor, groups: int, dtype: torch.dtype) -> Tensor:
     """(batch, heads, state size, value width) to (batch * groups, state size, wide)."""
     state = state.to(dtype).unflatten(1, (groups, -1)).movedim(2, 3)
     return state.flatten(-2).flatten(0, 1)
 
 
-def _state_by_head(x: torch.Tensor, like: torch.Tensor, groups: int) -> torch.Tensor:
+def _state_by_head(x: Tensor, like: Tensor, groups: int) -> Tensor:
     """The inverse of `_widened_state`, (batch, heads, state size, value width) for v as `like`."""
     x = x.unflatten(0, (-1, groups)).unflatten(-1, (-1, like.shape[-1])).movedim(3, 2)
     return x.flatten(1, 2).contiguous()
 
 
-def _scores(chunks: _Chunks) -> tuple[torch.Tensor, torch.Tensor]:
+def _scores(chunks: _Chunks) -> tuple[Tensor, Tensor]:
     """c b^T of the groups, and D of the heads."""
     return torch.bmm(chunks.c, chunks.b.mT), pair_decays(chunks.sums)
 
 
 def forward(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """y, the last state, and the start states of all chunks, shaped as `start_shape` says."""
     chunks = _prepare(c, b, v, decay)
     sequences, groups = c.shape[0] * c.shape[1], c.shape[1]
@@ -154,14 +152,14 @@ def forward(
 
 
 def backward(
-    grad: torch.Tensor,
-    grad_state: torch.Tensor | None,
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    start: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    grad: Tensor,
+    grad_state: Tensor | None,
+    c: Tensor,
+    b: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    start: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of c, b, v, decay and the state before the first position, from those of y and the
     last state."""
     chunks = _prepare(c, b, v, decay)
@@ -198,11 +196,8 @@ def backward(
 
 
 def _back_through_states(
-    chunks: _Chunks,
-    read: torch.Tensor,
-    grad_state: torch.Tensor | None,
-    groups: torch.Size,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    chunks: _Chunks, read: Tensor, grad_state: Tensor | None, groups: torch.Size
+) -> tuple[Tensor, Tensor]:
     """Wide gradients of the chunks' end states, and of the first chunk's start state; groups:
     (batch, groups)."""
     sequences = groups.numel()
@@ -222,13 +217,7 @@ def _back_through_states(
     return torch.stack(ends[::-1], dim=1).flatten(0, 1), now
 
 
-def step(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor,
-) -> torch.Tensor:
+def step(c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor) -> Tensor:
     """One position; advances the state in place."""
     dtype, groups = accumulated(v.dtype), (c.shape[1], -1)
     memory = state.to(dtype).mul_(decay.to(dtype).exp()[..., None])
@@ -236,4 +225,5 @@ def step(
     by_group = memory.unflatten(1, groups).addcmul_(column, row)
     if memory is not state:
         state.copy_(memory)
-    return (c.to(dtype)[:, :, None] @ by_group).flatten(1, 2).to(v.dtype)
+    with without_autocast(v):
+        return (c.to(dtype)[:, :, None] @ by_group).flatten(1, 2).to(v.dtype)

@@ -4,14 +4,14 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ..checks import wide
 from ..dispatch import REFERENCE, TRITON, choose
+from ..dtypes import wide, without_autocast
 from . import cpu
 from .reference import ssd_reference
 
 NAME = "ssd"
-Tensor = torch.Tensor
 
 
 def ssd_from(
@@ -19,7 +19,7 @@ def ssd_from(
 ) -> tuple[Tensor, Tensor]:
     """y and the last state, differentiable in the first state too; arguments unchecked."""
     if choose(NAME, v) == REFERENCE:
-        with torch.autocast(v.device.type, enabled=False):
+        with without_autocast(v):
             return ssd_reference(c, b, v, decay, state)
     return operator(c, b, v, decay, state)[:2]
 
@@ -44,7 +44,7 @@ def operator(
     c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """y, the last state, and the states at the start of each chunk, for backward."""
-    with torch.autocast(v.device.type, enabled=False):
+    with without_autocast(v):
         return _implementation(c, b, v).forward(c, b, v, decay, state)
 
 
@@ -75,7 +75,7 @@ def _operator_backward(
     decay: Tensor,
     start: Tensor,
 ) -> tuple[Tensor, ...]:
-    with torch.autocast(v.device.type, enabled=False):
+    with without_autocast(v):
         return _implementation(c, b, v).backward(grad, grad_state, c, b, v, decay, start)
 
 

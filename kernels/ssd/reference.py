@@ -1,15 +1,12 @@
 """SSD as its recurrence, position by position."""
 
 import torch
+from torch import Tensor
 
 
 def ssd_reference(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Shapes and dtypes as `ssd`; y and the last state, in float32, or float64 for float64 v."""
     dtype, out = torch.promote_types(v.dtype, torch.float32), v.dtype
     repeats = v.shape[1] // c.shape[1]

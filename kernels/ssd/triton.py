@@ -1,4 +1,4 @@
-# pyright: reportArgumentType=false, reportCallIssue=false
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
 """SSD in Triton: the scan over the chunks' states, the outputs, and their gradients. Notation of
 cpu.py.
 
@@ -11,6 +11,7 @@ i // repeats.
 import torch
 import triton
 import triton.language as tl
+from torch import Tensor
 
 from ..triton_tools import (
     chunk_blocks,
@@ -175,30 +176,26 @@ def _key_gradient_kernel(
     store_rows(grad_b_pointer + offset, rows, keys, length, key, key, grad_b)
 
 
-def supports(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> bool:
+def supports(c: Tensor, b: Tensor, v: Tensor) -> bool:
     """Whether a chunk of b fits into the fast memory, in a dtype that the kernels accumulate
     exactly enough."""
     return c.shape[-1] <= WIDEST and torch.float64 not in (c.dtype, b.dtype, v.dtype)
 
 
-def start_shape(c: torch.Tensor, v: torch.Tensor) -> tuple[int, ...]:
+def start_shape(c: Tensor, v: Tensor) -> tuple[int, ...]:
     """Of the kept states: (batch * heads * chunks, state size, head width)."""
     chunks = triton.cdiv(c.shape[2], rows_of(c.shape[2]))
     return v.shape[0] * v.shape[1] * chunks, c.shape[-1], v.shape[-1]
 
 
-def start_dtype(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.dtype:
+def start_dtype(c: Tensor, b: Tensor, v: Tensor) -> torch.dtype:
     """Dtype of what goes into matrix products, and so of the kept states."""
     return v.dtype if c.dtype == b.dtype == v.dtype else torch.float32
 
 
 def _scan(
-    x: torch.Tensor,
-    z: torch.Tensor,
-    decay: torch.Tensor,
-    first: torch.Tensor | None,
-    reverse: bool,
-) -> tuple[torch.Tensor, torch.Tensor]:
+    x: Tensor, z: Tensor, decay: Tensor, first: Tensor | None, reverse: bool
+) -> tuple[Tensor, Tensor]:
     """The states around the chunks, and what is left after the last of them."""
     batch, heads, length, value = z.shape
     key, options = x.shape[-1], chunk_blocks(x, z, scan=True)
@@ -208,17 +205,13 @@ def _scan(
     sizes = (heads // x.shape[1], triton.cdiv(length, options["size"]), length, key, value)
     grid = (triton.cdiv(value, options["value_block"]), batch * heads)
     flags = {"has_first": first is not None, "reverse": reverse}
-    _states_kernel[grid](x, z, decay, given, states, last, *sizes, **flags, **options)  # type: ignore[index]
+    _states_kernel[grid](x, z, decay, given, states, last, *sizes, **flags, **options)
     return states, last
 
 
 def forward(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    state: torch.Tensor | None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    c: Tensor, b: Tensor, v: Tensor, decay: Tensor, state: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """As `cpu.forward`, but for the shape of the start states."""
     y = torch.empty(v.shape, dtype=v.dtype, device=v.device)
     c, b, v = (x.to(start_dtype(c, b, v)).contiguous() for x in (c, b, v))
@@ -227,19 +220,19 @@ def forward(
     (batch, heads, length, value), options = v.shape, chunk_blocks(c, v, scan=False)
     chunks = triton.cdiv(length, options["size"])
     sizes = (heads // c.shape[1], chunks, length, c.shape[-1], value)
-    _output_kernel[(chunks, batch * heads)](c, b, v, decay, start, y, *sizes, **options)  # type: ignore[index]
+    _output_kernel[(chunks, batch * heads)](c, b, v, decay, start, y, *sizes, **options)
     return y, last, start
 
 
 def backward(
-    grad: torch.Tensor,
-    grad_state: torch.Tensor | None,
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    decay: torch.Tensor,
-    start: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    grad: Tensor,
+    grad_state: Tensor | None,
+    c: Tensor,
+    b: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    start: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """As `cpu.backward`."""
     grad_c, grad_b, grad_v, grad_decay = (
         torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (c, b, v, decay)
@@ -253,10 +246,10 @@ def backward(
     grad_scores = c.new_empty(batch * heads, length, options["size"])
     inputs = (grad, c, b, v, decay, start, grad_end)
     sizes = (heads // groups, chunks, length, key, value)
-    _value_gradient_kernel[(chunks, batch * heads)](  # type: ignore[index]
+    _value_gradient_kernel[(chunks, batch * heads)](
         *inputs, grad_v, grad_decay, grad_scores, *sizes, **options
     )
     options["key_block"] = min(64, options["key_block"])  # two accumulators as wide as the keys
     grid = (chunks, batch * groups, triton.cdiv(key, options["key_block"]))
-    _key_gradient_kernel[grid](*inputs, grad_scores, grad_c, grad_b, *sizes, **options)  # type: ignore[index]
+    _key_gradient_kernel[grid](*inputs, grad_scores, grad_c, grad_b, *sizes, **options)
     return grad_c, grad_b, grad_v, grad_decay, grad_start

@@ -1,24 +1,18 @@
-"""Cases of structured attention for certificates, benchmarks and tests: four operations."""
+"""Cases of structured attention for certificates, benchmarks and tests: three operations."""
 
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import wide
-from ..operation import Cost, Inputs, Operation, Sizes, normal
+from ..dtypes import wide
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
+from ..heads import row_scale, visible
 from . import differential_attention, structured_attention
-from .linear import NAME as LINEAR
-from .linear import linear_attention_from
-from .operators import BANDED_SOFTMAX, DIFFERENTIAL, PAIRWISE
-from .reference import (
-    NONLINEARITIES,
-    differential_attention_reference,
-    linear_attention_reference,
-    structured_attention_reference,
-    visible,
-)
-from .tiles import row_scale
+from .cpu import NONLINEARITIES
+from .operator import BANDED_SOFTMAX, DIFFERENTIAL, PAIRWISE
+from .reference import differential_attention_reference, structured_attention_reference
 
 NONE, RELU, SWISH, SOFTMAX = range(len(NONLINEARITIES))
 Draw = Callable[[Sizes, torch.dtype, torch.device, torch.Generator], Inputs]
@@ -73,22 +67,6 @@ def _draw(copies: int) -> Draw:
     return inputs
 
 
-def _linear_inputs(
-    sizes: Sizes, dtype: torch.dtype, device: torch.device, generator: torch.Generator
-) -> Inputs:
-    batch, groups, length, width, value = (
-        sizes[name] for name in ("batch", "groups", "length", "width", "value")
-    )
-    shapes = {"c": (batch, sizes["heads"], length, width), "b": (batch, groups, length, width)}
-    tensors = {name: normal(shape, dtype, device, generator) for name, shape in shapes.items()}
-    tensors["v"] = normal((batch, groups, length, value), dtype, device, generator)
-    if not sizes["past"]:
-        return {**tensors, "state": None, "position": 0}
-    scale = sizes["past"] ** 0.5  # a sum over that many positions
-    state = normal((batch, groups, width, value), wide(dtype), device, generator, scale)
-    return {**tensors, "state": state, "position": sizes["past"]}
-
-
 def _cost(copies: int) -> Callable[[Sizes, torch.dtype], Cost]:
     def cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
         length, total = sizes["length"], sizes["past"] + sizes["length"]
@@ -105,25 +83,9 @@ def _cost(copies: int) -> Callable[[Sizes, torch.dtype], Cost]:
     return cost
 
 
-def _linear_cost(sizes: Sizes, dtype: torch.dtype) -> Cost:
-    quadratic = _cost(1)({**sizes, "past": 0}, dtype)
-    state = (
-        sizes["batch"] * sizes["groups"] * sizes["width"] * sizes["value"] * torch.float32.itemsize
-    )
-    states = 2 if sizes["past"] else 1  # the initial one, if any, and the final one
-    rows = sizes["batch"] * (sizes["heads"] + sizes["groups"]) * sizes["length"]
-    flops = 2 * rows * sizes["width"] * sizes["value"]
-    return Cost(
-        quadratic.forward_bytes + states * state,
-        quadratic.both_bytes + (3 * states - 1) * state,
-        flops,
-        3 * flops,
-    )
-
-
 def _eager_pairwise(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, nonlinearity: str, window: int | None
-) -> tuple[torch.Tensor]:
+    c: Tensor, b: Tensor, v: Tensor, nonlinearity: str, window: int | None
+) -> tuple[Tensor]:
     repeats, total = c.shape[1] // b.shape[1], b.shape[2]
     b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
     scores = c @ b.mT * c.shape[-1] ** -0.5
@@ -133,8 +95,8 @@ def _eager_pairwise(
 
 
 def _torch_softmax(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, nonlinearity: str, window: int | None
-) -> tuple[torch.Tensor]:
+    c: Tensor, b: Tensor, v: Tensor, nonlinearity: str, window: int | None
+) -> tuple[Tensor]:
     mask = None if window is None else visible(c.shape[2], b.shape[2], window, c.device)
     grouped = c.shape[1] != b.shape[1]
     return (
@@ -143,51 +105,12 @@ def _torch_softmax(
 
 
 def _eager_differential(
-    c: torch.Tensor,
-    b: torch.Tensor,
-    v: torch.Tensor,
-    weight: torch.Tensor,
-    nonlinearity: str,
-    window: int | None,
-) -> tuple[torch.Tensor]:
+    c: Tensor, b: Tensor, v: Tensor, weight: Tensor, nonlinearity: str, window: int | None
+) -> tuple[Tensor]:
     one = _torch_softmax if nonlinearity == "softmax" else _eager_pairwise
     pairs = zip(c.chunk(2, dim=1), b.chunk(2, dim=1), strict=True)
     (first,), (second,) = (one(*pair, v, nonlinearity, window) for pair in pairs)
     return (first - weight.to(second.dtype) * second,)
-
-
-def _eager_linear(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    repeats, length = c.shape[1] // b.shape[1], c.shape[2]
-    final = b.mT @ v
-    b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
-    y = (c @ b.mT).tril() @ v
-    if state is not None:
-        y, final = y + c @ state.to(c.dtype).repeat_interleave(repeats, dim=1), final + state
-    scale = row_scale(length, position + length, None, v.dtype, v.device, c.shape[-1] ** -0.5)
-    return y * scale, final
-
-
-def _fla_linear(
-    c: torch.Tensor, b: torch.Tensor, v: torch.Tensor, state: torch.Tensor | None, position: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    from fla.ops.linear_attn import chunk_linear_attn  # type: ignore[import-not-found]
-
-    repeats, length = c.shape[1] // b.shape[1], c.shape[2]
-    b, v = b.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
-    state = None if state is None else state.repeat_interleave(repeats, dim=1)
-    rows = (x.transpose(1, 2).contiguous() for x in (c, b, v))
-    options = {
-        "scale": c.shape[-1] ** -0.5,
-        "initial_state": state,
-        "output_final_state": True,
-        "normalize": False,
-    }
-    y, final = chunk_linear_attn(*rows, **options)
-    return y.transpose(1, 2) * row_scale(length, position + length, None, v.dtype, v.device), final[
-        :, ::repeats
-    ]
 
 
 PAIRWISE_ATTENTION = Operation(
@@ -288,27 +211,4 @@ DIFFERENTIAL_ATTENTION = Operation(
     ],
     cost=_cost(2),
     peers={"torch eager": _eager_differential},
-)
-
-LINEAR_ATTENTION = Operation(
-    name=LINEAR,
-    run=linear_attention_from,
-    reference=linear_attention_reference,
-    inputs=_linear_inputs,
-    interpreter=[
-        _sizes(NONE, 1, 2, 1, 3, 2, 3, past=2),
-        _sizes(NONE, 1, 2, 1, 150, 17, 8, past=5),
-        _sizes(NONE, 1, 2, 2, 129, 8, 70),
-    ],
-    quick=[_sizes(NONE, 2, 4, 2, 257, 64, 64, past=7), _sizes(NONE, 1, 4, 4, 300, 32, 128)],
-    full=[
-        _sizes(NONE, 2, 4, groups, length, width, value, past=past)
-        for groups, past in ((4, 0), (2, 100))
-        for length in (65, 257, 2048)
-        for width, value in ((32, 64), (64, 64), (128, 128))
-    ],
-    cpu=[_sizes(NONE, 8, 4, 4, 128, 16, 16), _sizes(NONE, 8, 4, 4, 256, 16, 16)],
-    bench=[_sizes(NONE, 8, 32, 32, 4096, 64, 64), _sizes(NONE, 8, 32, 8, 4096, 64, 64)],
-    cost=_linear_cost,
-    peers={"torch eager": _eager_linear, "flash-linear-attention": _fla_linear},
 )

@@ -6,7 +6,7 @@
 import triton
 import triton.language as tl
 
-from .triton_common import base, load_rows, multiply, store_rows
+from ..triton_tools import dot, head_pointer, load_rows, store_rows
 from .triton_scores import RELU, SOFTMAX, SWISH, row_scale_of, scores_of, values_of, visible_keys
 
 
@@ -37,20 +37,20 @@ def query_gradient_kernel(
 ):  # fmt: skip
     """Gradients of C, one tile of queries over the keys they see; and rows whose sum is that of
     -weight."""
+    # As in the forward kernel, the tiles with most keys first.
     start = (tl.num_programs(1) - 1 - tl.program_id(1)) * block_rows
     batch, head = tl.program_id(0) // heads, tl.program_id(0) % heads
     group = head // (heads // groups)
     rows = start + tl.arange(0, block_rows)
     position = rows + total - length
     column, value_column = tl.arange(0, block_width), tl.arange(0, block_value)
-    grad_base = base(grad_pointer, batch, head, grad_batch, grad_head)
+    grad_base = head_pointer(grad_pointer, batch, head, grad_batch, grad_head)
     grad = load_rows(grad_base, rows, value_column, length, value_width, grad_row)
     row_scale = row_scale_of(position, window, kind, banded)
-    c = load_rows(base(c_pointer, batch, head, c_batch, c_head), rows, column, length, width, c_row)
-    b_base, v_base = (
-        base(b_pointer, batch, group, b_batch, b_head),
-        base(v_pointer, batch, group, v_batch, v_head),
-    )
+    c_base = head_pointer(c_pointer, batch, head, c_batch, c_head)
+    b_base = head_pointer(b_pointer, batch, group, b_batch, b_head)
+    v_base = head_pointer(v_pointer, batch, group, v_batch, v_head)
+    c = load_rows(c_base, rows, column, length, width, c_row)
     place = tl.cast(batch * copies * heads + head, tl.int64) * length
     normaliser, delta = row_scale, row_scale
     if kind == SOFTMAX:
@@ -58,15 +58,9 @@ def query_gradient_kernel(
         delta = tl.load(delta_pointer + place + rows, mask=rows < length, other=0.0)
     grad_c = tl.zeros((block_rows, block_width), tl.float32)
     if copies == 2:
-        c_2 = load_rows(
-            base(c_pointer, batch, head + heads, c_batch, c_head),
-            rows,
-            column,
-            length,
-            width,
-            c_row,
-        )
-        b_base_2 = base(b_pointer, batch, group + groups, b_batch, b_head)
+        c_base_2 = head_pointer(c_pointer, batch, head + heads, c_batch, c_head)
+        c_2 = load_rows(c_base_2, rows, column, length, width, c_row)
+        b_base_2 = head_pointer(b_pointer, batch, group + groups, b_batch, b_head)
         place_2 = place + tl.cast(heads, tl.int64) * length
         normaliser_2, delta_2 = normaliser, delta
         if kind == SOFTMAX:
@@ -84,11 +78,11 @@ def query_gradient_kernel(
         keys = at + tl.arange(0, block_keys)
         seen = visible_keys(position, keys, window, banded)
         v = load_rows(v_base, keys, value_column, total, value_width, v_row)
-        grad_values = multiply(grad, tl.trans(v)) * row_scale[:, None]
+        grad_values = dot(grad, tl.trans(v)) * row_scale[:, None]
         b = load_rows(b_base, keys, column, total, width, b_row)
         scores = scores_of(c, b, scale, kind)
         values = values_of(scores, seen, normaliser, kind)
-        grad_c += multiply(
+        grad_c += dot(
             _score_gradients(grad_values, scores, values, seen, delta, kind).to(b.dtype), b
         )
         if copies == 2:
@@ -96,20 +90,15 @@ def query_gradient_kernel(
             scores = scores_of(c_2, b, scale, kind)
             values = values_of(scores, seen, normaliser_2, kind)
             weight_rows += tl.sum(values * grad_values, axis=1)
-            grad_c_2 += multiply(
+            grad_c_2 += dot(
                 _score_gradients(grad_values, scores, values, seen, delta_2, kind).to(b.dtype), b
             )
-    store_rows(grad_c_pointer + place * width, grad_c * scale, rows, column, length, width)
+    store_rows(grad_c_pointer + place * width, rows, column, length, width, width, grad_c * scale)
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
-        store_rows(
-            grad_c_pointer + place_2 * width,
-            grad_c_2 * (-weight * scale),
-            rows,
-            column,
-            length,
-            width,
-        )
+        second = grad_c_pointer + place_2 * width
+        grad_c_2 *= -weight * scale
+        store_rows(second, rows, column, length, width, width, grad_c_2)
         place = tl.cast(batch * heads + head, tl.int64) * length
         tl.store(weight_rows_pointer + place + rows, weight_rows, mask=rows < length)
 
@@ -132,35 +121,24 @@ def key_gradient_kernel(
     repeats, offset = heads // groups, total - length
     keys = at + tl.arange(0, block_keys)
     column, value_column = tl.arange(0, block_width), tl.arange(0, block_value)
-    v = load_rows(
-        base(v_pointer, batch, group, v_batch, v_head),
-        keys,
-        value_column,
-        total,
-        value_width,
-        v_row,
-    )
-    b = load_rows(base(b_pointer, batch, group, b_batch, b_head), keys, column, total, width, b_row)
+    v_base = head_pointer(v_pointer, batch, group, v_batch, v_head)
+    b_base = head_pointer(b_pointer, batch, group, b_batch, b_head)
+    v = load_rows(v_base, keys, value_column, total, value_width, v_row)
+    b = load_rows(b_base, keys, column, total, width, b_row)
     grad_v = tl.zeros((block_keys, block_value), tl.float32)
     grad_b = tl.zeros((block_keys, block_width), tl.float32)
     if copies == 2:
         weight = tl.load(weight_pointer).to(tl.float32)
-        b_2 = load_rows(
-            base(b_pointer, batch, group + groups, b_batch, b_head),
-            keys,
-            column,
-            total,
-            width,
-            b_row,
-        )
+        b_base_2 = head_pointer(b_pointer, batch, group + groups, b_batch, b_head)
+        b_2 = load_rows(b_base_2, keys, column, total, width, b_row)
         grad_b_2 = tl.zeros((block_keys, block_width), tl.float32)
     first = tl.maximum(0, at - offset) // block_rows * block_rows
     last = length
     if banded:
         last = tl.minimum(length, at + block_keys + window - 1 - offset)
     for head in range(group * repeats, (group + 1) * repeats):
-        c_base = base(c_pointer, batch, head, c_batch, c_head)
-        grad_base = base(grad_pointer, batch, head, grad_batch, grad_head)
+        c_base = head_pointer(c_pointer, batch, head, c_batch, c_head)
+        grad_base = head_pointer(grad_pointer, batch, head, grad_batch, grad_head)
         place = tl.cast(batch * copies * heads + head, tl.int64) * length
         for start in range(first, last, block_rows):
             rows = start + tl.arange(0, block_rows)
@@ -175,13 +153,13 @@ def key_gradient_kernel(
                     normaliser_pointer + place + rows, mask=rows < length, other=0.0
                 )
                 delta = tl.load(delta_pointer + place + rows, mask=rows < length, other=0.0)
-            grad_values = multiply(grad, tl.trans(v)) * row_scale[:, None]
+            grad_values = dot(grad, tl.trans(v)) * row_scale[:, None]
             scores = scores_of(c, b, scale, kind)
             values = values_of(scores, seen, normaliser, kind)
             grad_scores = _score_gradients(grad_values, scores, values, seen, delta, kind)
-            grad_b += multiply(tl.trans(grad_scores.to(c.dtype)), c)
+            grad_b += dot(tl.trans(grad_scores.to(c.dtype)), c)
             if copies == 2:
-                c_base_2 = base(c_pointer, batch, head + heads, c_batch, c_head)
+                c_base_2 = head_pointer(c_pointer, batch, head + heads, c_batch, c_head)
                 c = load_rows(c_base_2, rows, column, length, width, c_row)
                 if kind == SOFTMAX:
                     place_2 = place + tl.cast(heads, tl.int64) * length
@@ -192,22 +170,15 @@ def key_gradient_kernel(
                 scores = scores_of(c, b_2, scale, kind)
                 values_2 = values_of(scores, seen, normaliser, kind)
                 grad_scores = _score_gradients(grad_values, scores, values_2, seen, delta, kind)
-                grad_b_2 += multiply(tl.trans(grad_scores.to(c.dtype)), c)
+                grad_b_2 += dot(tl.trans(grad_scores.to(c.dtype)), c)
                 values -= weight * values_2
-            grad_v += multiply(tl.trans((values * row_scale[:, None]).to(grad.dtype)), grad)
+            grad_v += dot(tl.trans((values * row_scale[:, None]).to(grad.dtype)), grad)
     place_v = tl.cast(batch * groups + group, tl.int64) * total
     place_b = tl.cast(batch * copies * groups + group, tl.int64) * total
-    store_rows(
-        grad_v_pointer + place_v * value_width, grad_v, keys, value_column, total, value_width
-    )
-    store_rows(grad_b_pointer + place_b * width, grad_b * scale, keys, column, total, width)
+    grad_v_base = grad_v_pointer + place_v * value_width
+    store_rows(grad_v_base, keys, value_column, total, value_width, value_width, grad_v)
+    store_rows(grad_b_pointer + place_b * width, keys, column, total, width, width, grad_b * scale)
     if copies == 2:
         place_b += tl.cast(groups, tl.int64) * total
-        store_rows(
-            grad_b_pointer + place_b * width,
-            grad_b_2 * (-weight * scale),
-            keys,
-            column,
-            total,
-            width,
-        )
+        grad_b_2 *= -weight * scale
+        store_rows(grad_b_pointer + place_b * width, keys, column, total, width, width, grad_b_2)

@@ -3,8 +3,8 @@
 import triton
 import triton.language as tl
 
-from .reference import NONLINEARITIES
-from .triton_common import multiply
+from ..triton_tools import dot
+from .cpu import NONLINEARITIES
 
 RELU = tl.constexpr(NONLINEARITIES.index("relu"))
 SWISH = tl.constexpr(NONLINEARITIES.index("swish"))
@@ -32,7 +32,7 @@ def row_scale_of(position, window, kind: tl.constexpr, banded: tl.constexpr):
 def scores_of(c, b, scale, kind: tl.constexpr):
     """Scaled products; for softmax in units of the logarithm to base 2."""
     factor = scale * 1.4426950408889634 if kind == SOFTMAX else scale
-    return multiply(c, tl.trans(b)) * factor
+    return dot(c, tl.trans(b)) * factor
 
 
 @triton.jit

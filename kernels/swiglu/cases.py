@@ -1,10 +1,12 @@
 """Cases of `swiglu` for certificates, benchmarks and tests."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..operation import Cost, Inputs, Operation, Sizes, normal
-from . import NAME, swiglu
+from ..harness.operation import Cost, Inputs, Operation, Sizes, normal
+from . import swiglu
+from .operator import NAME
 from .reference import swiglu_reference
 
 
@@ -24,20 +26,24 @@ def _sizes(batch: int, length: int, width: int) -> Sizes:
     return {"batch": batch, "length": length, "width": width}
 
 
-def _eager(c: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+def _eager(c: Tensor, v: Tensor) -> Tensor:
     return F.silu(c) * v
 
 
-def _fla(c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor]:
-    from fla.modules.activations import swiglu as fla_swiglu  # pyright: ignore[reportMissingImports]
+def _fla(c: Tensor, v: Tensor) -> tuple[Tensor]:
+    from fla.modules.activations import (  # pyright: ignore[reportMissingImports]
+        swiglu as fla_swiglu,
+    )
 
     return (fla_swiglu(c, v),)
 
 
-def _liger(c: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor]:
+def _liger(c: Tensor, v: Tensor) -> tuple[Tensor]:
     """Liger writes the gradients over its inputs, so it gets copies; their making is part of its
     time."""
-    from liger_kernel.ops.swiglu import LigerSiLUMulFunction  # pyright: ignore[reportMissingImports]
+    from liger_kernel.ops.swiglu import (  # pyright: ignore[reportMissingImports]
+        LigerSiLUMulFunction,
+    )
 
     return (LigerSiLUMulFunction.apply(c.clone(), v.clone()),)
 

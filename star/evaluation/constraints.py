@@ -6,7 +6,7 @@ from typing import Any
 
 from star.base.errors import UserError
 from star.base.settings import expect, parse_quantity
-from star.evaluation.failures import OVER_BUDGET
+from star.evaluation.failures import OVER_BUDGET, failure
 from star.evaluation.objectives import Measured
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import INFEASIBLE, Evaluation, infeasible
@@ -50,10 +50,13 @@ class Budget:
         return ", ".join(over)
 
     def refuse(self, genome: Genome) -> Evaluation | None:
-        """The infeasible evaluation of a genome whose static objectives are over budget."""
+        """The infeasible evaluation of a genome whose static objectives exceed it, or raise."""
         if not self.limits:
             return None
-        metrics = self.measured.measure_static(genome, self.recipe)
+        try:
+            metrics = self.measured.measure_static(genome, self.recipe)
+        except Exception as error:  # which would end its evaluation too
+            return failure(error)
         reason = self.violated(metrics)
         return infeasible(OVER_BUDGET, reason, metrics) if reason else None
 

@@ -67,7 +67,7 @@ def _train_and_measure(
     try:
         metrics.update(objectives.measure_static(genome, recipe))
         torch.manual_seed(recipe.seed)
-        model = decode(genome, recipe.model.when_trained())
+        model = decode(genome, recipe.trained_model)
         trainer = Trainer(model, corpus, recipe.training, recipe.seed)
         if states is None:
             seconds = train_further(trainer, steps, None)

@@ -89,9 +89,8 @@ class Ledger:
                 self._make_tables()
             self._check()
             self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute(
-                "PRAGMA synchronous = FULL"
-            )  # a row costs a flush, and survives a power failure
+            # A row costs a flush to disk, and survives a power failure.
+            self._connection.execute("PRAGMA synchronous = FULL")
 
     def _is_empty(self) -> bool:
         """Whether the file is new; asked of SQLite, which first takes back what a killed process

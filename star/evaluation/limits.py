@@ -100,9 +100,8 @@ def reset_peak(device: torch.device) -> None:
         if torch.cuda.is_initialized():
             torch.cuda.reset_peak_memory_stats(device)
         return
-    with suppress(
-        OSError
-    ):  # no such file, or a container that forbids it: the peak is then of the whole process
+    # Where there is no such file, or a container forbids it, the peak is that of the whole process.
+    with suppress(OSError):
         _CLEAR.write_text(_RESET_PEAK)
 
 

@@ -3,18 +3,39 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from star.base.settings import expect_seed
 from star.data import DataConfig as DataConfig
 from star.genomes import CacheSetting as CacheSetting
 from star.genomes import ModelConfig
-from star.genomes import SearchModelConfig as SearchModelConfig
+from star.genomes.model_config import check_width
 from star.training import TrainingConfig as TrainingConfig
 
 # Raise it whenever the same recipe can give another result, so that ledgers do not mix them.
 EVALUATION_VERSION = 1
+
+
+@dataclass
+class SearchModelConfig(ModelConfig):
+    """The sizes of a search; `width` is what costs are counted at."""
+
+    search_width: int | None = None  # what candidates are trained at; null: width
+
+    def check(self) -> None:
+        """Raise `GenomeError` when a size cannot be built."""
+        super().check()
+        if self.search_width is not None:
+            check_width("search_width", self.search_width)
+
+    def when_trained(self) -> ModelConfig:
+        """The sizes that a candidate is trained at."""
+        sizes: dict[str, Any] = {
+            field.name: getattr(self, field.name) for field in fields(ModelConfig)
+        }
+        width = self.width if self.search_width is None else self.search_width
+        return ModelConfig(**{**sizes, "width": width})
 
 
 @dataclass(frozen=True)
@@ -27,9 +48,8 @@ class Recipe:
     data: DataConfig
     seed: int  # of weights and batches, the same for every candidate
     objectives: Sequence[str] = ()  # names or import paths beside those measured always
-    settings: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=dict
-    )  # of objectives, by name
+    # of objectives, by name
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
@@ -37,6 +57,12 @@ class Recipe:
         self.cache.check()
         self.training.check()
         expect_seed(self.seed)
+
+    @property
+    def trained_model(self) -> ModelConfig:
+        """The sizes that a candidate is trained at; costs are counted at `model`."""
+        model = self.model
+        return model.when_trained() if isinstance(model, SearchModelConfig) else model
 
     def content(self, fingerprint: str, objectives: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that can change a result, beside genome and seed, as the ledger keeps it.

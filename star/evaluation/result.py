@@ -12,9 +12,8 @@ DIVERGED = "diverged"
 class Evaluation:
     """The result for one genome."""
 
-    status: (
-        str  # `ok`, `infeasible`, or `stopped` by successive halving: measured, not fully trained
-    )
+    # `ok`, `infeasible`, or `stopped` by successive halving: measured, but not fully trained
+    status: str
     reason: str = ""  # `<kind of failure>: <detail>`, empty when measured
     metrics: Mapping[str, float] = field(default_factory=dict)  # by objective name
     train_seconds: float = 0.0

@@ -11,7 +11,8 @@ from star.genomes import GENE_NAMES, Genome
 from star.runs.columns import CROSSOVER, DEPTH, MOVEMENT, MUTATION, REPAIR
 from star.runs.run import Run, RunCandidate
 
-SHOWN = ("validation_loss", "cache_bytes", "parameters")  # and what else the search minimised
+# And what else the search minimised, and any objective of the user's own.
+SHOWN = ("validation_loss", "cache_bytes", "parameters")
 
 
 def changes(child: Genome, parent: Genome) -> Iterator[str]:
@@ -70,8 +71,9 @@ class Lineage:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        minimised = [name for name in run.settings["search"]["objectives"] if name in run.metrics]
-        self.shown = dict.fromkeys((*SHOWN, *minimised))
+        minimised = [name for name in run.settings["search"]["objectives"] if name in OBJECTIVES]
+        own = [name for name in run.metrics if name not in OBJECTIVES]  # settings hold their paths
+        self.shown = dict.fromkeys((*SHOWN, *minimised, *own))
 
     def _metrics(self, candidate: RunCandidate) -> Iterator[tuple[str, str, float]]:
         """Name, heading and value of what is shown of a candidate."""

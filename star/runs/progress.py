@@ -1,25 +1,46 @@
 """What a running search shows: one progress bar on a terminal, one line a generation elsewhere."""
 
 from collections.abc import Callable
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bar
 
 
-class SearchProgress:
-    """Watches one search, as `Search.run(progress)` tells it; a context manager."""
+class Progress:
+    """What a search tells of its progress; this one shows nothing."""
+
+    def started(self, total: int, generations: int, state: Callable[[], str]) -> None:
+        """The search begins.
+
+        Args:
+            total: candidates, if it runs to its end.
+            generations: how many there are.
+            state: says in words where the front is.
+        """
+
+    def candidate_finished(self) -> None:
+        """One candidate more."""
+
+    def generation_started(self, generation: int) -> None:
+        """A generation begins, counted from 0."""
+
+    def generation_finished(self, generation: int, proposed: int) -> None:
+        """A generation (from 0) is finished; so many candidates were proposed so far."""
+
+
+class SearchProgress(Progress):
+    """A bar on a terminal, a line a generation elsewhere; a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bar = Progress(
+        self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -39,23 +60,12 @@ class SearchProgress:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the bar as it is."""
         self._bar.stop()
 
     def started(self, total: int, generations: int, state: Callable[[], str]) -> None:
-        """The search begins.
-
-        Args:
-            total: candidates, if it runs to its end.
-            generations: how many there are.
-            state: says in words where the front is.
-        """
+        """Take the bar's length."""
         self._total, self._generations, self._state = total, generations, state
         self._bar.update(self._task, total=total)
 
@@ -65,11 +75,11 @@ class SearchProgress:
         self._bar.update(self._task, completed=self._finished)
 
     def generation_started(self, generation: int) -> None:
-        """Name the generation (from 0) that is being evaluated."""
+        """Name the generation that is being evaluated."""
         self._bar.update(self._task, description=self._name(generation), state=self._state())
 
     def generation_finished(self, generation: int, proposed: int) -> None:
-        """Show the front after a generation (from 0). proposed: candidates so far."""
+        """Show the front."""
         self._finished = max(self._finished, proposed)
         state = self._state()
         self._bar.update(self._task, completed=self._finished, state=state)

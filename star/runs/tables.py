@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from star.base.console import say
@@ -18,7 +19,7 @@ LOSS, PARAMETERS, CACHE = "validation_loss", "parameters", "cache_bytes"
 COSTS = {CACHE: ("cache", "smallest"), PARAMETERS: ("parameters", "fewest")}
 SHOWN = (LOSS, PARAMETERS, CACHE)  # columns of every table; other objectives follow
 TITLE = "Pareto front over the whole run, and the baselines"
-WIDTH = 100  # columns of the table; a narrower terminal gets one comparison
+WIDTH = 100  # columns of a file, unless the table takes more
 HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}  # compared with
 
 
@@ -76,9 +77,24 @@ class ClosingTable:
         self.costs = [name for name in minimised if objectives[name].cost == STATIC]
 
     def print(self, console: Console) -> None:
-        """Print front, baselines, and for each baseline the smallest cost at or below its loss."""
-        columns = list(HEADINGS) if console.width >= WIDTH else list(HEADINGS)[:1]
-        compared = [name for name in columns if name in self.baselines]
+        """Print front, baselines, and for each baseline the smallest cost at or below its loss.
+
+        A terminal gets as many comparisons as it has room for; a file is as wide as it takes.
+        """
+        compared = [name for name in HEADINGS if name in self.baselines]
+        table = self._table(compared)
+        endless = console.options.update(width=10_000)
+        needed = Measurement.get(console, endless, table).maximum
+        if not console.is_terminal:
+            console.width = max(console.width, needed)
+        elif needed > console.width:
+            table = self._table(compared[:1])
+        console.print(table)
+        for name, candidate in self.baselines.items():
+            say(console, self._smallest_cost_line(name, candidate))
+
+    def _table(self, compared: list[str]) -> Table:
+        """Front and baselines, beside differences to these baselines."""
         what = " ".join(f"{objective.heading:>7}" for objective in self.shown)
         table = Table(title=TITLE, title_justify="left", box=SIMPLE, pad_edge=False)
         table.add_column("genome", no_wrap=True)
@@ -93,9 +109,7 @@ class ClosingTable:
         table.add_section()
         for name, candidate in self.baselines.items():
             table.add_row(*self._row(candidate, name, compared))
-        console.print(table)
-        for name, candidate in self.baselines.items():
-            say(console, self._smallest_cost_line(name, candidate))
+        return table
 
     def _row(self, candidate: RunCandidate, name: str | None, compared: list[str]) -> list[str]:
         metrics = candidate.metrics

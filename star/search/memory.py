@@ -12,9 +12,11 @@ import platformdirs
 from star.base.errors import UserError
 from star.base.settings import differences
 from star.evaluation import Evaluation, Measured, Recipe
+from star.evaluation.failures import failure
 from star.evaluation.ledger import Ledger, Record
 from star.evaluation.objectives import Context
 from star.evaluation.recipe import recipe_id
+from star.evaluation.result import require_finite
 from star.genomes import Genome
 from star.runs.folder import LEDGER, writing
 from star.search.candidates import Evaluated
@@ -60,8 +62,11 @@ class SearchMemory:
         # Static objectives of the user's own are in no recipe: rows of before may lack them.
         lacking = [o for o in self.measured.static if o.name not in found.metrics]
         context = Context(genome, self.recipe)
-        added = {name: value for o in lacking for name, value in o.measure(context).items()}
-        return replace(found, metrics={**found.metrics, **added}) if added else found
+        try:
+            added = {name: value for o in lacking for name, value in o.measure(context).items()}
+        except Exception as error:  # which would end its evaluation too
+            return failure(error, found.metrics)
+        return require_finite(replace(found, metrics={**found.metrics, **added}))
 
     def remember(self, evaluated: Evaluated, rung: int) -> None:
         """Append a finished evaluation after so many steps, at once on disk."""

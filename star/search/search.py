@@ -7,30 +7,45 @@
 folder and resumes one; `generations` is the same search in memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from star.base.errors import UserError
+from star.base.interrupts import deferred_interrupt
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.states import StateStore
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
 from star.runs.extensions import use_extensions
-from star.runs.folder import Views
+from star.runs.folder import STATES, RunFolder, Views, check_foreign
+from star.runs.progress import Progress
+from star.runs.provenance import (
+    CONFIGURATION,
+    check_same_run,
+    new_folder,
+    write_provenance,
+    writing,
+)
 from star.runs.run import Run
 from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
 from star.search.candidates import Evaluated, genome_file
 from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
-from star.search.in_folder import Progress, SearchInFolder
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
-from star.search.memory import SearchMemory
+from star.search.memory import SearchMemory, check_ledger, open_memory
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
+from star.search.upgrade import upgrade_settings
+
+# Settings that change no evaluation: they may differ when a run is resumed.
+FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins", "library"} | {
+    f"search.{key}" for key in ("generations", "stop")
+}
 
 
 def ignore(evaluated: Evaluated) -> None:
@@ -99,7 +114,7 @@ class Search:
         on_finished: Callable[[Evaluated], None] = ignore,
         check: Callable[[], None] | None = None,
         states: StateStore | None = None,
-    ) -> Iterator[int]:
+    ) -> Generator[int, None, None]:
         """Evaluate the baselines, then the generations; the archive fills as candidates finish.
 
         Yields -1 after the baselines, then the number of each finished generation, from 0.
@@ -146,7 +161,7 @@ class Search:
         setup = Setup(self.recipe, self.config.limits, states, plugins=plugins)
         return self.config.executor.make(setup if check is None else replace(setup, check=check))
 
-    def open(self, arguments: Sequence[str] | None = None) -> SearchInFolder:
+    def open(self, arguments: Sequence[str] | None = None) -> "SearchInFolder":
         """This search in its run folder: a new one, or one of the same settings to go on in.
 
         Args:
@@ -184,6 +199,73 @@ class Search:
         """How many candidates were not measured, by kind: `2 diverged, 1 out_of_memory`."""
         counts = sorted(self.archive.failures().items())
         return ", ".join(f"{count} {kind}" for kind, count in counts) or "none"
+
+
+class SearchInFolder:
+    """A search in its run folder."""
+
+    def __init__(self, search: Search, arguments: Sequence[str] | None) -> None:
+        """Open or make the folder and the ledger; see `Search.open`."""
+        self.search = search
+        self._progress: Progress = Progress()
+        config = search.config
+        settings = search.settings()
+        given = Path(config.run_dir) if config.run_dir else None
+        if given is not None and (given / CONFIGURATION).exists():
+            check_same_run(given, "a search", settings, FREE, upgrade_settings)
+        check_ledger(config.ledger)
+        path = new_folder(config.experiment_name) if given is None else given
+        check_foreign(path)
+        self.memory = open_memory(
+            config.ledger, path, search.recipe, search.measured, search.fingerprint
+        )
+        try:
+            with writing(path):
+                path.mkdir(parents=True, exist_ok=True)
+            write_provenance(path, "evolve", settings, search.fingerprint, arguments)
+            self._folder = RunFolder(path, search.measured.names)
+        except BaseException:
+            self.memory.close()
+            raise
+        url = getattr(config.executor, "states", None)
+        name = f"{path.resolve().name}-{search.fingerprint[:8]}"
+        self._states = StateStore(f"{url.rstrip('/')}/{name}" if url else str(path / STATES))
+
+    def _candidate_finished(self, evaluated: Evaluated) -> None:
+        self._folder.append(evaluated.row())
+        self._progress.candidate_finished()
+
+    def _state(self) -> str:
+        archive = self.search.archive
+        return f"front {len(archive.front())}  hypervolume {archive.hypervolume():.4f}"
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._folder.path
+
+    def run(self, progress: Progress | None = None) -> Run:
+        """Search to the end; the folder is whole whenever this returns or raises."""
+        self._progress = progress or Progress()
+        search, config = self.search, self.search.config.search
+        baselines, population = len(search.baselines), config.population
+        total = baselines + config.generations * population
+        self._progress.started(total, config.generations, self._state)
+        try:
+            with deferred_interrupt() as interrupt:
+                for generation in search.generations(
+                    self.memory, self._candidate_finished, interrupt.check, self._states
+                ):
+                    self._folder.update_views(search.views)
+                    if generation < 0:
+                        self._progress.generation_started(0)
+                        continue
+                    proposed = baselines + (generation + 1) * population
+                    self._progress.generation_finished(generation, proposed)
+        finally:
+            self._folder.write_views(*search.views())
+            self.memory.close()
+        return Run.open(self.path)
 
 
 def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:

@@ -42,7 +42,7 @@ def check_class(class_id: int, alphabet: str | Alphabet = "extended") -> None:
     for tied, shared in itertools.product((1, 2), strategies):
         genome = Genome(tuple(Liv(class_id, 1, tied, 1, shared) for _ in range(3)), letters)
         check_decoding(genome)
-        check_generation(genome, parts=[5, 3])
+        check_generation(genome, parts=[5, 3, 10])
         check_cache(genome, CacheSetting(context=9, batch=3, dtype="float32"))
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from star.base.errors import UserError
-from star.data import DataConfig, load_corpus
-from star.data.sources import list_files, split
+from star.data import DataConfig, Text, load_corpus, open_corpus
+from star.data.sources import list_documents, split
 from star.data.store import SEPARATOR
 
 
@@ -42,17 +42,17 @@ def test_whole_files_are_held_out(tmp_path: Path) -> None:
 
 def test_adding_a_file_moves_no_other_file(tmp_path: Path) -> None:
     config = write_texts(tmp_path / "texts", 60)
-    before = {file.name for file in split(list_files(config), 0.2)[1]}
+    before = {file.name for file in split(list_documents(config), 0.2)[1]}
     (tmp_path / "texts" / "new.txt").write_text("more")
-    assert before <= {file.name for file in split(list_files(config), 0.2)[1]} | {"new.txt"}
+    assert before <= {file.name for file in split(list_documents(config), 0.2)[1]} | {"new.txt"}
 
 
 def test_the_standard_library_is_large_and_has_no_third_party_code() -> None:
-    files = list_files(DataConfig())
+    files = list_documents(DataConfig())
     names = [file.name for file in files]
     assert names == sorted(names) and "os.py" in names
     assert not any("site-packages" in name for name in names)
-    assert sum(file.path.stat().st_size for file in files) > 5e6
+    assert sum(len(file.read()) for file in files) > 5e6
     held = split(files, 0.05)[1]
     assert 0.02 < len(held) / len(files) < 0.08
 
@@ -114,8 +114,8 @@ def test_suffixes_globs_and_binary_files(tmp_path: Path) -> None:
     config = write_texts(tmp_path / "texts", 6)
     (tmp_path / "texts" / "image.bin").write_bytes(b"\x00\x01" * 50)
     (tmp_path / "texts" / "notes.md").write_text("a note " * 20)
-    assert len(list_files(DataConfig("files", config.path, suffixes=[".md"]))) == 1
-    assert len(list_files(DataConfig("files", f"{config.path}/*.txt"))) == 6
+    assert len(list_documents(DataConfig("files", config.path, suffixes=[".md"]))) == 1
+    assert len(list_documents(DataConfig("files", f"{config.path}/*.txt"))) == 6
     corpus = load_corpus(config)
     assert b"\x01" not in bytes(corpus.train) + bytes(corpus.validation)
 
@@ -129,7 +129,9 @@ def test_suffixes_globs_and_binary_files(tmp_path: Path) -> None:
             DataConfig(path="texts"),
             "data.path=texts: the data is the standard library; add data=files",
         ),
-        (DataConfig("web"), "data.kind='web': expected one of stdlib, files"),
+        (DataConfig("web"), "data.kind='web': expected one of stdlib, files, or module:function"),
+        (DataConfig("nowhere:texts"), "data.kind=nowhere: cannot be imported"),
+        (DataConfig(f"{__name__}:nothing"), f"data.kind={__name__}:nothing: "),
         (DataConfig(held_out=0.0), "data.held_out=0.0"),
     ],
 )
@@ -157,3 +159,34 @@ def test_a_corpus_shorter_than_the_length(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training.length=4096: the training text has only"):
         corpus.check_length(4096)
     assert isinstance(corpus.train, np.memmap)
+
+
+LETTERS = {"a": "alpha " * 30, "b": "beta " * 30, "c": "gamma " * 30}
+
+
+def letters(config: DataConfig) -> list[Text]:
+    """A source of a user's own, in no order."""
+    return [Text(name, LETTERS[name]) for name in "cab"]
+
+
+def test_a_source_of_a_users_own_is_cached_until_its_text_changes(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = DataConfig(f"{__name__}:letters")
+    corpus = load_corpus(config)
+    parts = (bytes(part).split(SEPARATOR) for part in (corpus.train, corpus.validation))
+    texts = [text.decode() for part in parts for text in part if text]
+    assert sorted(texts) == sorted(LETTERS.values())
+    (path,) = cache_files(cache)
+    before = path.stat().st_mtime_ns
+    assert load_corpus(config).fingerprint == corpus.fingerprint
+    assert path.stat().st_mtime_ns == before
+    monkeypatch.setitem(LETTERS, "b", "delta " * 30)
+    assert load_corpus(config).fingerprint != corpus.fingerprint
+
+
+def test_a_vocabulary_smaller_than_the_tokens_is_refused(tmp_path: Path) -> None:
+    config = write_texts(tmp_path / "texts")
+    assert open_corpus(config, 16, 256).fingerprint == load_corpus(config).fingerprint
+    with pytest.raises(UserError, match="vocabulary"):
+        open_corpus(config, 16, 255)

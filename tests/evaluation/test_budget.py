@@ -1,75 +1,89 @@
 """Constraints in a search: static ones save the training, trained ones decide after it."""
 
-from collections.abc import Iterator, Sequence
+from typing import Any
 
-from star.evaluation import CacheSetting, Evaluation, select_objectives
-from star.evaluation.constraints import ConstraintsConfig
-from star.evaluation.objectives import static_metrics
-from star.genomes import Genome, ModelConfig
+from star.evaluation import Evaluation
+from star.evaluation.executors import Task
+from star.genomes import Genome
+from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import Archive
-from star.search.budget import Budget
-from star.search.candidates import BASELINE, RANDOM, Candidate
-from star.search.loop import EvaluationLoop
+from tests.search.made_up import MadeUp, static_costs
 
 ATTENTION, CONVOLUTION, RECURRENCE = (Genome.from_text(f"{first}1111-91111") for first in "175")
+GENOMES = [ATTENTION, CONVOLUTION, RECURRENCE]
 LOSSES = {ATTENTION.id: 1.0, CONVOLUTION.id: 2.0, RECURRENCE.id: 3.0}
-SIZES = ModelConfig(), CacheSetting()
+VARIETY = "tests.search.objectives:Variety"
 
 
-def run(origin: str, **constraints: object) -> tuple[Archive, list[str]]:
-    """The archive, and what was trained."""
-    trained: list[str] = []
+def measure(task: Task) -> Evaluation:
+    loss = LOSSES[task.genome.id]
+    variety = len({liv_class.id for liv_class in task.genome.classes()})
+    metrics = {**static_costs(task.genome), "validation_loss": loss, "variety": variety}
+    return Evaluation("ok", "", metrics)
 
-    def train(
-        genomes: Sequence[Genome], rung: object = None, /
-    ) -> Iterator[tuple[int, Evaluation]]:
-        for index, genome in enumerate(genomes):
-            trained.append(genome.id)
-            yield (
-                index,
-                Evaluation(
-                    "ok",
-                    "",
-                    {**static_metrics(genome, *SIZES), "validation_loss": LOSSES[genome.id]},
-                ),
-            )
 
-    archive = Archive(select_objectives(["validation_loss", "cache_bytes"]))
-    budget = Budget(ConstraintsConfig(**constraints), *SIZES)  # type: ignore[arg-type]
-    loop = EvaluationLoop(archive, train, 0, lambda _: None, budget=budget)
-    loop.run([Candidate(genome, origin, 0) for genome in (ATTENTION, CONVOLUTION, RECURRENCE)])
-    return archive, trained
+def run(name: str, *also_measured: str, **constraints: Any) -> tuple[Archive, list[str]]:
+    """The archive, and what was trained.
+
+    Args:
+        name: `seeds` or `baselines`, what the three genomes are.
+        also_measured: further objectives.
+        constraints: by objective.
+    """
+    search = SearchConfig(
+        objectives=["validation_loss", "cache_bytes"],
+        also_measure=list(also_measured),
+        population=3,
+        generations=1,
+        baselines=[],
+    )
+    setattr(search, name, [genome.to_text() for genome in GENOMES])
+    executor = MadeUp(measure)
+    config = EvolveConfig(depth=2, search=search, constraints=constraints)
+    made = Search.from_config(config, executor)
+    last = {"baselines": -1, "seeds": 0}[name]
+    assert last in made.generations()  # which ends it behind that generation
+    return made.archive, [genome.id for genome in executor.genomes]
 
 
 def test_without_constraints_everything_is_trained_and_feasible() -> None:
-    archive, trained = run(RANDOM)
+    archive, trained = run("seeds")
     assert len(trained) == len(archive.feasible) == 3
 
 
 def test_a_static_objective_over_budget_costs_no_training() -> None:
-    archive, trained = run(RANDOM, cache_bytes="100kB")
+    archive, trained = run("seeds", cache_bytes="100kB")
     assert trained == [CONVOLUTION.id, RECURRENCE.id]
     refused = archive[ATTENTION.id].evaluation
-    assert refused.failure == "over_budget" and refused.reason.startswith(
-        "over_budget: cache_bytes 1.04858e+06 above"
-    )
-    assert refused.metrics["cache_bytes"] == static_metrics(ATTENTION, *SIZES)["cache_bytes"]
+    assert refused.failure == "over_budget"
+    assert refused.reason.startswith("over_budget: cache_bytes 1.04858e+06 above")
+    assert refused.metrics["cache_bytes"] == static_costs(ATTENTION)["cache_bytes"]
 
 
 def test_a_trained_objective_over_budget_is_infeasible_after_its_training() -> None:
-    archive, trained = run(RANDOM, validation_loss=2.5)
-    assert len(trained) == 3 and {e.genome_id for e in archive.feasible} == {
-        ATTENTION.id,
-        CONVOLUTION.id,
-    }
+    archive, trained = run("seeds", validation_loss=2.5)
+    assert len(trained) == 3
+    assert {e.genome_id for e in archive.feasible} == {ATTENTION.id, CONVOLUTION.id}
     judged = archive[RECURRENCE.id].evaluation
-    assert (
-        judged.reason == "over_budget: validation_loss 3 above 2.5"
-        and judged.metrics["validation_loss"] == 3.0
-    )
+    assert judged.reason == "over_budget: validation_loss 3 above 2.5"
+    assert judged.metrics["validation_loss"] == 3.0
     assert archive.failures() == {"over_budget": 1}
 
 
+def test_an_objective_of_a_users_own_may_be_a_constraint() -> None:
+    archive, trained = run("seeds", "tests.search.objectives:Attention", attention=0.5)
+    assert trained == [CONVOLUTION.id, RECURRENCE.id]
+    assert archive[ATTENTION.id].evaluation.reason == "over_budget: attention 1 above 0.5"
+
+
+def test_a_maximised_static_objective_below_its_constraint_costs_no_training() -> None:
+    archive, trained = run("seeds", VARIETY, variety=3)
+    assert not trained
+    reasons = {evaluated.evaluation.reason for evaluated in archive.all}
+    assert reasons == {"over_budget: variety 2 below 3"}
+    assert len(run("seeds", VARIETY, variety=2)[1]) == 3
+
+
 def test_baselines_are_compared_with_whatever_they_cost() -> None:
-    archive, trained = run(BASELINE, cache_bytes=1, validation_loss=0.1)
+    archive, trained = run("baselines", cache_bytes=1, validation_loss=0.1)
     assert len(trained) == len(archive.feasible) == 3

@@ -1,9 +1,14 @@
 """Hard limits and the quantities they are written as."""
 
+from typing import Any
+
 import pytest
 
 from star.base.errors import UserError
-from star.evaluation.constraints import ConstraintsConfig, parse_quantity, violated
+from star.base.settings import parse_quantity
+from star.evaluation import Measured
+from star.evaluation.constraints import Budget, read_limits
+from tests.search.made_up import RECIPE
 
 
 @pytest.mark.parametrize(
@@ -32,12 +37,37 @@ def test_other_text_is_refused(text: object) -> None:
 
 
 def test_violations_name_value_and_limit() -> None:
-    limits = ConstraintsConfig(cache_bytes="4MB", parameters=1e5).largest()
+    measured = Measured.of(())
+    limits = read_limits({"parameters": 1e5, "cache_bytes": "4MB", "perplexity": None}, measured)
     assert limits == {"cache_bytes": 4e6, "parameters": 1e5}
-    assert violated({"cache_bytes": 4e6, "parameters": 1e5}, limits) == ""
-    assert violated({"cache_bytes": 5e6, "parameters": 2e5}, limits) == (
+    budget = Budget(limits, measured, RECIPE)
+    assert budget.violated({"cache_bytes": 4e6, "parameters": 1e5}) == ""
+    assert budget.violated({"cache_bytes": 5e6, "parameters": 2e5}) == (
         "parameters 200,000 above 100,000, cache_bytes 5e+06 above 4e+06"
     )
-    assert violated({}, limits) == ""
-    with pytest.raises(UserError, match="constraints.parameters=0: expected a positive number"):
-        ConstraintsConfig(parameters=0).largest()
+    assert budget.violated({}) == ""
+
+
+def test_a_maximised_objective_has_a_least_value() -> None:
+    measured = Measured.of(["tests.search.objectives:Variety"])
+    budget = Budget(read_limits({"variety": 3}, measured), measured, RECIPE)
+    assert budget.violated({"variety": 3}) == ""
+    assert budget.violated({"variety": 2}) == "variety 2 below 3"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"parameters": 0}, "constraints.parameters=0: expected a positive number"),
+        (
+            {"colour": 4},
+            "constraints.colour: no such objective; measured are validation_loss, bits_per_byte, "
+            "perplexity, parameters, cache_bytes (search.also_measure adds others)",
+        ),
+        ({"cache_bytes": "much"}, "constraints.cache_bytes=much: expected a number"),
+    ],
+)
+def test_other_limits_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_limits(given, Measured.of(()))
+    assert str(caught.value).startswith(message)

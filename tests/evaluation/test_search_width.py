@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from star.data import Corpus, DataConfig
-from star.evaluation import CacheSetting, Evaluation, Recipe
+from star.evaluation import Evaluation, Recipe
 from star.evaluation.evaluate import evaluate
-from star.evaluation.ledger import recipe_content, recipe_id
-from star.genomes import Genome, GenomeError, SearchModelConfig
+from star.evaluation.ledger import recipe_id
+from star.evaluation.recipe import SearchModelConfig
+from star.genomes import CacheSetting, Genome, GenomeError
 from star.training import TrainingConfig
 
 TRAINING = TrainingConfig(steps=3, batch_size=2, length=16, device="cpu", validation_batches=2)
@@ -17,9 +18,8 @@ QUALITY, COSTS = ("validation_loss", "bits_per_byte", "perplexity"), ("parameter
 
 
 def recipe(**sizes: int | None) -> Recipe:
-    return Recipe(
-        SearchModelConfig(window=8, **sizes), CacheSetting(), TRAINING, DataConfig(), seed=0
-    )  # type: ignore[arg-type]
+    model = SearchModelConfig(window=8, **sizes)  # type: ignore[arg-type]
+    return Recipe(model, CacheSetting(), TRAINING, DataConfig(), seed=0)
 
 
 def measure(**sizes: int | None) -> Evaluation:
@@ -56,7 +56,7 @@ def test_only_the_width_differs_between_the_two_sizes() -> None:
 
 def test_it_makes_another_recipe() -> None:
     contents = [
-        recipe_content(recipe(width=64, search_width=width), "text") for width in (None, 32, 48)
+        recipe(width=64, search_width=width).content("text", {}) for width in (None, 32, 48)
     ]
     assert len({recipe_id(content) for content in contents}) == 3
 

@@ -8,12 +8,14 @@ from star.genomes import (
     Genome,
     GenomeError,
     GenomeFile,
+    add_library,
     library_names,
     load_genome,
     read_genome_file,
     read_library,
     write_genome_file,
 )
+from tests import registrations
 
 LFM2_ATTENTION = [2, 5, 8, 10, 12, 14]  # positions of attention among LFM2's 16 mixers
 
@@ -153,3 +155,26 @@ def test_ids_of_operators_are_those_of_the_file(tmp_path: Path) -> None:
     genome = read_genome_file(tmp_path / "g.yaml").genome
     assert [liv_class.name for liv_class in genome.classes()] == ["Op-32233", "SA-1", "GMemless"]
     assert genome.id == Genome.from_text("150.1.1.1.1-1.1.1.1.1-9.1.1.1.1", "star+operators").id
+
+
+def test_a_folder_of_users_is_part_of_the_library(tmp_path: Path) -> None:
+    design = GenomeFile("mine", Genome.from_text("71111-91111"), pattern=True)
+    write_genome_file(tmp_path / "mine.yaml", design)
+    with registrations.temporary():
+        add_library(tmp_path)
+        add_library(str(tmp_path))
+        assert "mine" in library_names() and read_library("mine") == design
+        assert load_genome("mine", 5)[0].to_text() == "71111-91111-71111-91111-71111"
+        (tmp_path / "lfm2.yaml").write_text("")
+        with pytest.raises(GenomeError, match="'lfm2' is the name of .*lfm2.yaml already"):
+            add_library(tmp_path)
+        (tmp_path / "mine.yaml").write_text("schema: 1")
+        with pytest.raises(GenomeError, match=r"mine.yaml: expected exactly one of the keys"):
+            read_library("mine")
+    assert "mine" not in library_names()
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_a_library_without_genome_files_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(GenomeError, match=r"expected a folder with genome files"):
+        add_library(tmp_path / name)

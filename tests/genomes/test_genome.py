@@ -7,14 +7,22 @@ from hypothesis import strategies as st
 
 from star.genomes import (
     ALPHABETS,
+    Alphabet,
+    Featurizer,
     Genome,
     GenomeError,
     Liv,
     OperatorGenome,
+    Structure,
     fit_depth,
+    get_alphabet,
     random_genome,
+    register_class,
+    register_structure,
     valid_operators,
 )
+from star.genomes.operators import PER_CHANNEL, SEMI_SEPARABLE, projections
+from tests import registrations
 from tests.genomes.definition import canonical_livs, repair_livs, valid_gene_values
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -31,8 +39,8 @@ def raw_genes(seed: int, depth: int = 6, highest: int = 30) -> np.ndarray:
 def architecture(genome: Genome) -> tuple:
     """Every tie a genome implies, written independently of the canonical form.
 
-    A convolution kernel does not depend on the input: borrowing it and tying its weights are the
-    same.
+    What does not depend on the input, such as a convolution kernel: to borrow it and to tie its
+    weights are the same.
     """
     rows = []
     for index, (liv_class, sharing) in enumerate(
@@ -43,7 +51,9 @@ def architecture(genome: Genome) -> tuple:
             source = sharing.feature_owner if group.name in sharing.borrowed else index
             weights = genome.sharing[source].weight_owner[group.name]
             row.append(
-                (group.name, weights) if group.name == "K" else (group.name, source, weights)
+                (group.name, weights)
+                if group.name in liv_class.operator.structure.input_free
+                else (group.name, source, weights)
             )
         rows.append(tuple(row))
     return tuple(rows)
@@ -102,9 +112,11 @@ def test_validate_lists_every_problem() -> None:
         Genome.from_text("18.1.3.4.1-9.1.1.1.4-1.1.1.1.2-1.1.1.1.3").check()
 
 
-def repaired(genes: np.ndarray, rng: np.random.Generator) -> Genome:
-    livs, _ = repair_livs(genes.reshape(-1, 5).tolist(), rng, ALPHABETS["star"])
-    return Genome.from_genes(livs)
+def repaired(
+    genes: np.ndarray, rng: np.random.Generator, alphabet: Alphabet = ALPHABETS["star"]
+) -> Genome:
+    livs, _ = repair_livs(genes.reshape(-1, 5).tolist(), rng, alphabet)
+    return Genome.from_genes(livs, alphabet)
 
 
 @given(SEEDS, st.integers(0, 39))
@@ -131,21 +143,54 @@ def test_canonical_form_is_a_valid_fixed_point_of_the_same_architecture(seed: in
 
 
 def test_canonical_forms_differ_exactly_when_architectures_do() -> None:
+    check_canonical_forms([3, 5, 7, 7, 8, 9], ALPHABETS["star"])
+
+
+def check_canonical_forms(classes: list[int], alphabet: Alphabet, genomes: int = 6000) -> None:
     rng = np.random.default_rng(0)
     by_architecture: dict[tuple, set[str]] = {}
-    for _ in range(6000):
+    for _ in range(genomes):
         depth = int(rng.integers(2, 6))
         livs = np.ones((depth, 5), dtype=np.int64)
-        livs[:, 0] = rng.choice([3, 5, 7, 7, 8, 9])
+        livs[:, 0] = rng.choice(classes)
         livs[:, 1::2] = rng.integers(1, 3, size=(depth, 2))
         livs[:, 2] = rng.integers(1, 3, size=depth)
         livs[:, 4] = np.where(rng.random(depth) < 0.6, rng.integers(2, 6), 1)
-        genome = repaired(livs, rng)
-        by_architecture.setdefault(architecture(genome), set()).add(genome.canonical().to_text())
-    assert len(by_architecture) > 1000
+        genome = repaired(livs, rng, alphabet)
+        canonical = genome.canonical()
+        assert canonical.livs == canonical_livs(genome.livs, alphabet)
+        by_architecture.setdefault(architecture(genome), set()).add(canonical.to_text())
+    assert len(by_architecture) > genomes / 6
     assert all(len(forms) == 1 for forms in by_architecture.values())
     texts = [next(iter(forms)) for forms in by_architecture.values()]
     assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize(
+    "sharing",
+    [
+        {2: ("C",), 3: ("A", "B"), 4: ("C", "A", "B"), 5: ("V",)},
+        {2: ("A", "B"), 3: ("V", "A", "B"), 5: ("C",)},  # no strategy borrows V alone
+        {4: ("A", "B", "V"), 5: ("V",)},  # none borrows A and B alone
+    ],
+    ids=str,
+)
+def test_groups_of_users_that_do_not_depend_on_the_input_have_one_form_too(sharing: dict) -> None:
+    # A linear time-invariant state space: A and B are weights.
+    structure = Structure(
+        "time-invariant",
+        SEMI_SEPARABLE,
+        PER_CHANNEL,
+        groups=("A", "B", "C", "V"),
+        sharing=sharing,
+        featurizers={100: Featurizer(projections("ABCV"))},
+        cache=lambda *arguments: 0,
+        input_free=("A", "B"),
+    )
+    with registrations.temporary():
+        register_structure(structure)
+        register_class("LTI", "100.4.1.1.1", "", 10_000)
+        check_canonical_forms([10_000], get_alphabet("extended"), 1500)
 
 
 @pytest.mark.parametrize(

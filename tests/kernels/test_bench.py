@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from star.kernels import bench, benchmarks
-from star.kernels.measure import Clock, peak_bytes
-from star.kernels.registry import OPERATIONS
+from star.kernels import bench
+from star.kernels.harness import benchmarks
+from star.kernels.harness.measure import Clock, peak_bytes
+from star.kernels.harness.registry import OPERATIONS
 from star.kernels.swiglu.cases import SWIGLU
 
 CPU = torch.device("cpu")
@@ -160,9 +161,21 @@ def test_peak_memory_counts_what_is_held_at_once() -> None:
     assert peak_bytes(call, CPU) == pytest.approx(12000, abs=200)
 
 
-def test_rates_are_positive() -> None:
-    clock = Clock(CPU)
-    assert clock.copy_rate(10**6) > 1e8 and clock.matrix_rate(torch.float32) > 1e8
+def test_rates_are_work_over_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy reads and writes what is counted; a product of n x n matrices is 2 n^3 operations."""
+    clock, ran = Clock(CPU), []
+
+    def medians(calls: Any, seconds: float) -> dict[str, float]:
+        ran.extend(call() for call in calls.values())
+        return dict.fromkeys(calls, 2.0)
+
+    monkeypatch.setattr(clock, "medians", medians)
+    assert clock.copy_rate(10**6) == pytest.approx(10**6 / 2e-3)
+    assert clock.matrix_rate(torch.float32) == pytest.approx(2 * 512**3 / 2e-3)
+    copied, product = ran
+    assert 2 * copied.nbytes == 10**6 and product.shape == (512, 512)
+    clock.copy_rate(10**6)
+    assert len(ran) == 2  # measured once
 
 
 @pytest.mark.slow

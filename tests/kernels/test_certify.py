@@ -5,7 +5,6 @@ import dataclasses
 import json
 import logging
 import pickle
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 
-from star.kernels import certificates, certify
-from star.kernels.comparison import compare, poisoned
-from star.kernels.operation import Operation
-from star.kernels.registry import OPERATIONS
+from star.kernels import certify
+from star.kernels.dispatch import certificates
+from star.kernels.dispatch.sources import source_digest
+from star.kernels.harness import certification
+from star.kernels.harness.comparison import compare, poisoned
+from star.kernels.harness.operation import Operation
+from star.kernels.harness.registry import OPERATIONS
 from star.kernels.swiglu.cases import SWIGLU
 
 CPU = torch.device("cpu")
@@ -39,7 +41,7 @@ def like_swiglu(run: Any) -> Operation:
 
 def failures(run: Any) -> list[str]:
     operation = like_swiglu(run)
-    return certify.check(operation, torch.float32, CPU, operation.quick, seed=0).failures
+    return certification.check(operation, torch.float32, CPU, operation.quick, seed=0).failures
 
 
 def test_new_memory_is_poisoned_and_then_no_more() -> None:
@@ -151,7 +153,7 @@ def test_a_broken_gpu_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         raise RuntimeError("an illegal memory access was encountered")
 
     monkeypatch.setitem(OPERATIONS, "swiglu", dataclasses.replace(SWIGLU, run=run))
-    monkeypatch.setattr(certify, "lost", lambda device: True)
+    monkeypatch.setattr(certification, "lost", lambda device: True)
     path = tmp_path / "certificate.json"
     assert certify.main(["--quick", "--operation", "swiglu", "--output", str(path)]) == 1
     assert list(json.loads(path.read_text())["operations"]["swiglu"]) == ["float32"]
@@ -178,7 +180,7 @@ def entry(
     return {
         "passed": passed,
         "sizes": sizes,
-        "source": source or certificates.source_digest("swiglu"),
+        "source": source or source_digest("swiglu"),
     }
 
 
@@ -253,26 +255,3 @@ def test_a_quick_pass_does_not_hide_what_a_full_run_found(shipped: Path) -> None
     put(shipped, entry(passed=True, sizes="full"))
     put(shipped, entry(passed=False, sizes="quick"))
     assert certificates.read(path, H200)["swiglu"]["bfloat16"]["passed"] is False
-
-
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_every_operation_has_a_digest_of_its_kernels(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = certificates.source_digest(name)
-    copy = tmp_path / "kernels"
-    shutil.copytree(certificates.KERNELS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(certificates, "KERNELS", copy)
-    assert certificates.source_digest(name) == before
-    folder = copy / OPERATIONS[name].cost.__module__.split(".")[-2]
-    (folder / "cases.py").write_text("")
-    assert certificates.source_digest(name) == before
-    (folder / "triton_kernel.py").open("a").write("\n")
-    assert certificates.source_digest(name) != before
-
-
-def test_shipped_certificates_are_readable() -> None:
-    for path in certificates.SHIPPED.glob("*.json"):
-        content = json.loads(path.read_text())
-        valid_for = {key: content[key] for key in H200}
-        assert path.name == certificates.file_name(valid_for) and certificates.read(path, valid_for)

@@ -1,23 +1,19 @@
 """The short convolutions beyond the registry's tests: conv1d's convention, gradients, compilation,
 errors."""
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from star.kernels.gated_short_conv import (
-    MAX_TAPS,
-    gated_short_conv,
+from star.kernels.gated_short_conv import MAX_TAPS, gated_short_conv, short_conv
+from star.kernels.gated_short_conv.operator import (
+    gated_operator,
     gated_short_conv_from,
-    short_conv,
+    plain_operator,
     short_conv_from,
 )
-from star.kernels.gated_short_conv.operators import gated_operator, plain_operator
 
 BATCH, CHANNELS = 2, 5
 
@@ -77,16 +73,6 @@ def test_operators_keep_the_rules_of_torch_library() -> None:
         torch.library.opcheck(plain_operator, (v, kernel, bias, True, past))
     torch.library.opcheck(plain_operator, (v, kernel, None, False, None))
     torch.library.opcheck(gated_operator, (b.bfloat16(), v.half(), c, kernel, None))
-
-
-@pytest.mark.skipif(os.environ.get("STAR_KERNELS") == "triton", reason="is the child process")
-def test_so_do_they_with_triton_under_the_interpreter() -> None:
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "STAR_KERNELS": "triton"}
-    selection = [__file__, "-q", "-p", "no:cacheprovider", "-k", "rules_of or compile or mixed"]
-    command = [sys.executable, "-m", "pytest", *selection, f"--rootdir={os.getcwd()}"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0 and " passed" in result.stdout, result.stdout[-3000:]
 
 
 def test_torch_compile_traces_them_whole() -> None:

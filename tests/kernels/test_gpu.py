@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from star.kernels import certificates, dispatch
-from star.kernels.certify import Outcome, check, entry
-from star.kernels.comparison import dtype_name
-from star.kernels.operation import Operation
-from star.kernels.registry import OPERATIONS
+from star.kernels import dispatch
+from star.kernels.dispatch import certificates
+from star.kernels.dispatch.sources import source_digest
+from star.kernels.harness.certification import Outcome, check, entry
+from star.kernels.harness.comparison import dtype_name
+from star.kernels.harness.operation import Operation
+from star.kernels.harness.registry import OPERATIONS
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,9 +40,7 @@ def certified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     valid_for = certificates.environment(gpu())
     entries = {
         operation.name: {
-            dtype_name(dtype): entry(
-                Outcome(0.1), "full", 0, certificates.source_digest(operation.name)
-            )
+            dtype_name(dtype): entry(Outcome(0.1), "full", 0, source_digest(operation.name))
             for dtype in operation.dtypes
         }
         for operation in OPERATIONS.values()

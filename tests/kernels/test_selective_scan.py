@@ -1,17 +1,17 @@
 """Selective scan: the fast paths against the definition, states, errors, compilation."""
 
 import importlib.util
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 import torch
 
-from star.kernels import selective_scan as package
-from star.kernels.selective_scan import blocked, selective_scan, selective_scan_from
-from star.kernels.selective_scan.blocked import block_length
-from star.kernels.selective_scan.peers import hugging_face_slow, log_step_scan
+from star.kernels.harness.measure import peak_bytes
+from star.kernels.selective_scan import cpu, selective_scan
+from star.kernels.selective_scan import operator as operators
+from star.kernels.selective_scan.cases import hugging_face_slow, log_step_scan
+from star.kernels.selective_scan.cpu import block_length
+from star.kernels.selective_scan.operator import selective_scan_from
 from star.kernels.selective_scan.reference import selective_scan_reference
 
 ROUNDING = 1e-4  # float32 against float64, relative to the largest value
@@ -29,7 +29,7 @@ PATHS = pytest.mark.parametrize("path", ["torch", NUMBA], indirect=True)
 @pytest.fixture
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "torch":
-        monkeypatch.setattr(package, "_compiled", lambda: None)
+        monkeypatch.setattr(operators, "_compiled", lambda: None)
 
 
 def inputs(
@@ -83,7 +83,7 @@ def compare(found: Any, wanted: Any, given: dict[str, torch.Tensor]) -> None:
 def test_gradients_are_exact_in_float64(
     missing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocked, "block_length", lambda states: 4)
+    monkeypatch.setattr(cpu, "block_length", lambda states: 4)
     given = without(inputs(2, 7, 2, 2, torch.float64), *missing)
 
     def function(*tensors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -248,39 +248,23 @@ def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> Non
         selective_scan(**{**given, name: change(given[name])})
 
 
-PEAK = """
-import resource, torch
-from star.kernels.selective_scan import selective_scan
-from star.kernels.selective_scan.peers import log_step_scan
-torch.set_num_threads(1)
-def run(function, length):
-    v, b, c = (torch.randn(1, length, n, requires_grad=True) for n in (32, 16, 16))
-    step = torch.full((1, length, 32), 0.05, requires_grad=True)
-    rate = -torch.ones(32, 16, requires_grad=True)
-    y = function(v, step, rate, b, c)
-    (y[0] if isinstance(y, tuple) else y).sum().backward()
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-run(selective_scan, 8)
-run(log_step_scan, 8)
-before = peak()
-for function in (selective_scan, log_step_scan):
-    run(function, 4096)
-    print(peak() - before)
-"""
-
-
 def test_peak_memory_is_a_quarter_of_the_log_step_scans_at_most() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", PEAK], check=True, capture_output=True, text=True
-    )
-    ours, log_step = (int(line) for line in result.stdout.split())
-    assert 4 * ours <= log_step
+    given = without(inputs(1, 4096, 32, 16), "skip", "gate", "state")
+
+    def peak(function: Any) -> int:
+        def call() -> None:
+            y = function(**given)
+            torch.autograd.grad((y[0] if isinstance(y, tuple) else y).sum(), list(given.values()))
+
+        call()
+        return peak_bytes(call, torch.device("cpu"))
+
+    assert 4 * peak(selective_scan) <= peak(log_step_scan)
 
 
 @pytest.mark.skipif(not HAS_NUMBA, reason="numba is not installed")
 def test_several_threads_share_the_batch() -> None:
-    from star.kernels.selective_scan import numba_path
+    from star.kernels.selective_scan import cpu_numba
 
     given = inputs(3, 128, 64, 16)
     threads = torch.get_num_threads()
@@ -288,7 +272,7 @@ def test_several_threads_share_the_batch() -> None:
     alone = selective_scan_from(**given)
     torch.set_num_threads(2)
     try:
-        assert numba_path.LEAST_ELEMENTS_PER_THREAD <= 3 * 128 * 64 * 16
+        assert cpu_numba.LEAST_ELEMENTS_PER_THREAD <= 3 * 128 * 64 * 16
         together = selective_scan_from(**given)
     finally:
         torch.set_num_threads(threads)

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 from star.kernels.gated_delta_rule import gated_delta_rule
 from star.kernels.gated_long_conv import gated_long_conv
 from star.kernels.gated_short_conv import gated_short_conv, short_conv
+from star.kernels.linear_attention import differential_linear_attention, linear_attention
 from star.kernels.selective_scan import selective_scan
 from star.kernels.ssd import ssd
-from star.kernels.structured_attention import differential_linear_attention, linear_attention
 
 BATCH, LENGTH, CHANNELS, TAPS, STATES = 2, 90, 6, 4, 3
 HEADS, GROUPS, KEY, VALUE = 4, 2, 3, 5

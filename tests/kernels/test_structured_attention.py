@@ -3,18 +3,18 @@
 import pytest
 import torch
 
+from star.kernels.linear_attention import linear_attention
+from star.kernels.linear_attention.operator import linear_attention_from
+from star.kernels.linear_attention.operator import operator as linear_operator
+from star.kernels.linear_attention.reference import linear_attention_reference
 from star.kernels.structured_attention import (
     NONLINEARITIES,
     differential_attention,
-    linear_attention,
-    linear_attention_from,
     structured_attention,
 )
-from star.kernels.structured_attention import linear as linear_module
-from star.kernels.structured_attention.operators import attend
+from star.kernels.structured_attention.operator import operator
 from star.kernels.structured_attention.reference import (
     differential_attention_reference,
-    linear_attention_reference,
     structured_attention_reference,
 )
 
@@ -73,7 +73,7 @@ def test_differential_pairs_match_two_operators(nonlinearity: str, window: int |
     expected = first - weight * second
     grad = torch.randn_like(expected)
     gradients = torch.autograd.grad(expected, [c, b, v, weight], grad)
-    tiled = attend(c, b, v, weight, nonlinearity, window)[
+    tiled = operator(c, b, v, weight, nonlinearity, window)[
         0
     ]  # where the public function may take another way
     for found in (differential_attention(c, b, v, weight, nonlinearity, window), tiled):
@@ -93,7 +93,7 @@ def test_gradcheck(nonlinearity: str, window: int | None) -> None:
         return differential_attention(c, b, v, weight, nonlinearity, window)
 
     def plain(c: torch.Tensor, b: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        return attend(c, b, v, None, nonlinearity, window)[0]
+        return operator(c, b, v, None, nonlinearity, window)[0]
 
     weight = WEIGHT.clone().requires_grad_()
     assert torch.autograd.gradcheck(plain, draw(70, total=72), fast_mode=True)
@@ -143,9 +143,9 @@ def test_linear_attention_matches_its_recurrence() -> None:
 def test_custom_operators(nonlinearity: str, window: int | None) -> None:
     weight = torch.tensor(0.3, requires_grad=True)
     tensors = draw(70, dtype=torch.float32)
-    torch.library.opcheck(attend, (*tensors, None, nonlinearity, window))
+    torch.library.opcheck(operator, (*tensors, None, nonlinearity, window))
     torch.library.opcheck(
-        attend, (*draw(70, copies=2, dtype=torch.float32), weight, nonlinearity, window)
+        operator, (*draw(70, copies=2, dtype=torch.float32), weight, nonlinearity, window)
     )
 
 
@@ -153,8 +153,8 @@ def test_custom_operators(nonlinearity: str, window: int | None) -> None:
 def test_custom_operator_of_linear_attention(length: int) -> None:
     state = torch.randn(2, 2, 3, 5, requires_grad=True)
     tensors = draw(length, dtype=torch.float32)
-    torch.library.opcheck(linear_module._linear_attention, (*tensors, state, 3))
-    torch.library.opcheck(linear_module._linear_attention, (*tensors, None, 0))
+    torch.library.opcheck(linear_operator, (*tensors, state, 3))
+    torch.library.opcheck(linear_operator, (*tensors, None, 0))
 
 
 def test_compiled() -> None:

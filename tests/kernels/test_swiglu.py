@@ -2,14 +2,13 @@
 operator."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from star.kernels.swiglu import _swiglu, swiglu
+from star.kernels.swiglu import swiglu
+from star.kernels.swiglu.operator import operator
 
 UNDER_TRITON = os.environ.get("STAR_KERNELS") == "triton"
 
@@ -63,12 +62,12 @@ def test_what_does_not_fit_is_refused(c: torch.Tensor, message: str) -> None:
         swiglu(c, torch.zeros(2, 3))
 
 
-@pytest.mark.skipif(not UNDER_TRITON, reason="runs in the child process below")
+@pytest.mark.skipif(not UNDER_TRITON, reason="runs in the child process of test_interpreter.py")
 def test_triton_operator_keeps_the_rules_of_torch_library() -> None:
-    torch.library.opcheck(_swiglu, draw(2, 3, 4, dtype=torch.float32))
+    torch.library.opcheck(operator, draw(2, 3, 4, dtype=torch.float32))
 
 
-@pytest.mark.skipif(not UNDER_TRITON, reason="runs in the child process below")
+@pytest.mark.skipif(not UNDER_TRITON, reason="runs in the child process of test_interpreter.py")
 @pytest.mark.parametrize("width", [1, 7, 48, 1500])
 def test_triton_reads_halves_of_a_wider_tensor_in_place(width: int) -> None:
     wide = torch.randn(2, 5, 2 * width, requires_grad=True)
@@ -80,21 +79,3 @@ def test_triton_reads_halves_of_a_wider_tensor_in_place(width: int) -> None:
     torch.testing.assert_close(
         torch.autograd.grad(y, wide, grad), torch.autograd.grad(expected, wide, grad)
     )
-
-
-@pytest.mark.skipif(UNDER_TRITON, reason="is the child process")
-def test_all_of_this_holds_for_triton_under_the_interpreter() -> None:
-    pytest.importorskip("triton")
-    environment = {**os.environ, "TRITON_INTERPRET": "1", "STAR_KERNELS": "triton"}
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        __file__,
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        f"--rootdir={os.getcwd()}",
-    ]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert result.returncode == 0 and " passed" in result.stdout, result.stdout[-3000:]

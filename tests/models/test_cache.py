@@ -44,7 +44,7 @@ def test_every_class_generates_what_the_parallel_form_computes(liv_class, parts:
     check_generation(Genome((Liv(liv_class.id), Liv(9), Liv(liv_class.id)), EXTENDED), parts)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(1, 8),

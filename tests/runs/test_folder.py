@@ -2,30 +2,29 @@
 read."""
 
 import io
+import math
 import multiprocessing
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from star.base.errors import UserError
-from star.configuration import EvolveConfig
-from star.data import DataConfig
-from star.evaluation import CacheSetting, Evaluation, Recipe, select_objectives
-from star.evaluation.evaluate import infeasible
-from star.evolve import open_folder
-from star.genomes import Genome, ModelConfig
+from star.evaluation import Evaluation, Measured, select_objectives
+from star.evaluation.result import infeasible
+from star.genomes import Genome
+from star.runs.columns import columns
 from star.runs.folder import FREE_SECONDS, SHARE, RunFolder
+from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import Archive
-from star.search.candidates import COLUMNS, Candidate, Evaluated
+from star.search.candidates import Candidate, Evaluated, genome_file
 from star.search.memory import open_memory
-from star.training import TrainingConfig
+from tests.search.made_up import RECIPE, MadeUp
 
-RECIPE = Recipe(ModelConfig(), CacheSetting(), TrainingConfig(), DataConfig(), seed=0)
-PLAN: Any = SimpleNamespace(data_fingerprint="f00d")
+STEPS = RECIPE.training.steps
+NAMES = ("validation_loss", "cache_bytes")
 LONG = 40_000  # characters, more than one write of a buffered file
 
 
@@ -36,6 +35,7 @@ def evaluated(number: int, evaluation: Evaluation | None = None) -> Evaluated:
         "-".join(f"{liv_class}.1.1.1.1" for liv_class in (*classes, 1))
     ).canonical()
     metrics = {"validation_loss": 2.0 + number % 7, "cache_bytes": float(1 + number % 5)}
+    metrics["parameters"] = 3.0
     return Evaluated(
         Candidate(genome, "random", 0), evaluation or Evaluation("ok", "", metrics, 0.1), 0
     )
@@ -45,26 +45,34 @@ class Killed(BaseException):
     """What no code catches."""
 
 
-def killed_at(files: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on, end this program when it moves file number `files` into place."""
-    left, replace = [files], os.replace
+def killed_before(number: float, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """End this program when it would move file `number`, from 0, into place.
+
+    Returns the names of the files that were moved, which goes on growing.
+    """
+    moved, replace = [], os.replace
 
     def move(old: Path, new: Path) -> None:
-        left[0] -= 1
-        if left[0] < 0:
+        if len(moved) >= number:
             raise Killed
+        moved.append(new.name)
         replace(old, new)
 
     monkeypatch.setattr(os, "replace", move)
+    return moved
 
 
-def begin(folder: Path, ledger: str) -> None:
-    """What a search writes before and with its first candidate."""
-    run = open_folder(EvolveConfig(run_dir=str(folder), ledger=ledger), PLAN)
-    memory = open_memory(ledger, run.path, RECIPE, "f00d")
-    memory.remember(evaluated(0))
-    run.append(evaluated(0))
-    memory.close()
+def evolve(folder: Path, ledger: str) -> None:
+    """A small search with made-up results, as the command runs it."""
+    settings = SearchConfig(objectives=list(NAMES), population=2, generations=1, baselines=[])
+    config = EvolveConfig(depth=2, run_dir=str(folder), ledger=ledger, search=settings)
+    Search.from_config(config, MadeUp()).open(["scale=cpu"]).run()
+
+
+def content(folder: Path) -> dict[str, str]:
+    """The files of a run that every run of the same settings has alike."""
+    files = [*folder.glob("*.csv"), *folder.glob("genomes/*.yaml"), folder / "command.txt"]
+    return {path.name: path.read_text() for path in files}
 
 
 @pytest.mark.parametrize("ledger", ["run", "shared", "elsewhere.sqlite"])
@@ -73,20 +81,18 @@ def test_a_run_killed_between_any_two_files_goes_on(
 ) -> None:
     monkeypatch.setenv("STAR_CACHE_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["star", "scale=cpu"])
-    survived = []
-    for files in range(6):
-        folder = tmp_path / str(files)
-        with monkeypatch.context() as context:
-            killed_at(files, context)
-            try:
-                begin(folder, ledger)
-                survived.append(files)
-            except Killed:
-                pass
-        begin(folder, ledger)
-        assert len(pd.read_csv(folder / "population.csv")) == 1
-    assert survived == [4, 5]  # config.yaml, environment.json, command.txt and population.csv
+    with monkeypatch.context() as context:
+        moved = killed_before(math.inf, context)
+        evolve(tmp_path / "whole", ledger)
+    assert moved[:3] == ["config.yaml", "environment.json", "command.txt"]
+    assert {"population.csv", "pareto.csv"} < set(moved[3:])  # and genome files
+    for number in range(len(moved)):
+        folder = tmp_path / str(number)
+        with monkeypatch.context() as context, pytest.raises(Killed):
+            killed_before(number, context)
+            evolve(folder, ledger)
+        evolve(folder, ledger)
+        assert content(folder) == content(tmp_path / "whole")
 
 
 def test_a_folder_with_results_of_something_else_is_refused_and_kept(tmp_path: Path) -> None:
@@ -94,7 +100,7 @@ def test_a_folder_with_results_of_something_else_is_refused_and_kept(tmp_path: P
     with pytest.raises(
         UserError, match="holds population.csv without a ledger to go on from, and no config.yaml"
     ):
-        RunFolder(tmp_path)
+        RunFolder(tmp_path, NAMES)
     assert [path.name for path in tmp_path.iterdir()] == ["population.csv"]
 
 
@@ -104,24 +110,25 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
 ) -> None:
     (tmp_path / taken).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / taken).write_text("")
-    monkeypatch.setattr("sys.argv", ["star", "scale=cpu"])
-    monkeypatch.setattr("star.evolve.check_same_run", lambda *settings: None)
+    monkeypatch.setattr("star.search.search.check_same_run", lambda *settings: None)
     with pytest.raises(
         UserError, match=r"run_dir=.*run: cannot be written \(.+\); choose a folder"
     ):
-        open_folder(EvolveConfig(run_dir=str(tmp_path / "run")), PLAN)
+        evolve(tmp_path / "run", "run")
 
 
 def write_for_long(folder: Path) -> None:
-    run, archive = RunFolder(folder), Archive(select_objectives(["validation_loss", "cache_bytes"]))
+    run, archive = RunFolder(folder, NAMES), Archive(select_objectives(NAMES))
     for number in range(240):
         candidate = evaluated(
             number, infeasible("diverged", "x" * LONG) if number % 20 == 7 else None
         )
         archive.add(candidate)
-        run.append(candidate)
+        run.append(candidate.row())
         if number % 16 == 15:
-            run.write_views(archive)
+            ranks = archive.ranks()
+            rows = [one.row(ranks.get(one.genome_id)) for one in archive.all]
+            run.write_views(rows, [(one.row(0), genome_file(one)) for one in archive.front()])
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +140,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
         for path in filter(Path.exists, (tmp_path / "population.csv", tmp_path / "pareto.csv")):
             text = path.read_text()
             table = pd.read_csv(io.StringIO(text), keep_default_na=False)
-            assert text.endswith("\n") and tuple(table.columns) == COLUMNS
+            assert text.endswith("\n") and tuple(table.columns) == columns(NAMES)
             assert set(table["status"]) <= {"ok", "infeasible"} and set(table["seed"]) <= {0}
             assert set(table["reason"].str.len()) <= {0, len("diverged: ") + LONG}
             if path.name == "population.csv":
@@ -158,24 +165,24 @@ def test_writing_for_single_candidates_keeps_to_its_share_of_the_time(
 
     monkeypatch.setattr("star.runs.folder.time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr("star.base.files.write_text", write)
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path, NAMES)
     for number in range(100):  # from a ledger, in no time
-        run.append(evaluated(number))
+        run.append(evaluated(number).row())
     at_once = len(written)
     assert written == [*range(1, at_once + 1)] and at_once < 10
     for _ in range(1000):  # trained, two at the same time
         clock[0] += 2.2 * seconds / SHARE
-        run.append(evaluated(1))
-        run.append(evaluated(2))
+        run.append(evaluated(1).row())
+        run.append(evaluated(2).row())
     assert written[at_once:] == [*range(101, 2101)]
 
 
 def test_a_failure_by_limits_is_recalled_in_its_own_run_only(tmp_path: Path) -> None:
     def recalled(ledger: str, folder: str, fresh: Evaluated | None = None) -> Evaluation | None:
-        memory = open_memory(ledger, tmp_path / folder, RECIPE, "f00d")
+        memory = open_memory(ledger, tmp_path / folder, RECIPE, Measured.of(()), "f00d")
         if fresh is not None:
-            memory.remember(fresh)
-        found = memory.recall(evaluated(0).candidate.genome)
+            memory.remember(fresh, STEPS)
+        found = memory.recall(evaluated(0).candidate.genome, STEPS)
         memory.close()
         return found
 

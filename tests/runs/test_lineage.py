@@ -9,7 +9,8 @@ from rich.console import Console
 
 from star.base.errors import UserError
 from star.genomes import Genome
-from star.runs.lineage import changes, find, lineage_tree, read_run, split_reference, variation_text
+from star.runs.lineage import Lineage, changes, variation_text
+from star.runs.run import Run
 
 HEADER = (
     "genome_id,generation,origin,parents,variation,genome,validation_loss,parameters,cache_bytes\n"
@@ -26,13 +27,15 @@ eeeeeeeeeeee,2,offspring,dddddddddddd ffffffffffff,,71112-71112,2.0,50,20
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "population.csv").write_text(HEADER + ROWS)
-    (tmp_path / "config.yaml").write_text("search:\n  alphabet: star\n")
+    (tmp_path / "config.yaml").write_text(
+        "search: {objectives: [validation_loss, cache_bytes], space: {alphabet: star}}\n"
+    )
     return tmp_path
 
 
 def shown(folder: Path, genome_id: str) -> str:
-    run, stream = read_run(folder), StringIO()
-    Console(file=stream, width=200).print(lineage_tree(run, find(run, folder, genome_id)))
+    run, stream = Run.open(folder), StringIO()
+    Console(file=stream, width=200).print(Lineage(run).tree(run.candidate(genome_id)))
     return stream.getvalue()
 
 
@@ -84,7 +87,8 @@ def test_variation_in_words(variation: dict, text: str) -> None:
 def test_runs_without_recorded_variation_are_read(folder: Path) -> None:
     table = pd.read_csv(folder / "population.csv", dtype=str, keep_default_na=False)
     table.drop(columns="variation").to_csv(folder / "population.csv", index=False)
-    assert read_run(folder)["cccccccccccc"].variation == {}
+    assert Run.open(folder).candidate("cccccccccccc").variation == {}
+    assert "crossed" not in shown(folder, "cccccccccccc")
 
 
 def test_changes_of_depth_are_said() -> None:
@@ -94,15 +98,29 @@ def test_changes_of_depth_are_said() -> None:
     assert list(changes(Genome.from_text("91111"), Genome.from_text("91111"))) == []
 
 
-def test_references_into_a_run(folder: Path) -> None:
-    assert split_reference(f"{folder}/abc") == (folder, "abc")
-    assert split_reference(f"{folder}/genomes/abc.yaml") == (folder, "abc")
-    assert split_reference("lfm2") is None
-
-
 def test_what_is_not_there_is_named(folder: Path) -> None:
     with pytest.raises(UserError, match="zzz: no candidate of that id"):
         shown(folder, "zzz")
-    (folder / "config.yaml").write_text("a: 1\n")
-    with pytest.raises(UserError, match="not a readable run"):
-        read_run(folder)
+
+
+def with_column(folder: Path, name: str, values: list[str]) -> None:
+    table = pd.read_csv(folder / "population.csv", dtype=str, keep_default_na=False)
+    table[name] = values
+    table.to_csv(folder / "population.csv", index=False)
+
+
+def test_another_objective_is_shown_when_the_search_minimised_it(folder: Path) -> None:
+    with_column(folder, "perplexity", ["9", "8", "7", "", "6"])
+    assert "perplexity" not in shown(folder, "cccccccccccc")
+    (folder / "config.yaml").write_text(
+        "search: {objectives: [perplexity], space: {alphabet: star}}\n"
+    )
+    text = shown(folder, "cccccccccccc")
+    assert "loss 2.4, cache 900, params 95, perplexity 7" in text and "perplexity -2" in text
+
+
+def test_an_objective_of_a_users_own_is_shown(folder: Path) -> None:
+    """Settings hold its import path, the columns its name."""
+    with_column(folder, "attention", ["2", "1", "0", "", "0"])
+    text = shown(folder, "cccccccccccc")
+    assert "loss 2.4, cache 900, params 95, attention 0" in text and "attention -2" in text

@@ -1,87 +1,133 @@
 """The closing table and its arithmetic."""
 
 import io
+from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
-from star.evaluation import Evaluation, select_objectives
+from star.evaluation import Evaluation
 from star.genomes import Genome
-from star.runs.tables import composition, percent, print_closing_table, share_percent
-from star.search.archive import Archive
+from star.runs.folder import RunFolder
+from star.runs.run import Run
+from star.runs.tables import WIDTH, ClosingTable, composition, percent, share_percent
+from star.search import EvolveConfig, Search, SearchConfig
 from star.search.candidates import BASELINE, OFFSPRING, Candidate, Evaluated
+from tests.search.made_up import MadeUp
+
+TRANSFORMER = "11111-91111"
 
 
-def evaluated(text: str, origin: str, loss: float, parameters: int, cache: int) -> Evaluated:
-    metrics = {"validation_loss": loss, "parameters": parameters, "cache_bytes": cache}
-    return Evaluated(
-        Candidate(Genome.from_text(text), origin, 0), Evaluation("ok", "", metrics), seed=0
-    )
+def evaluated(
+    text: str, origin: str, loss: float, parameters: int, cache: int, **others: float
+) -> Evaluated:
+    metrics = {"validation_loss": loss, "parameters": parameters, "cache_bytes": cache, **others}
+    candidate = Candidate(Genome.from_text(text), origin, 0)
+    return Evaluated(candidate, Evaluation("ok", "", metrics), seed=0)
 
 
-def printed(archive: Archive, baseline_ids: dict[str, str]) -> str:
-    stream = io.StringIO()
-    print_closing_table(Console(file=stream, width=100), archive, baseline_ids)
-    return stream.getvalue()
+def make(*objectives: str) -> Search:
+    """A search that has not begun, to be filled by hand."""
+    settings = SearchConfig(objectives=list(objectives), baselines=[])
+    return Search.from_config(EvolveConfig(depth=2, search=settings), MadeUp())
 
 
 @pytest.fixture
-def archive() -> Archive:
-    archive = Archive(select_objectives(["validation_loss", "cache_bytes"]))
-    archive.add(evaluated("11111-91111", BASELINE, 2.0, 1000, 4000))
-    archive.add(evaluated("71111-91111", OFFSPRING, 1.9, 1100, 400))
-    archive.add(evaluated("91111-91111", OFFSPRING, 2.5, 900, 0))
-    archive.add(evaluated("51111-91111", OFFSPRING, 2.4, 900, 500))
-    return archive
+def search() -> Search:
+    search = make("validation_loss", "cache_bytes")
+    search.archive.add(evaluated(TRANSFORMER, BASELINE, 2.0, 1000, 4000))
+    search.archive.add(evaluated("71111-91111", OFFSPRING, 1.9, 1100, 400))
+    search.archive.add(evaluated("91111-91111", OFFSPRING, 2.5, 900, 0))
+    search.archive.add(evaluated("51111-91111", OFFSPRING, 2.4, 900, 500))
+    return search
 
 
-def test_the_table_shows_front_baselines_and_differences(archive: Archive) -> None:
+def printed(
+    search: Search, folder: Path, baselines: dict[str, str], terminal: int | None = None
+) -> str:
+    """The table of a search whose folder is written here.
+
+    Args:
+        search: with what it found.
+        folder: where it is written.
+        baselines: genomes by name.
+        terminal: columns of one; None prints into a file.
+    """
+    names = search.measured.names
+    RunFolder(folder, names).write_views(*search.views())
+    (folder / "config.yaml").write_text(yaml.safe_dump(search.settings()))
+    minimised = [objective.name for objective in search.archive.objectives]
+    ids = {name: Genome.from_text(text).id for name, text in baselines.items()}
+    stream = io.StringIO()
+    console = Console(
+        file=stream, width=terminal or WIDTH, force_terminal=terminal is not None, no_color=True
+    )
+    table = ClosingTable(Run.open(folder), search.measured.objectives, minimised, ids)
+    table.print(console)
+    return stream.getvalue()
+
+
+def test_the_table_shows_front_baselines_and_differences(search: Search, tmp_path: Path) -> None:
     better = Genome.from_text("71111-91111").id
-    text = printed(archive, {"transformer_pp": Genome.from_text("11111-91111").id})
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER})
     assert better in text and Genome.from_text("91111-91111").id in text
     assert Genome.from_text("51111-91111").id not in text  # dominated
     assert "-5.0%  +10.0%  -90.0%" in text
-    line = next(
-        line for line in text.splitlines() if line.startswith("at or below transformer_pp's loss")
-    )
+    lines = text.splitlines()
+    line = next(line for line in lines if line.startswith("at or below transformer_pp's loss"))
     assert f"{better}, 10% of its cache, loss -5.0%, parameters +10.0%" in line
-    assert max(len(line) for line in text.splitlines() if not line.startswith("at or")) <= 100
+    assert max(len(line) for line in lines if not line.startswith("at or")) <= 100
 
 
-def test_a_baseline_that_nothing_reaches(archive: Archive) -> None:
-    archive.add(evaluated("21111-91111", BASELINE, 1.0, 1000, 4000))
-    text = printed(
-        archive,
-        {
-            "transformer_pp": Genome.from_text("11111-91111").id,
-            "hyena": Genome.from_text("21111-91111").id,
-        },
-    )
+def test_a_baseline_that_nothing_reaches(search: Search, tmp_path: Path) -> None:
+    search.archive.add(evaluated("21111-91111", BASELINE, 1.0, 1000, 4000))
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER, "hyena": "21111-91111"})
     assert "hyena: no evolved genome reaches its loss of 1.0000" in text
 
 
-def test_baselines_that_agree_at_this_depth_are_all_shown(archive: Archive) -> None:
-    same = Genome.from_text("11111-91111").id
-    text = printed(archive, {"transformer_pp": same, "striped_mamba": same})
-    rows = [
-        line
-        for line in text.splitlines()
-        if line.split()[:1] in (["transformer_pp"], ["striped_mamba"])
-    ]
+def test_baselines_that_agree_at_this_depth_are_all_shown(search: Search, tmp_path: Path) -> None:
+    names = {"transformer_pp": TRANSFORMER, "striped_mamba": TRANSFORMER}
+    lines = printed(search, tmp_path, names).splitlines()
+    rows = [line for line in lines if line.split()[:1] in (["transformer_pp"], ["striped_mamba"])]
     assert len(rows) == 2
-    assert sum(line.startswith("at or below") for line in text.splitlines()) == 2
+    assert sum(line.startswith("at or below") for line in lines) == 2
 
 
-def test_a_baseline_without_cache(archive: Archive) -> None:
-    archive.add(evaluated("91111-91111", BASELINE, 2.5, 900, 0))
-    text = printed(archive, {"memless": Genome.from_text("91111-91111").id})
+def test_a_narrow_terminal_gets_one_comparison(search: Search, tmp_path: Path) -> None:
+    names = {"transformer_pp": TRANSFORMER, "striped_mamba": TRANSFORMER}
+    wide, narrow = (printed(search, tmp_path, names, terminal=width) for width in (120, 70))
+    assert "against Transformer++" in wide and "against StripedMamba" in wide
+    assert "against Transformer++" in narrow and "against StripedMamba" not in narrow
+
+
+def test_a_baseline_without_cache(search: Search, tmp_path: Path) -> None:
+    search.archive.add(evaluated("91111-91111", BASELINE, 2.5, 900, 0))
+    text = printed(search, tmp_path, {"memless": "91111-91111"})
     assert "400 bytes of cache where it needs none" in text and "nan" not in text
 
 
-def test_a_run_in_which_nothing_could_be_measured_says_so() -> None:
-    archive = Archive(select_objectives(["validation_loss", "cache_bytes"]))
-    text = printed(archive, {"transformer_pp": Genome.from_text("11111-91111").id})
-    assert "no candidate could be measured" in text and "population.csv" in text
+def test_a_run_in_which_nothing_could_be_measured_has_an_empty_table(tmp_path: Path) -> None:
+    search = make("validation_loss", "cache_bytes")
+    candidate = Candidate(Genome.from_text(TRANSFORMER), BASELINE, 0)
+    failed = Evaluation("infeasible", "diverged: loss is nan")
+    search.archive.add(Evaluated(candidate, failed, seed=0))
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER})
+    assert (
+        "Pareto front" in text and "transformer_pp" not in text and candidate.genome.id not in text
+    )
+
+
+def test_an_objective_of_a_users_own_has_a_column_with_its_heading(tmp_path: Path) -> None:
+    search = make("validation_loss", "tests.search.objectives:Attention")
+    search.archive.add(evaluated(TRANSFORMER, BASELINE, 2.0, 1000, 4000, attention=1))
+    search.archive.add(evaluated("21111-11111", OFFSPRING, 1.5, 1000, 4000, attention=2))
+    lines = printed(search, tmp_path, {"transformer_pp": TRANSFORMER}).splitlines()
+    (heading,) = (line for line in lines if line.strip().startswith("genome"))
+    assert heading.split()[:5] == ["genome", "loss", "params", "cache", "attn"]
+    evolved = Genome.from_text("21111-11111").id
+    (row,) = (line.split() for line in lines if line.strip().startswith(evolved))
+    assert row[4] == "2" and row[-1] == "+100.0%"
 
 
 def test_shares_have_three_digits_and_no_exponent() -> None:
@@ -100,22 +146,21 @@ def test_percent_and_composition() -> None:
     assert composition(Genome.from_text("71111-71111-91111")) == "2xGConv-1 GMemless"
 
 
-def test_hypervolume_and_failures(archive: Archive) -> None:
+def test_hypervolume_and_failures(search: Search) -> None:
+    archive = search.archive
     assert archive.hypervolume() > 0
     before = archive.hypervolume()
     archive.add(evaluated("31111-91111", OFFSPRING, 1.5, 900, 300))
     assert archive.hypervolume() > before
-    assert not archive.failures()
+    assert not archive.failures() and search.failures() == "none"
 
 
-def test_the_lines_speak_of_parameters_where_those_are_the_objective() -> None:
-    archive = Archive(select_objectives(["validation_loss", "parameters"]))
-    archive.add(evaluated("11111-91111", BASELINE, 2.0, 1000, 4000))
-    archive.add(evaluated("71111-91111", OFFSPRING, 1.9, 800, 4400))
-    archive.add(evaluated("91111-91111", OFFSPRING, 1.8, 900, 0))
-    text = printed(archive, {"transformer_pp": Genome.from_text("11111-91111").id})
+def test_the_lines_speak_of_parameters_where_those_are_the_objective(tmp_path: Path) -> None:
+    search = make("validation_loss", "parameters")
+    search.archive.add(evaluated(TRANSFORMER, BASELINE, 2.0, 1000, 4000))
+    search.archive.add(evaluated("71111-91111", OFFSPRING, 1.9, 800, 4400))
+    search.archive.add(evaluated("91111-91111", OFFSPRING, 1.8, 900, 0))
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER})
     smallest = Genome.from_text("71111-91111").id
-    assert (
-        f"with the fewest parameters: {smallest}, 80% of its parameters, loss -5.0%, cache +10.0%"
-        in text
-    )
+    words = f"{smallest}, 80% of its parameters, loss -5.0%, cache +10.0%"
+    assert f"with the fewest parameters: {words}" in text

@@ -1,32 +1,38 @@
-"""A search whose objectives are functions of the genome, by the same loop that a real one takes."""
+"""A search whose objectives are functions of the genome, by the same way that a real one takes."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from pymoo.core.algorithm import Algorithm
 
-from star.evaluation import Evaluation, select_objectives
-from star.evaluation.evaluate import infeasible
+from star.evaluation import Evaluation
+from star.evaluation.executors import Task
+from star.evaluation.result import infeasible
 from star.genomes import Genome
-from star.search.algorithms.build import build_algorithm, check_search
+from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import Archive
-from star.search.config import SearchConfig
-from star.search.loop import EvaluationLoop, run_generations
-from star.search.space.alphabet import base_alphabet, search_alphabet
-from star.search.space.problem import GenomeProblem
+from tests.search.made_up import MadeUp
 
 NAMES = ("validation_loss", "cache_bytes")
 Objectives = Sequence[Callable[[Genome], float | None]]
 
 
 @dataclass
-class Run:
-    """What a search left: every candidate, and the algorithm in its last state."""
+class Outcome:
+    """A finished search: every candidate, and the algorithm in its last state."""
 
-    archive: Archive
-    algorithm: Algorithm
+    search: Search
+    executor: MadeUp
+
+    @property
+    def archive(self) -> Archive:
+        return self.search.archive
+
+    @property
+    def algorithm(self) -> Algorithm:
+        return self.search.built.algorithm
 
     def ids(self, generation: int | None = None) -> list[str]:
         """Genomes in order of proposal."""
@@ -40,9 +46,12 @@ class Run:
 
 
 @pytest.fixture
-def evolve() -> Callable[..., Run]:
-    """Search with a configuration, objectives (None: infeasible), a seed, a depth and seed
-    genomes."""
+def evolve() -> Callable[..., Outcome]:
+    """Search in memory, by `Search.from_config`.
+
+    The function takes the settings of the search, functions of a genome as its objectives (None
+    where it cannot be measured), a seed, a depth and seed genomes.
+    """
 
     def run(
         config: SearchConfig,
@@ -50,39 +59,22 @@ def evolve() -> Callable[..., Run]:
         seed: int = 0,
         depth: int = 6,
         seeds: Sequence[Genome] = (),
-    ) -> Run:
-        check_search(config)
+    ) -> Outcome:
         names = NAMES[: len(objectives)]
 
-        def evaluate(
-            genomes: Sequence[Genome], rung: object = None, /
-        ) -> Iterator[tuple[int, Evaluation]]:
-            for index, genome in enumerate(genomes):
-                values = [objective(genome) for objective in objectives]
-                metrics = {
-                    name: value
-                    for name, value in zip(names, values, strict=True)
-                    if value is not None
-                }
-                failed = len(metrics) < len(names)
-                yield (
-                    index,
-                    infeasible("diverged", "made up")
-                    if failed
-                    else Evaluation("ok", "", metrics, 0.1),
-                )
+        def measure(task: Task) -> Evaluation:
+            values = zip(names, (objective(task.genome) for objective in objectives), strict=True)
+            metrics = {name: value for name, value in values if value is not None}
+            if len(metrics) < len(names):
+                return infeasible("diverged", "made up")
+            return Evaluation("ok", "", metrics, 0.1)
 
-        problem = GenomeProblem(
-            depth, len(objectives), search_alphabet(config), base=base_alphabet(config)
-        )
-        algorithm, duplicates, _ = build_algorithm(config, problem, list(seeds), seed)
-        archive = Archive(select_objectives(names))
-        loop = EvaluationLoop(archive, evaluate, seed, lambda _: None)
-        list(
-            run_generations(
-                algorithm, config.generations, loop, {genome.id for genome in seeds}, duplicates
-            )
-        )
-        return Run(archive, algorithm)
+        texts = [genome.to_text() for genome in seeds]
+        search = replace(config, objectives=list(names), seeds=texts, baselines=[])
+        executor = MadeUp(measure)
+        made = Search.from_config(EvolveConfig(seed=seed, depth=depth, search=search), executor)
+        for _ in made.generations():
+            pass
+        return Outcome(made, executor)
 
     return run

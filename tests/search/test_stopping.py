@@ -3,11 +3,14 @@
 import pytest
 
 from star.base.errors import UserError
+from star.base.settings import parse_duration
 from star.evaluation import Evaluation, select_objectives
 from star.genomes import Genome
+from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import Archive
 from star.search.candidates import Candidate, Evaluated
-from star.search.stopping import StopConfig, Stopping, parse_duration
+from star.search.stopping import StopConfig, Stopping
+from tests.search.made_up import MadeUp
 
 GENOMES = ["91111", "11111", "71111", "51111", "81111"]
 
@@ -47,11 +50,34 @@ def test_patience_ends_a_search_without_gain() -> None:
     assert found == ["", "", "search.stop.patience=2"]
 
 
+def test_a_gain_begins_the_patience_anew() -> None:
+    growing, stopping = archive([2.0, 3.0]), Stopping(StopConfig(patience=2))
+    assert [stopping.reason(growing) for _ in range(2)] == ["", ""]
+    metrics = {"validation_loss": 1.0, "cache_bytes": 1.0}
+    candidate = Candidate(Genome.from_text("61111"), "random", 0)
+    growing.add(Evaluated(candidate, Evaluation("ok", "", metrics), 0))
+    reasons_after = [stopping.reason(growing) for _ in range(3)]
+    assert reasons_after == ["", "", "search.stop.patience=2"]
+
+
 def test_wall_time_is_measured() -> None:
     assert reasons(StopConfig(wall_time="1h"), archive([2.0])) == [""]
     stopping = Stopping(StopConfig(wall_time=5))
     stopping.started -= 6
     assert stopping.reason(archive([2.0])) == "search.stop.wall_time=5"
+
+
+def test_a_search_ends_at_the_end_of_a_generation_and_says_why() -> None:
+    settings = SearchConfig(
+        objectives=["validation_loss"],
+        population=4,
+        generations=9,
+        baselines=[],
+        stop=StopConfig(evaluations=6),
+    )
+    search = Search.from_config(EvolveConfig(search=settings), MadeUp())
+    assert list(search.generations()) == [-1, 0, 1]
+    assert search.ended_by == "search.stop.evaluations=6" and len(search.archive) == 8
 
 
 @pytest.mark.parametrize(
@@ -65,6 +91,7 @@ def test_durations_are_read(text: object, seconds: float) -> None:
     ("config", "message"),
     [
         (StopConfig(evaluations=0), "search.stop.evaluations=0: expected at least 1"),
+        (StopConfig(patience=0), "search.stop.patience=0: expected at least 1"),
         (
             StopConfig(wall_time="soon"),
             "search.stop.wall_time=soon: expected a positive number of seconds",

@@ -1,6 +1,8 @@
 """The training log: whole rows, none of them twice."""
 
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -9,11 +11,21 @@ from star.base.errors import UserError
 from star.training.log import COLUMNS, EVENTS, LOG, TrainingLog
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second passes whenever the log looks at its clock."""
+    ticks = count(0.0, 0.5)
+    fake = SimpleNamespace(perf_counter=lambda: next(ticks))
+    monkeypatch.setattr("star.training.log.time", fake)
+
+
 def write(folder: Path, resumed_at: int, steps: range, tensorboard: str = "never") -> None:
     with TrainingLog(folder, resumed_at, tensorboard) as log:
         for step in steps:
-            log.seconds += 1.0
-            log.write(step=step, tokens=step * 8, train_loss=1 / step, seconds=log.seconds)
+            for _ in range(2):  # twice half a second
+                with log.timed():
+                    pass
+            log.write(step=step, tokens=step * 8, train_loss=1 / step)
 
 
 def test_a_resumed_log_drops_what_will_be_done_again(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The training loop and the quality of a model."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +10,8 @@ from torch import nn
 
 from star.base.errors import UserError
 from star.data import Corpus
-from star.training import Diverged, Trainer, TrainingConfig, validate
-from star.training.loop import learning_rate_at, make_optimizer
-from star.training.state import train_further
+from star.training import Diverged, Trainer, TrainingConfig, train_further, validate
+from star.training.optimizers import learning_rate_at, make_optimizer
 
 
 @pytest.fixture
@@ -114,8 +114,9 @@ def test_only_matrices_are_decayed() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("steps", 0), ("learning_rate", -1.0), ("schedule", "linear"), ("precision", "int8"), ("device", "tpu"),
-        ("betas", [0.9]), ("micro_batch_size", 3), ("gradient_clip", 0.0), ("warmup_steps", -1), ("length", 0),
+        ("steps", 0), ("learning_rate", -1.0), ("schedule", "linear"), ("precision", "int8"),
+        ("betas", [0.9]), ("micro_batch_size", 3), ("gradient_clip", 0.0), ("warmup_steps", -1),
+        ("device", "tpu"), ("length", 0),
     ],
 )  # fmt: skip
 def test_bad_settings_name_key_and_value(key: str, value: object) -> None:
@@ -124,7 +125,22 @@ def test_bad_settings_name_key_and_value(key: str, value: object) -> None:
     assert f"training.{key}={value}: expected" in str(caught.value)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_cuda_without_a_gpu_is_refused() -> None:
+def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=r"training.device=cuda"):
         config(device="cuda").check()
+
+
+def test_a_training_in_parts_is_the_training_in_one(corpus: Corpus, tmp_path: Path) -> None:
+    """Its state is kept between the parts; nothing goes on from the whole, which writes none."""
+    settings, state = config(steps=6), tmp_path / "states" / "x.safetensors"
+    whole = train(bigram(), corpus, settings, 0)
+    for steps in (2, 4, 6):
+        part = Trainer(bigram(), corpus, settings, 0)
+        assert train_further(part, steps, state) > 0
+        assert part.step == steps and state.exists()
+    for a, b in zip(whole.model.parameters(), part.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    last = state.read_bytes()
+    train_further(Trainer(bigram(), corpus, settings, 0), 6, state)
+    assert state.read_bytes() == last

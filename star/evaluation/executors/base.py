@@ -36,6 +36,7 @@ class Executor(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None:
         """End it, at once; nothing is left running."""
         ...

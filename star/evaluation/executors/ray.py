@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from star.base.errors import UserError
@@ -172,12 +171,7 @@ class RayExecutor:
             undo.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """End every actor at once, and the cluster if it is this process's own."""
         busy = [slot for _, slot in self._busy.values()]
         for slot in [*self._starting.values(), *self._idle, *busy]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pandas as pd
@@ -157,12 +156,7 @@ class TableExecutor:
     def __enter__(self) -> "TableExecutor":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         return None
 
     def evaluate(self, tasks: Sequence[Task]) -> Iterator[tuple[int, Evaluation]]:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from star.genomes import LivClass, ModelConfig
-from star.genomes.widths import lambda_width
+from star.genomes.widths import inner_width, lambda_width
 
 from ..cache import Memory
 from ..featurizer import Features, FormBuilder
@@ -43,6 +43,7 @@ class StructureModule(nn.Module):
 
     Attributes:
         operator: the operator genome.
+        channels: the inner width.
         computed: feature groups that the LIV computes itself, the others being borrowed.
         inherited: entries besides feature groups that it takes from the features of the LIV that
             it borrows from, where that has them.
@@ -56,6 +57,7 @@ class StructureModule(nn.Module):
         width = lambda_width(liv_class, model.width)
         self.differential_weight = DifferentialWeight(width, index) if width else None
         self.operator = liv_class.operator
+        self.channels = inner_width(liv_class, model.width)
         groups = (group.name for group in self.operator.groups)
         self.computed = tuple(name for name in groups if name not in borrowed)
         self.inherited: tuple[str, ...] = ()

@@ -9,17 +9,13 @@ from star.genomes.model_config import head_width
 from star.genomes.operators import BANDED, NONLINEARITIES
 from star.genomes.structures.low_rank import is_linear, owns_sum
 from star.genomes.widths import group_width
-from star.kernels.structured_attention import (
-    differential_attention,
-    differential_linear_attention,
-    linear_attention,
-    structured_attention,
-)
+from star.kernels.linear_attention import differential_linear_attention, linear_attention
+from star.kernels.structured_attention import differential_attention, structured_attention
 
-from ..attention import remember_all, remember_window, rotate
 from ..cache import Memory
 from ..featurizer import Features
 from .base import STATE, StructureModule
+from .positions import remember_all, remember_window, rotate
 
 DIFFERENTIAL_NORM_EPS = 1e-5
 

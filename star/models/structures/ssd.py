@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from star.genomes import FeatureGroup, LivClass, ModelConfig
 from star.genomes.model_config import head_width
-from star.genomes.widths import head_count, inner_width, operator_copies
+from star.genomes.widths import head_count, operator_copies
 from star.kernels.ssd import ssd
 
 from ..cache import Memory
@@ -56,7 +56,7 @@ class ScalarDecay(StructureModule):
         self.head_width, self.norm_eps = head_width(model.width), model.norm_eps
         heads = head_count(liv_class, model.width)
         self.skip = nn.Parameter(torch.ones(heads))
-        self.norm = nn.Parameter(torch.ones(inner_width(liv_class, model.width)))
+        self.norm = nn.Parameter(torch.ones(self.channels))
         self.shape = (operator_copies(liv_class, "B"), heads, self.operator.state, self.head_width)
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:

@@ -75,9 +75,8 @@ class SemiSeparable(StructureModule):
         self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
-        channels = inner_width(liv_class, model.width)
-        self.skip = nn.Parameter(torch.ones(channels))
-        self.shape = (operator_copies(liv_class, "B"), channels, self.operator.state)
+        self.skip = nn.Parameter(torch.ones(self.channels))
+        self.shape = (operator_copies(liv_class, "B"), self.channels, self.operator.state)
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
         """One state (channels, state) for each operator."""

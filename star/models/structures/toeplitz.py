@@ -95,13 +95,12 @@ class ScaledToeplitz(StructureModule):
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
         self.taps = self.operator.group("K").kernel_length
-        self.shape = (operator_copies(liv_class, "B"), inner_width(liv_class, model.width))
+        self.operators = operator_copies(liv_class, "B")
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
         """The last products B * V that the kernel reaches: taps - 1 of them, or all for an implicit
         kernel."""
-        operators, channels = self.shape
-        return {STATE: (operators, self.taps - 1 if self.taps else context, channels)}
+        return {STATE: (self.operators, self.taps - 1 if self.taps else context, self.channels)}
 
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
         """B, C, V (batch, length, width) and the kernel K."""

@@ -154,17 +154,18 @@ def _check_objectives(algorithm: Algorithm, problem: GenomeProblem, target: str)
     weights = getattr(getattr(algorithm, "scalarisation", None), "weights", ())
     fits = len(weights) in (0, problem.n_obj)
     expected = f"one for each of the {problem.n_obj} in search.objectives, or []"
-    expect("search.algorithm.weights", list(weights), fits, expected)
+    expect("search.algorithm.weights", np.asarray(weights).tolist(), fits, expected)
 
 
 def _set_tournament(algorithm: Algorithm, size: Any) -> None:
     """Let so many individuals compete for each parent, where parents are selected by tournament."""
     fits = isinstance(size, int) and size >= 1
     expect(f"search.algorithm.{TOURNAMENT}", size, fits, "at least 1")
-    selection = getattr(getattr(algorithm, "mating", None), "selection", None)
-    if size != PYMOO_TOURNAMENT and isinstance(selection, TournamentSelection):
-        compare = knockout(selection.func_comp)  # pyright: ignore
-        algorithm.mating.selection = TournamentSelection(func_comp=compare, pressure=size)  # pyright: ignore
+    mating: Any = getattr(algorithm, "mating", None)
+    is_tournament = isinstance(getattr(mating, "selection", None), TournamentSelection)
+    if size != PYMOO_TOURNAMENT and is_tournament:
+        compare = knockout(mating.selection.func_comp)
+        mating.selection = TournamentSelection(func_comp=compare, pressure=size)
 
 
 def knockout(compare: Callable[..., Indices]) -> Callable[..., Indices]:

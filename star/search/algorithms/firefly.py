@@ -26,6 +26,7 @@ from pymoo.core.repair import Repair
 
 from star.genomes import GENES_PER_LIV
 from star.genomes.arrays import canonical
+from star.genomes.genes import Genes
 from star.search.algorithms.random import FreshGenomes
 from star.search.algorithms.scalarised import Scalarisation, matrix, take
 from star.search.space.depths import apply_by_depth, fit_group_numbers, without_gaps
@@ -36,7 +37,6 @@ from star.search.variation.gene_mutation import GeneMutation
 from star.search.variation.history import MOVEMENT, record
 from star.search.variation.sampling import GenomeSampling
 
-Matrix = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 LARGEST = {"beta0": 1, "gamma": 1000, "alpha": 1, "decay": 1}
@@ -111,9 +111,8 @@ class Firefly(Algorithm):
             and self.random_state is not None
         )
         assert self.n_iter is not None
-        self.mutation.rate = self.alpha * self.decay ** (
-            self.n_iter - 2
-        )  # pymoo counts from 1; 2 is the first to move
+        # pymoo counts generations from 1; in the first none has moved, so number 2 is t = 0.
+        self.mutation.rate = self.alpha * self.decay ** (self.n_iter - 2)
         swarm = Swarm(self.pop, self.problem, self.scalarisation.scores(self.pop))
         found, waiting = Population.empty(), np.arange(len(self.pop))
         for _ in range(MOST_MOVES):
@@ -194,6 +193,6 @@ class Swarm:
             sources[random_state.random(depth) < beta[other]] = other
         return sources
 
-    def mixed(self, sources: npt.NDArray[np.int64]) -> Matrix:
+    def mixed(self, sources: npt.NDArray[np.int64]) -> Genes:
         """Genes (rows, depth, 5) of LIVs from these fireflies (rows, depth)."""
         return self.livs[sources, np.arange(self.livs.shape[1])]

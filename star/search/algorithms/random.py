@@ -48,9 +48,8 @@ class FreshGenomes:
         for _ in range(MOST_ATTEMPTS):
             if len(found) >= count:
                 break
-            asked = (
-                count - len(found) + len(self.sampling.seeds)
-            )  # the seeds come with every sample
+            # Every sample begins with the seeds, which are known after the first one.
+            asked = count - len(found) + len(self.sampling.seeds)
             drawn = self.sampling(problem, asked, random_state=random_state)
             exhausted = len(drawn) < asked
             drawn = self.repaired(problem, drawn, random_state)
@@ -73,7 +72,11 @@ class RandomSearch(PymooRandomSearch):
         eliminate_duplicates: DuplicateElimination | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(n_points_per_iteration=pop_size, sampling=sampling, **kwargs)  # type: ignore[arg-type]
+        super().__init__(
+            n_points_per_iteration=pop_size,
+            sampling=sampling,  # type: ignore[arg-type]
+            **kwargs,
+        )
         self.fresh = FreshGenomes(sampling, repair, eliminate_duplicates)
 
     def _infill(self) -> Population:

@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from star.genomes import GENES_PER_LIV
+from star.genomes.genes import CLASS, FEATURE_GROUP, FEATURIZER_GROUP, Booleans, Genes
 
-Matrix = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
-
-CLASS, GROUP_NUMBERS = 0, (1, 3)
+GROUP_NUMBERS = (FEATURIZER_GROUP, FEATURE_GROUP)
 
 
-def depths_of(livs: Matrix) -> Matrix:
+def depths_of(livs: Genes) -> Genes:
     """(genomes,): LIVs of each genome of livs (genomes, most, 5) that are not absent."""
     present: Booleans = (livs != 0).any(axis=-1)
     return np.where(present.any(axis=1), livs.shape[1] - present[:, ::-1].argmax(axis=1), 0)
@@ -32,7 +30,7 @@ def without_absent(vector: npt.NDArray) -> npt.NDArray:
     return vector[: depth * GENES_PER_LIV] if depth else vector
 
 
-def by_depth(livs: Matrix) -> Iterator[tuple[npt.NDArray[np.int64] | slice, Matrix]]:
+def by_depth(livs: Genes) -> Iterator[tuple[npt.NDArray[np.int64] | slice, Genes]]:
     """(rows, their genes without absent LIVs) for each depth among livs (genomes, most, 5),
     ascending."""
     if livs[:, -1].any(axis=1).all():
@@ -44,7 +42,7 @@ def by_depth(livs: Matrix) -> Iterator[tuple[npt.NDArray[np.int64] | slice, Matr
         yield rows, livs[rows, : max(depth, 1)]
 
 
-def apply_by_depth(function: Callable[[Matrix], Matrix], livs: Matrix) -> Matrix:
+def apply_by_depth(function: Callable[[Genes], Genes], livs: Genes) -> Genes:
     """What the function, called for each depth, makes of genes (genomes, depth, 5); absent LIVs
     stay so."""
     result = np.zeros_like(livs)
@@ -53,13 +51,13 @@ def apply_by_depth(function: Callable[[Matrix], Matrix], livs: Matrix) -> Matrix
     return result
 
 
-def without_gaps(livs: Matrix) -> Matrix:
+def without_gaps(livs: Genes) -> Genes:
     """The same with LIVs that are absent before others moved to the end."""
     order = np.argsort(~livs.any(axis=2), axis=1, kind="stable")
     return np.take_along_axis(livs, order[:, :, None], axis=1)
 
 
-def fit_group_numbers(livs: Matrix) -> Matrix:
+def fit_group_numbers(livs: Genes) -> Genes:
     """The same architectures with no group number above the depth.
 
     LIVs that were taken from a deeper genome may have such a number. In each class it becomes the
@@ -72,7 +70,7 @@ def fit_group_numbers(livs: Matrix) -> Matrix:
     return fitted
 
 
-def _fit_numbers(livs: Matrix, gene: int) -> None:
+def _fit_numbers(livs: Genes, gene: int) -> None:
     """Renumber the groups of one gene of one genome (depth, 5), in place."""
     for liv_class in np.unique(livs[:, CLASS]):
         own = livs[:, CLASS] == liv_class

@@ -4,18 +4,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from pymoo.core.individual import Individual
 
 from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays
+from star.genomes.genes import Genes
 from star.search.space.depths import by_depth
-
-Matrix = npt.NDArray[np.int64]
 
 MOST_REMEMBERED = 20_000  # genomes whose ids are kept; at depth 24 about 20 MB
 
 
-def as_livs(X: Matrix, alphabet: Alphabet) -> Matrix:
+def as_livs(X: Genes, alphabet: Alphabet) -> Genes:
     """Genes (individuals, depth, 5). Raises `GenomeError` unless they are integers."""
     if X.dtype.kind not in "iu":
         Genome.from_array(X[0], alphabet)
@@ -53,7 +51,7 @@ def ids(
     return [known[key] for key in keys]
 
 
-def _computed(X: Matrix, alphabet: Alphabet, full_depth: int | None) -> list[str]:
+def _computed(X: Genes, alphabet: Alphabet, full_depth: int | None) -> list[str]:
     livs = as_livs(X, alphabet)
     found = np.empty(len(livs), dtype=object)
     for rows, genes in by_depth(livs):

@@ -13,10 +13,9 @@ from pymoo.core.problem import Problem
 
 from star.genomes import GENES_PER_LIV, Alphabet, Genome, fit_depth, get_alphabet
 from star.genomes.arrays import STRATEGIES
+from star.genomes.genes import Genes
 from star.search.config import SearchConfig
 from star.search.space.depths import without_absent
-
-Matrix = npt.NDArray[np.int64]
 
 
 @lru_cache(maxsize=16)
@@ -85,7 +84,7 @@ class GenomeProblem(Problem):
         """Whether genomes have different depths."""
         return self.least_depth < self.vector_depth
 
-    def pool(self, vectors: Matrix) -> Alphabet:
+    def pool(self, vectors: Genes) -> Alphabet:
         """Classes that a mutation of genes draws from.
 
         The base, and those that are present in vectors (individuals, vector_depth * 5).
@@ -104,7 +103,7 @@ class GenomeProblem(Problem):
         genes."""
         return self.architecture(Genome.from_array(without_absent(vector), self.alphabet))
 
-    def vector(self, genome: Genome) -> Matrix:
+    def vector(self, genome: Genome) -> Genes:
         """A genome of at most `vector_depth` LIVs as int64 (vector_depth * 5,)."""
         genes = genome.to_array()
         return np.pad(genes, (0, self.n_var - len(genes)))

@@ -8,12 +8,11 @@ from pymoo.core.crossover import Crossover
 from pymoo.core.population import Population
 
 from star.genomes import GENES_PER_LIV
+from star.genomes.genes import Genes
 from star.search.space.depths import depths_of, fit_group_numbers
 from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import CROSSOVER, record
-
-Matrix = npt.NDArray[np.int64]
 
 
 class LivCrossover(Crossover):
@@ -55,11 +54,11 @@ class LivCrossover(Crossover):
     def _do(  # type: ignore[override]
         self,
         problem: GenomeProblem,
-        X: Matrix,
+        X: Genes,
         *args: Any,
         random_state: np.random.Generator,
         **kwargs: Any,
-    ) -> Matrix:
+    ) -> Genes:
         """X and the result: int64 (2, matings, depth * 5)."""
         depth, matings = problem.vector_depth, X.shape[1]
         draws = random_state.random((matings, depth - 1))
@@ -70,8 +69,8 @@ class LivCrossover(Crossover):
         return _swapped(X, cuts, depth)
 
     def _cross_varying(
-        self, problem: GenomeProblem, X: Matrix, draws: npt.NDArray[np.float64]
-    ) -> Matrix:
+        self, problem: GenomeProblem, X: Genes, draws: npt.NDArray[np.float64]
+    ) -> Genes:
         """The same for parents of different depths; draws: one for each place of a cut."""
         shared = np.min([depths_of(as_livs(parents, problem.alphabet)) for parents in X], axis=0)
         places = 1 + np.arange(problem.vector_depth - 1)
@@ -84,7 +83,7 @@ class LivCrossover(Crossover):
         return fit_group_numbers(as_livs(children, problem.alphabet)).reshape(X.shape)
 
 
-def _swapped(X: Matrix, cuts: Matrix, depth: int) -> Matrix:
+def _swapped(X: Genes, cuts: Genes, depth: int) -> Genes:
     """Children (2, matings, depth * 5) of parents X that exchange every second segment; a cut at
     `depth` is none."""
     is_cut = np.zeros((len(cuts), depth + 1), dtype=bool)

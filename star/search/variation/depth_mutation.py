@@ -3,17 +3,15 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 
 from star.genomes import GENES_PER_LIV, NOT_SHARED, Alphabet, arrays
+from star.genomes.genes import Genes
 from star.search.space.depths import depths_of, fit_group_numbers
 from star.search.space.ids import as_livs
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import DEPTH, record
-
-Matrix = npt.NDArray[np.int64]
 
 INSERT, DELETE, DUPLICATE = "insert", "delete", "duplicate"
 
@@ -43,11 +41,11 @@ class DepthMutation(Mutation):
     def _do(
         self,
         problem: GenomeProblem,
-        X: Matrix,
+        X: Genes,
         *args: Any,
         random_state: np.random.Generator,
         **kwargs: Any,
-    ) -> Matrix:
+    ) -> Genes:
         """X and the result: int64 (individuals, most * 5)."""
         livs = as_livs(X, problem.alphabet).copy()
         self._edits = [[] for _ in livs]
@@ -59,7 +57,7 @@ class DepthMutation(Mutation):
         return livs.reshape(X.shape)
 
     def _draw(
-        self, livs: Matrix, problem: GenomeProblem, rng: np.random.Generator
+        self, livs: Genes, problem: GenomeProblem, rng: np.random.Generator
     ) -> list[Any] | None:
         """An edit of one genome (most, 5) as it is recorded; None where the bounds leave none."""
         depth = int(depths_of(livs[None])[0])
@@ -73,7 +71,7 @@ class DepthMutation(Mutation):
         liv = int(rng.integers(depth + 1))
         return [kind, liv, self._random_liv(livs[:depth], problem.base, rng)]
 
-    def _random_liv(self, livs: Matrix, alphabet: Alphabet, rng: np.random.Generator) -> list[int]:
+    def _random_liv(self, livs: Genes, alphabet: Alphabet, rng: np.random.Generator) -> list[int]:
         """Genes that are valid beside the LIVs (depth, 5) of one genome."""
         table, depth = arrays.tables(alphabet), len(livs) + 1
         liv_class, numbers = rng.choice(table.ids), rng.integers(1, depth + 1, size=2)
@@ -95,7 +93,7 @@ class DepthMutation(Mutation):
         ]
 
 
-def edited(livs: Matrix, edit: list[Any]) -> Matrix:
+def edited(livs: Genes, edit: list[Any]) -> Genes:
     """One genome (most, 5) after an edit as it is recorded; group numbers may exceed a smaller
     depth."""
     kind, liv, *genes = edit

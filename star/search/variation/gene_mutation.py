@@ -3,20 +3,23 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 
 from star.genomes import NOT_SHARED, Alphabet, arrays
+from star.genomes.genes import (
+    CLASS,
+    FEATURE_GROUP,
+    FEATURE_SHARING,
+    FEATURIZER_GROUP,
+    FEATURIZER_SHARING,
+    Booleans,
+    Genes,
+)
 from star.search.space.depths import apply_by_depth
 from star.search.space.ids import as_livs
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import MUTATION, genes, record_changes
-
-Matrix = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
-
-CLASS, FEATURIZER_GROUP, FEATURIZER_SHARING, FEATURE_GROUP, STRATEGY = range(5)
 
 
 class RecordedMutation(Mutation):
@@ -32,11 +35,11 @@ class RecordedMutation(Mutation):
     def _do(
         self,
         problem: GenomeProblem,
-        X: Matrix,
+        X: Genes,
         *args: Any,
         random_state: np.random.Generator,
         **kwargs: Any,
-    ) -> Matrix:
+    ) -> Genes:
         """X and the result: int64 (individuals, depth * 5)."""
         pool = problem.pool(X)
         livs = apply_by_depth(
@@ -44,7 +47,7 @@ class RecordedMutation(Mutation):
         )
         return livs.reshape(X.shape)
 
-    def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
+    def _mutated(self, genes: Genes, rng: np.random.Generator, alphabet: Alphabet) -> Genes:
         """Genes of (genomes, depth, 5), mutated among the classes of an alphabet."""
         raise NotImplementedError
 
@@ -62,7 +65,7 @@ class GeneMutation(RecordedMutation):
         self.rate = rate
         self.constrained = constrained
 
-    def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
+    def _mutated(self, genes: Genes, rng: np.random.Generator, alphabet: Alphabet) -> Genes:
         """Genes of (genomes, depth, 5)."""
         livs = genes.copy()
         chosen = rng.random(livs.shape) < self.rate
@@ -75,7 +78,7 @@ class GeneMutation(RecordedMutation):
         return livs
 
 
-def _another(present: Matrix, highest: int | Matrix, rng: np.random.Generator) -> Matrix:
+def _another(present: Genes, highest: int | Genes, rng: np.random.Generator) -> Genes:
     """Values from 1 to highest, uniformly among those other than the present ones, which stay if
     there is no other."""
     inside = (present >= 1) & (present <= highest)
@@ -85,8 +88,8 @@ def _another(present: Matrix, highest: int | Matrix, rng: np.random.Generator) -
 
 
 def _mutate_freely(
-    genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
-) -> Matrix:
+    genes: Genes, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
+) -> Genes:
     """Every gene chosen (genomes, depth, 5) takes another value of its whole range; the result may
     be invalid."""
     table, depth = arrays.tables(alphabet), genes.shape[1]
@@ -104,8 +107,8 @@ def _mutate_freely(
 
 
 def _mutate_constrained(
-    genes: Matrix, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
-) -> Matrix:
+    genes: Genes, chosen: Booleans, rng: np.random.Generator, alphabet: Alphabet
+) -> Genes:
     """Chosen genes of valid genomes change one after the other, each to another value that is valid
     with all others as they are by then; a gene with one valid value stays. What is valid is
     `valid_gene_values`, written for arrays."""
@@ -130,7 +133,7 @@ def _mutate_constrained(
     return mutated
 
 
-def _draw_another(allowed: Booleans, present: Matrix, rng: np.random.Generator) -> Matrix:
+def _draw_another(allowed: Booleans, present: Genes, rng: np.random.Generator) -> Genes:
     """A column of allowed (genomes, values) where it is true, uniformly but for the present one;
     it, if no other is."""
     allowed[np.arange(len(present)), present] = False
@@ -140,7 +143,7 @@ def _draw_another(allowed: Booleans, present: Matrix, rng: np.random.Generator) 
     return np.where(count > 0, (ranks >= drawn[:, None]).argmax(axis=1), present)
 
 
-def _conflicts(same: Booleans, strategy: Matrix, liv: int) -> Booleans:
+def _conflicts(same: Booleans, strategy: Genes, liv: int) -> Booleans:
     """(genomes, depth): LIVs, of those marked, that share features by another strategy than `liv`
     shares by."""
     own = strategy[:, liv, None]
@@ -148,7 +151,7 @@ def _conflicts(same: Booleans, strategy: Matrix, liv: int) -> Booleans:
 
 
 def _allowed_classes(
-    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: arrays.Tables
+    classes: Genes, number: Genes, strategy: Genes, liv: int, table: arrays.Tables
 ) -> Booleans:
     """(genomes, ids): classes that have the LIV's strategy, and whose group of its number shares by
     no other."""
@@ -159,7 +162,7 @@ def _allowed_classes(
 
 
 def _allowed_groups(
-    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: arrays.Tables
+    classes: Genes, number: Genes, strategy: Genes, liv: int, table: arrays.Tables
 ) -> Booleans:
     """(genomes, depth + 1): feature groups of the LIV's class that share by no other strategy."""
     allowed = np.ones((len(number), number.shape[1] + 1), dtype=bool)
@@ -170,7 +173,7 @@ def _allowed_groups(
 
 
 def _allowed_strategies(
-    classes: Matrix, number: Matrix, strategy: Matrix, liv: int, table: arrays.Tables
+    classes: Genes, number: Genes, strategy: Genes, liv: int, table: arrays.Tables
 ) -> Booleans:
     """(genomes, strategies): strategy 1 and that of the LIV's group, or all of its class where the
     group has none."""
@@ -187,4 +190,10 @@ def _allowed_strategies(
     )
 
 
-_ALLOWED = {CLASS: _allowed_classes, FEATURE_GROUP: _allowed_groups, STRATEGY: _allowed_strategies}
+# In the order in which the genes of a LIV are mutated, and in which `planes` is unpacked above:
+# class, number of the feature group, strategy.
+_ALLOWED = {
+    CLASS: _allowed_classes,
+    FEATURE_GROUP: _allowed_groups,
+    FEATURE_SHARING: _allowed_strategies,
+}

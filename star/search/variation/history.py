@@ -8,11 +8,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 
 from star.genomes import GENE_NAMES, GENES_PER_LIV
+from star.genomes.genes import Genes
 from star.runs.columns import CROSSOVER as CROSSOVER
 from star.runs.columns import DEPTH as DEPTH
 from star.runs.columns import MOVEMENT as MOVEMENT
@@ -20,8 +20,6 @@ from star.runs.columns import MUTATION, REPAIR
 
 GENES = (MUTATION, REPAIR)  # arrays (changes, 4) on the individual: LIV, gene, old, new
 VARIATION = "variation"
-
-Matrix = npt.NDArray[np.int64]
 
 
 def variation(individual: Individual) -> dict[str, list[Any]]:
@@ -33,14 +31,14 @@ def variation(individual: Individual) -> dict[str, list[Any]]:
     }
 
 
-def _in_words(changes: Matrix | list[Matrix]) -> list[list[Any]]:
+def _in_words(changes: Genes | list[Genes]) -> list[list[Any]]:
     return [
         [liv, GENE_NAMES[gene], old, new] for liv, gene, old, new in np.asarray(changes).tolist()
     ]
 
 
 def record(
-    individuals: Iterable[Individual], part: str, entries: Iterable[Sequence[Any] | Matrix]
+    individuals: Iterable[Individual], part: str, entries: Iterable[Sequence[Any] | Genes]
 ) -> None:
     """Add entries, several for each individual or none, to a part of what made it."""
     for individual, added in zip(individuals, entries, strict=True):
@@ -52,12 +50,12 @@ def record(
             }
 
 
-def genes(population: Population) -> Matrix:
+def genes(population: Population) -> Genes:
     """Genes of all individuals, (individuals, depth * 5)."""
     return np.stack([individual.X for individual in population])
 
 
-def record_changes(population: Population, part: str, before: Matrix) -> None:
+def record_changes(population: Population, part: str, before: Genes) -> None:
     """Record every gene that an operator changed. before: the genes of the individuals before it.
 
     The changes stay arrays until they are asked for: most individuals of a large population never

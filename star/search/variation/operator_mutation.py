@@ -10,14 +10,12 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from star.genomes import NOT_SHARED, Alphabet, arrays
+from star.genomes.genes import CLASS, FEATURE_GROUP, FEATURE_SHARING, Genes
 from star.search.space.ids import as_livs
 from star.search.space.problem import GenomeProblem
-from star.search.variation.gene_mutation import CLASS, FEATURE_GROUP, STRATEGY, RecordedMutation
-
-Matrix = npt.NDArray[np.int64]
+from star.search.variation.gene_mutation import RecordedMutation
 
 
 class OperatorMutation(RecordedMutation):
@@ -35,11 +33,11 @@ class OperatorMutation(RecordedMutation):
     def _do(
         self,
         problem: GenomeProblem,
-        X: Matrix,
+        X: Genes,
         *args: Any,
         random_state: np.random.Generator,
         **kwargs: Any,
-    ) -> Matrix:
+    ) -> Genes:
         """X and the result: int64 (individuals, depth * 5)."""
         livs = as_livs(X, problem.alphabet).copy()
         chosen = random_state.random(livs.shape[:2]) < self.probability
@@ -48,7 +46,7 @@ class OperatorMutation(RecordedMutation):
         return livs.reshape(X.shape)
 
 
-def _mutate(livs: Matrix, liv: int, alphabet: Alphabet, rng: np.random.Generator) -> None:
+def _mutate(livs: Genes, liv: int, alphabet: Alphabet, rng: np.random.Generator) -> None:
     """Change the operator of one LIV of a genome (depth, 5), in place; a LIV that is absent or
     unknown stays."""
     neighbours = _neighbours(alphabet).get(int(livs[liv, CLASS]), ())
@@ -59,14 +57,14 @@ def _mutate(livs: Matrix, liv: int, alphabet: Alphabet, rng: np.random.Generator
     group = (
         (livs[:, CLASS] == liv_class)
         & (livs[:, FEATURE_GROUP] == number)
-        & (livs[:, STRATEGY] != NOT_SHARED)
+        & (livs[:, FEATURE_SHARING] != NOT_SHARED)
     )
     group[liv] = False
     has_strategy = (
         0 < strategy < arrays.STRATEGIES and arrays.tables(alphabet).strategies[liv_class, strategy]
     )
-    if not has_strategy or (livs[group, STRATEGY] != strategy).any():
-        livs[liv, STRATEGY] = NOT_SHARED
+    if not has_strategy or (livs[group, FEATURE_SHARING] != strategy).any():
+        livs[liv, FEATURE_SHARING] = NOT_SHARED
 
 
 @lru_cache(maxsize=4)

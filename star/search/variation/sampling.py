@@ -8,20 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pymoo.core.duplicate import DuplicateElimination
 from pymoo.core.population import Population
 from pymoo.core.repair import Repair
 from pymoo.core.sampling import Sampling
 
 from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays, get_alphabet
+from star.genomes.genes import Booleans, Genes
 from star.search.space.depths import apply_by_depth
 from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import REPAIR, genes, record_changes
-
-Matrix = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 
 
 class GenomeSampling(Sampling):
@@ -40,7 +37,7 @@ class GenomeSampling(Sampling):
         *args: Any,
         random_state: np.random.Generator,
         **kwargs: Any,
-    ) -> Matrix:
+    ) -> Genes:
         """int64 (at most n_samples, depth * 5)."""
         chosen = {
             problem.vector(seed.canonical()).tobytes(): problem.vector(seed) for seed in self.seeds
@@ -52,7 +49,7 @@ class GenomeSampling(Sampling):
                 chosen.setdefault(row.tobytes(), row)
         return np.stack(list(chosen.values())[:n_samples])
 
-    def _drawn(self, problem: GenomeProblem, count: int, rng: np.random.Generator) -> Matrix:
+    def _drawn(self, problem: GenomeProblem, count: int, rng: np.random.Generator) -> Genes:
         """Random valid genomes (count, depth, 5), of every depth alike where it varies; some may be
         equal."""
         if not problem.varies:
@@ -84,7 +81,7 @@ class GenomeRepair(Repair):
         record_changes(repaired, REPAIR, before)
         return repaired
 
-    def _do(self, problem: GenomeProblem, X: Matrix, **kwargs: Any) -> Matrix:
+    def _do(self, problem: GenomeProblem, X: Genes, **kwargs: Any) -> Genes:
         """X and the result: int64 (individuals, depth * 5); the result is valid."""
         given, rng = as_livs(X, problem.alphabet), kwargs["random_state"]
         livs = apply_by_depth(lambda genes: arrays.repair(genes, rng, problem.alphabet)[0], given)

@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from star.genomes import NOT_SHARED, Alphabet, arrays
-from star.search.variation.gene_mutation import (
+from star.genomes.genes import (
     CLASS,
     FEATURE_GROUP,
+    FEATURE_SHARING,
     FEATURIZER_GROUP,
     FEATURIZER_SHARING,
-    STRATEGY,
-    RecordedMutation,
+    SHARED,
+    Genes,
 )
+from star.search.variation.gene_mutation import RecordedMutation
 
-Matrix = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
-SHARED = 2  # of FEATURIZER_SHARING
 COPY, JOIN, ROUNDS = 0.5, 0.9, 2  # found in experiments/tabular; a group of three takes two rounds
 
 
@@ -38,7 +38,7 @@ class SharingMutation(RecordedMutation):
         super().__init__()
         self.copy, self.join = copy, join
 
-    def _mutated(self, genes: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> Matrix:
+    def _mutated(self, genes: Genes, rng: np.random.Generator, alphabet: Alphabet) -> Genes:
         """Genes of (genomes, depth, 5)."""
         mutated = genes.copy()
         if genes.shape[1] == 1:
@@ -49,14 +49,14 @@ class SharingMutation(RecordedMutation):
         return mutated
 
 
-def _copy_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator) -> None:
+def _copy_livs(genes: Genes, rows: Genes, rng: np.random.Generator) -> None:
     """One LIV of each of these genomes becomes a copy of another."""
     depth = genes.shape[1]
     target = rng.integers(depth, size=len(rows))
     genes[rows, target] = genes[rows, (target + rng.integers(1, depth, size=len(rows))) % depth]
 
 
-def _join_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator, alphabet: Alphabet) -> None:
+def _join_livs(genes: Genes, rows: Genes, rng: np.random.Generator, alphabet: Alphabet) -> None:
     """One LIV of each of these genomes joins another of its class, or leaves it, where there is
     another."""
     index = np.arange(len(rows))
@@ -72,7 +72,7 @@ def _join_livs(genes: Matrix, rows: Matrix, rng: np.random.Generator, alphabet: 
 
 
 def _join_weights(
-    genes: Matrix, rows: Matrix, target: Matrix, partner: Matrix, drawn: Values, alphabet: Alphabet
+    genes: Genes, rows: Genes, target: Genes, partner: Genes, drawn: Values, alphabet: Alphabet
 ) -> None:
     """The target leaves the featurizer group that it has in common with its partner, or enters the
     partner's."""
@@ -85,7 +85,7 @@ def _join_weights(
 
 
 def _join_features(
-    genes: Matrix, rows: Matrix, target: Matrix, partner: Matrix, drawn: Values, alphabet: Alphabet
+    genes: Genes, rows: Genes, target: Genes, partner: Genes, drawn: Values, alphabet: Alphabet
 ) -> None:
     """The target enters its partner's feature group, which takes a strategy of the class, not to
     share being one.
@@ -97,9 +97,11 @@ def _join_features(
     livs = genes[rows]
     own = livs[index, target]
     strategy = table.choices[own[:, CLASS], (drawn * table.count[own[:, CLASS]]).astype(np.int64)]
-    members = livs[:, :, STRATEGY] != NOT_SHARED
+    members = livs[:, :, FEATURE_SHARING] != NOT_SHARED
     members[index, target] = members[index, partner] = True
     members &= (livs[:, :, CLASS] == own[:, CLASS, None]) & (
         livs[:, :, FEATURE_GROUP] == own[:, FEATURE_GROUP, None]
     )
-    genes[rows, :, STRATEGY] = np.where(members, strategy[:, None], livs[:, :, STRATEGY])
+    genes[rows, :, FEATURE_SHARING] = np.where(
+        members, strategy[:, None], livs[:, :, FEATURE_SHARING]
+    )

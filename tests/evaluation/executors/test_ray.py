@@ -21,8 +21,8 @@ from star.evaluation.executors import Executor, RayConfig, RayExecutor, Setup, T
 from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.runs.columns import TIMING_COLUMNS
+from star.runs.progress import Progress
 from star.search import Search
-from star.search.in_folder import NoProgress
 from star.testing.executors import ExecutorSuite
 from star.training import TrainingConfig
 
@@ -115,7 +115,7 @@ class TestRay(ExecutorSuite):
         return RayConfig(address=self.address, states=states).make(setup)
 
 
-class Losing(NoProgress):
+class Losing(Progress):
     """Loses a node when some candidates are finished."""
 
     def __init__(self, lose: Callable[[], None]) -> None:

@@ -12,15 +12,10 @@ from pymoo.problems.static import StaticProblem
 
 from star.genomes import GENES_PER_LIV, Genome
 from star.search.algorithms.firefly import Firefly, Swarm
-from star.search.algorithms.scalarised import Scalarisation
 from star.search.config import SearchConfig
 from star.search.space.problem import GenomeProblem
-from star.search.variation.sampling import (
-    CanonicalDuplicates,
-    GeneMutation,
-    GenomeRepair,
-    GenomeSampling,
-)
+from star.search.variation.gene_mutation import GeneMutation
+from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair, GenomeSampling
 
 FIREFLY = {"_target_": "star.search.algorithms.firefly.Firefly"}
 DEPTH = 4
@@ -43,7 +38,6 @@ def started(
         len(seeds),
         sampling,
         GeneMutation(),
-        Scalarisation(),
         GenomeRepair(),
         duplicates,
         **settings,
@@ -88,9 +82,7 @@ def texts(population: Any) -> list[str]:
 def test_attractiveness_fades_with_the_square_of_the_distance(
     beta0: float, gamma: float, distance: float, expected: float
 ) -> None:
-    firefly = Firefly(
-        2, GenomeSampling(), GeneMutation(), Scalarisation(), beta0=beta0, gamma=gamma
-    )
+    firefly = Firefly(2, GenomeSampling(), GeneMutation(), beta0=beta0, gamma=gamma)
     assert firefly.attractiveness(np.array([distance])) == pytest.approx([expected])
 
 
@@ -143,16 +135,16 @@ def test_the_random_step_starts_at_alpha_and_decays() -> None:
 
 def test_parents_are_the_firefly_and_those_it_took_livs_from() -> None:
     genomes = ["-".join([liv] * DEPTH) for liv in ("11111", "31111", "51111", "91111")]
-    swarm = started(genomes, [[0.0], [1.0], [2.0], [3.0]], gamma=0.0, beta0=0.5)
-    swarm.mutation.rate = 0.0
+    swarm = started(genomes, [[0.0], [1.0], [2.0], [3.0]], gamma=0.0, beta0=0.5, alpha=0.0)
     ids = [Genome.from_text(text).id for text in genomes]
     letters = dict(zip(ids, "1359", strict=True))
-    chosen = swarm._move(Swarm(swarm.pop, GenomeProblem(DEPTH, 1), np.arange(4.0)), np.arange(4))  # type: ignore[arg-type]
-    for firefly, moved in enumerate(chosen):
-        parents = moved.get("parents")
-        assert parents[0] == ids[firefly]
-        used = set(texts([moved])[0].split("-"))
-        taken = {letters[parent] for parent in parents}
+    moved: Any = swarm.ask()
+    chosen = [individual for individual in moved if individual.get("parents")]
+    firsts = [individual.get("parents")[0] for individual in chosen]
+    assert set(firsts) == set(ids[1:])  # the brightest has nowhere to go
+    for individual in chosen:
+        used = set(texts([individual])[0].split("-"))
+        taken = {letters[parent] for parent in individual.get("parents")}
         assert {liv[0] for liv in used} <= taken and len(taken) - len(used) in (0, 1)
 
 
@@ -188,7 +180,9 @@ def test_several_objectives_are_weighed(evolve: Callable) -> None:
     objectives = [classes, lambda genome: -classes(genome)]
     for weights, rising in (([1.0, 0.1], False), ([0.1, 1.0], True)):
         config = SearchConfig(
-            algorithm=FIREFLY, population=8, generations=8, scalarisation="weights", weights=weights
+            algorithm={**FIREFLY, "scalarisation": "weights", "weights": weights},
+            population=8,
+            generations=8,
         )
         run = evolve(config, objectives, depth=DEPTH)
         means = [run.values(generation)[:, 0].mean() for generation in (0, 7)]

@@ -13,13 +13,9 @@ from star.genomes import Genome
 from star.search.algorithms.scalarised import SCORE, Scalarisation, ScalarisedGA, ScalarisedSurvival
 from star.search.config import SearchConfig
 from star.search.space.problem import GenomeProblem
-from star.search.variation.sampling import (
-    CanonicalDuplicates,
-    GeneMutation,
-    GenomeRepair,
-    GenomeSampling,
-    LivCrossover,
-)
+from star.search.variation.crossover import LivCrossover
+from star.search.variation.gene_mutation import GeneMutation
+from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair, GenomeSampling
 
 GENETIC = {"_target_": "star.search.algorithms.scalarised.ScalarisedGA"}
 DEPTH = 5
@@ -133,9 +129,7 @@ def test_with_one_objective_it_is_pymoos_genetic_algorithm() -> None:
 
     for seed in range(3):
         for kind in ("weights", "chebyshev"):
-            ours = populations(
-                lambda kind=kind, **operators: ScalarisedGA(Scalarisation(kind), **operators), seed
-            )
+            ours = populations(lambda kind=kind, **operators: ScalarisedGA(kind, **operators), seed)
             for mine, pymoos in zip(ours, populations(GA, seed), strict=True):
                 assert np.array_equal(mine, pymoos)
 
@@ -151,9 +145,11 @@ def test_weights_choose_the_end_of_the_front(evolve: Callable, kind: str) -> Non
     def final(weights: list[float]) -> np.ndarray:
         """Mean of the last population's objectives over four searches."""
         config = SearchConfig(
-            algorithm=GENETIC, population=10, generations=10, scalarisation=kind, weights=weights
+            algorithm={**GENETIC, "scalarisation": kind, "weights": weights},
+            population=10,
+            generations=10,
         )
-        config.sharing_mutation_probability = 0.0  # both designs share nothing
+        config.variation.sharing_mutation_probability = 0.0  # both designs share nothing
         runs = [evolve(config, objectives, seed, DEPTH) for seed in range(4)]
         return np.mean([run.algorithm.pop.get("F").mean(axis=0) for run in runs], axis=0)
 

@@ -3,6 +3,7 @@ new ones."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from pymoo.core.population import Population
 
 from star.base.errors import UserError
 from star.data import Corpus, DataConfig
-from star.evaluation import CacheSetting, Recipe
-from star.evaluation.evaluate import evaluate
+from star.evaluation import Recipe, evaluate
 from star.genomes import (
     GENES_PER_LIV,
     Alphabet,
+    CacheSetting,
     Genome,
     LivClass,
     ModelConfig,
@@ -26,15 +27,14 @@ from star.genomes import (
     with_operators,
 )
 from star.models import decode
-from star.runs.lineage import read_run
-from star.search.algorithms.build import check_search
-from star.search.config import SearchConfig
-from star.search.space.alphabet import base_alphabet, search_alphabet
+from star.runs.run import Run
+from star.search.config import SearchConfig, SpaceConfig, VariationConfig
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
+from star.search.variation.gene_mutation import GeneMutation
 from star.search.variation.history import variation
 from star.search.variation.operator_mutation import OperatorMutation
-from star.search.variation.sampling import GeneMutation, GenomeSampling
+from star.search.variation.sampling import GenomeSampling
 from star.training import TrainingConfig
 
 STAR = get_alphabet("star")
@@ -222,9 +222,13 @@ def test_every_class_trains_and_has_the_parameters_that_were_counted() -> None:
         )
 
 
-def operators(**settings: object) -> SearchConfig:
-    algorithm = settings.pop("algorithm", {"_target_": "pymoo.algorithms.moo.nsga2.NSGA2"})
-    return SearchConfig(algorithm=algorithm, operator_probability=0.3, **settings)  # type: ignore[arg-type]
+def operators(**settings: Any) -> SearchConfig:
+    """Settings of a search over operators."""
+    return SearchConfig(variation=VariationConfig(operator_probability=0.3), **settings)
+
+
+def problem_of(config: SearchConfig, depth: int) -> GenomeProblem:
+    return GenomeProblem.from_config(config, depth, 1)
 
 
 def unlikeness(genome: Genome) -> float:
@@ -264,50 +268,54 @@ def test_a_search_of_operators_is_a_function_of_its_seed(evolve: Callable) -> No
     assert first.ids() == again.ids() and len(set(first.ids())) == 48
 
 
-def test_a_run_is_read_back_with_its_operators(tmp_path: Path) -> None:
-    columns = "genome_id,generation,origin,parents,genome,validation_loss,parameters,cache_bytes,variation"
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "search: {space: {alphabet: star}, variation: {operator_probability: 0.3}}\n",
+        "search: {alphabet: star, operator_probability: 0.3}\n",  # of a run of before
+    ],
+)
+def test_a_run_is_read_back_with_its_operators(tmp_path: Path, settings: str) -> None:
+    names = "genome_id,generation,origin,parents,genome,validation_loss,variation"
     (tmp_path / "population.csv").write_text(
-        f"{columns}\naaaaaaaaaaaa,0,random,,150.1.1.1.1-9.1.1.1.1,3.0,100,1000,\n"
+        f"{names}\naaaaaaaaaaaa,0,random,,150.1.1.1.1-9.1.1.1.1,3.0,\n"
     )
-    (tmp_path / "config.yaml").write_text(
-        "search:\n  alphabet: star\n  operator_probability: 0.3\n"
-    )
-    genome = read_run(tmp_path)["aaaaaaaaaaaa"].genome
+    (tmp_path / "config.yaml").write_text(settings)
+    genome = Run.open(tmp_path).genome("aaaaaaaaaaaa")
     assert [liv_class.name for liv_class in genome.classes()] == ["Op-32233", "GMemless"]
 
 
 def test_without_probability_the_search_is_over_its_alphabet() -> None:
-    assert search_alphabet(SearchConfig()) is STAR is base_alphabet(SearchConfig())
+    assert SearchConfig().alphabet() is STAR is SpaceConfig().base_alphabet()
+    problem = problem_of(SearchConfig(), 3)
+    assert problem.alphabet is STAR is problem.base
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5])
 def test_a_probability_out_of_range_is_refused(value: float) -> None:
-    config = SearchConfig(algorithm=FIREFLY, operator_probability=value)
-    with pytest.raises(
-        UserError, match=rf"search.operator_probability={value}: expected a probability from 0 to 1"
-    ):
-        check_search(config)
+    config = SearchConfig(variation=VariationConfig(operator_probability=value))
+    key = "search.variation.operator_probability"
+    with pytest.raises(UserError, match=rf"{key}={value}: expected a probability from 0 to 1"):
+        config.check(3)
 
 
 def test_seeds_from_a_csv_hold_operators_by_ids_that_need_no_configuration(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("genome\n150.1.1.1.2-150.1.1.1.2-9.1.1.1.1\n")
-    (seed,), _ = read_seeds([str(tmp_path / "p.csv")], 3, search_alphabet(operators()))
+    (seed,), _ = read_seeds([str(tmp_path / "p.csv")], problem_of(operators(), 3))
     assert [liv_class.code for liv_class in seed.classes()] == ["32233", "32233", "91142"]
     with pytest.raises(
         UserError,
         match="p.csv line 2: .*LIV 0 gene liv_class: 150 is not allowed, expected 1 to 17",
     ):
-        read_seeds([str(tmp_path / "p.csv")], 3, "star")
+        read_seeds([str(tmp_path / "p.csv")], problem_of(SearchConfig(), 3))
 
 
 def test_a_file_seed_with_operators_needs_a_search_of_operators(tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text(
         "schema: 1\noperators: {18: '32233'}\ngenome: 18.1.1.1.1-9.1.1.1.1\n"
     )
-    (seed,), _ = read_seeds([str(tmp_path / "g.yaml")], 2, search_alphabet(operators()))
+    (seed,), _ = read_seeds([str(tmp_path / "g.yaml")], problem_of(operators(), 2))
     assert seed.to_text() == "150.1.1.1.1-9.1.1.1.1"
-    with pytest.raises(
-        UserError,
-        match="LIV 0 is Op-32233, expected one of SA-1.*search.operator_probability above 0",
-    ):
-        read_seeds([str(tmp_path / "g.yaml")], 2, "star")
+    message = "LIV 0 is Op-32233, expected one of SA-1.*operator_probability above 0 admits every"
+    with pytest.raises(UserError, match=message):
+        read_seeds([str(tmp_path / "g.yaml")], problem_of(SearchConfig(), 2))

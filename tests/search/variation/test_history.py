@@ -17,18 +17,14 @@ from pymoo.problems.static import StaticProblem
 
 from star.genomes import GENE_NAMES, GENES_PER_LIV
 from star.search.algorithms.build import build_algorithm
-from star.search.config import SearchConfig
+from star.search.config import SearchConfig, SpaceConfig, VariationConfig
 from star.search.space.problem import GenomeProblem
+from star.search.variation.chain import MutationChain
+from star.search.variation.crossover import LivCrossover
 from star.search.variation.depth_mutation import DepthMutation
-from star.search.variation.gene_mutation import MutationChain
+from star.search.variation.gene_mutation import GeneMutation
 from star.search.variation.history import variation
-from star.search.variation.sampling import (
-    CanonicalDuplicates,
-    GeneMutation,
-    GenomeRepair,
-    GenomeSampling,
-    LivCrossover,
-)
+from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair, GenomeSampling
 
 SEEDS = st.integers(0, 2**32 - 1)
 DEPTH = 7
@@ -36,7 +32,7 @@ Livs = list[list[int]]
 
 
 def replay(parents: Sequence[Livs], made_by: dict[str, Any]) -> Livs:
-    """The genome that a record makes of its parents, by what `records.py` says of its parts."""
+    """The genome that a record makes of its parents, by what `columns.py` says of its parts."""
     livs = [list(liv) for liv in parents[0]]
     for part, entries in made_by.items():
         livs = APPLY[part](livs, parents, entries)
@@ -109,7 +105,7 @@ def test_records_replay(seed: int, points: int, constrained: bool, depths: tuple
     rng, problem = np.random.default_rng(seed), space(depths)
     population = GenomeSampling(sharing_probability=0.6).do(problem, 12, random_state=rng)
     population = Population.new(
-        "X", GeneMutation(0.3)._do(problem, population.get("X"), random_state=rng)
+        "X", GeneMutation(0.3).do(problem, population, random_state=rng).get("X")
     )
     matings = rng.permutation(12).reshape(6, 2)
     children = LivCrossover(points, prob=0.5).do(problem, population, matings, random_state=rng)
@@ -152,10 +148,8 @@ def test_nothing_changed_leaves_no_record_and_every_part_occurs() -> None:
 
 
 def test_a_second_mutation_goes_on_with_the_record() -> None:
-    rng, rows = (
-        np.random.default_rng(0),
-        GenomeSampling()._do(space(), 6, random_state=np.random.default_rng(1)),
-    )
+    rng = np.random.default_rng(0)
+    rows = GenomeSampling().do(space(), 6, random_state=np.random.default_rng(1)).get("X")
     population = Population.new("X", rows)
     for _ in range(2):
         population = GeneMutation(0.3).do(space(), population, random_state=rng)
@@ -183,10 +177,13 @@ def test_records_survive_merging_and_elimination() -> None:
 )
 def test_records_of_a_whole_search_replay(target: str, depths: tuple[int, ...]) -> None:
     config = SearchConfig(
-        algorithm={"_target_": target}, population=10, depth_probability=0.5, alphabet="extended"
+        algorithm={"_target_": target},
+        population=10,
+        space=SpaceConfig(alphabet="extended"),
+        variation=VariationConfig(depth_probability=0.5),
     )
     problem, values = space(depths), np.random.default_rng(0)
-    algorithm = build_algorithm(config, problem, [], 0)[0]
+    algorithm = build_algorithm(config, problem, [], 0).algorithm
     livs: dict[str, Livs] = {}
     parts: set[str] = set()
     for _ in range(5):

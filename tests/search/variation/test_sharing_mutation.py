@@ -1,15 +1,18 @@
 """Copying and joining LIVs."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from pymoo.core.population import Population
 
 from star.base.errors import UserError
 from star.genomes import GENES_PER_LIV, Genome, arrays, get_alphabet
-from star.search.algorithms.build import build_algorithm, check_search
-from star.search.config import SearchConfig
+from star.search.algorithms.build import build_algorithm
+from star.search.config import SearchConfig, VariationConfig
 from star.search.space.problem import GenomeProblem
-from star.search.variation.gene_mutation import GeneMutation, MutationChain
+from star.search.variation.chain import MutationChain
+from star.search.variation.gene_mutation import GeneMutation
 from star.search.variation.history import variation
 from star.search.variation.sharing_mutation import SharingMutation
 
@@ -19,9 +22,9 @@ ALPHABET = get_alphabet("star")
 
 def mutated(livs: np.ndarray, copy: float = 0.0, join: float = 0.0) -> np.ndarray:
     problem = GenomeProblem(livs.shape[1], 2)
-    rows = livs.reshape(len(livs), -1)
-    result = SharingMutation(copy, join)._do(problem, rows, random_state=np.random.default_rng(1))
-    return result.reshape(livs.shape)
+    given = Population.new("X", livs.reshape(len(livs), -1))
+    result = SharingMutation(copy, join).do(problem, given, random_state=np.random.default_rng(1))
+    return np.asarray(result.get("X")).reshape(livs.shape)
 
 
 def many(text: str) -> np.ndarray:
@@ -103,7 +106,7 @@ def test_changed_genes_stay_with_the_individual() -> None:
 
 
 def config(**settings: float) -> SearchConfig:
-    return SearchConfig(algorithm={"_target_": "pymoo.algorithms.moo.nsga2.NSGA2"}, **settings)  # type: ignore[arg-type]
+    return SearchConfig(variation=VariationConfig(**settings))  # type: ignore[arg-type]
 
 
 def test_searches_have_it_unless_its_probability_is_zero() -> None:
@@ -111,12 +114,11 @@ def test_searches_have_it_unless_its_probability_is_zero() -> None:
         ({}, MutationChain),
         ({"sharing_mutation_probability": 0.0}, GeneMutation),
     ):
-        algorithm, _, _ = build_algorithm(config(**settings), GenomeProblem(4, 2), [], 0)
-        assert type(algorithm.mating.mutation) is expected  # type: ignore[attr-defined]
+        algorithm: Any = build_algorithm(config(**settings), GenomeProblem(4, 2), [], 0).algorithm
+        assert type(algorithm.mating.mutation) is expected
 
 
 def test_a_probability_above_one_is_refused() -> None:
-    with pytest.raises(
-        UserError, match="search.sharing_mutation_probability=2: expected a probability"
-    ):
-        check_search(config(sharing_mutation_probability=2))
+    message = "search.variation.sharing_mutation_probability=2: expected a probability"
+    with pytest.raises(UserError, match=message):
+        config(sharing_mutation_probability=2).check(4)

@@ -23,16 +23,12 @@ from star.genomes import (
     random_genome,
 )
 from star.search.space.problem import GenomeProblem
+from star.search.variation.chain import MutationChain
+from star.search.variation.crossover import LivCrossover
 from star.search.variation.depth_mutation import DepthMutation
-from star.search.variation.gene_mutation import MutationChain
+from star.search.variation.gene_mutation import GeneMutation
 from star.search.variation.history import variation
-from star.search.variation.sampling import (
-    CanonicalDuplicates,
-    GeneMutation,
-    GenomeRepair,
-    GenomeSampling,
-    LivCrossover,
-)
+from star.search.variation.sampling import CanonicalDuplicates, GenomeRepair, GenomeSampling
 from tests.genomes.definition import valid_gene_values
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -48,14 +44,25 @@ def problem(alphabet: str = "extended", objectives: int = 2) -> GenomeProblem:
     return GenomeProblem(DEPTH, objectives, alphabet)
 
 
+def applied(
+    operator: Any, space: GenomeProblem, rows: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Genes (individuals, depth * 5) after a mutation or a repair of them."""
+    return operator.do(space, Population.new("X", rows.copy()), random_state=rng).get("X")
+
+
 @settings(deadline=None)
 @given(SEEDS, st.integers(1, 6))
 def test_crossover_cuts_between_livs_only(seed: int, points: int) -> None:
-    parents = sample(seed).reshape(2, 3, -1)
-    children = LivCrossover(points)._do(
-        problem(), parents, random_state=np.random.default_rng(seed)
+    parents = sample(seed)
+    matings = np.array([[0, 3], [1, 4], [2, 5]])
+    children = LivCrossover(points, prob=1.0).do(
+        problem(),
+        Population.new("X", parents),
+        matings,
+        random_state=np.random.default_rng(seed),
     )
-    livs = children.reshape(2, 3, DEPTH, GENES_PER_LIV)
+    livs = np.asarray(children.get("X")).reshape(2, 3, DEPTH, GENES_PER_LIV)
     origin = parents.reshape(2, 3, DEPTH, GENES_PER_LIV)
     kept, taken = (livs == origin).all(-1), (livs == origin[::-1]).all(-1)
     assert (kept | taken).all()
@@ -102,7 +109,7 @@ def test_crossover_records_the_parents() -> None:
 @given(SEEDS)
 def test_constrained_mutation_keeps_genomes_valid(seed: int) -> None:
     rows = sample(seed)
-    mutated = GeneMutation(0.3)._do(problem(), rows, random_state=np.random.default_rng(seed))
+    mutated = applied(GeneMutation(0.3), problem(), rows, np.random.default_rng(seed))
     assert all(not Genome.from_array(row, "extended").validate() for row in mutated)
 
 
@@ -153,7 +160,7 @@ def mutate_only(
 def test_constrained_mutation_of_an_invalid_genome_draws_from_whole_ranges() -> None:
     rows = np.tile(Genome.from_text("1.1.1.1.2-1.1.1.1.3-9.1.1.1.1").to_array(), (500, 1))
     space = GenomeProblem(3, 1)
-    mutated = GeneMutation(1.0)._do(space, rows, random_state=np.random.default_rng(0))
+    mutated = applied(GeneMutation(1.0), space, rows, np.random.default_rng(0))
     assert (mutated != rows).all()
     assert set(mutated[:, 4].tolist()) == {1, 3, 4, 5} and set(mutated[:, 10].tolist()) <= set(
         range(1, 18)
@@ -163,31 +170,29 @@ def test_constrained_mutation_of_an_invalid_genome_draws_from_whole_ranges() -> 
 def test_variation_is_repeatable() -> None:
     def vary() -> np.ndarray:
         rng = np.random.default_rng(7)
-        rows = GenomeSampling()._do(problem(), 20, random_state=rng)
-        children = (
-            LivCrossover()._do(problem(), rows.reshape(2, 10, -1), random_state=rng).reshape(20, -1)
-        )
-        mutated = GeneMutation(0.2)._do(problem(), children, random_state=rng)
-        return GenomeRepair()._do(problem(), mutated, random_state=rng)
+        population = GenomeSampling().do(problem(), 20, random_state=rng)
+        matings = np.arange(20).reshape(10, 2)
+        children = LivCrossover().do(problem(), population, matings, random_state=rng)
+        mutated = GeneMutation(0.2, constrained=False).do(problem(), children, random_state=rng)
+        return np.asarray(GenomeRepair().do(problem(), mutated, random_state=rng).get("X"))
 
     assert np.array_equal(vary(), vary())
 
 
 def test_mutation_changes_genes_at_its_rate_and_reaches_every_class() -> None:
     rows = sample(0, 200)
-    mutated = GeneMutation(0.1)._do(problem(), rows, random_state=np.random.default_rng(0))
+    mutated = applied(GeneMutation(0.1), problem(), rows, np.random.default_rng(0))
     assert 0.07 < (rows != mutated).mean() < 0.11  # a gene with one valid value stays
     assert set(mutated[:, ::GENES_PER_LIV].ravel()) == set(ALPHABETS["extended"].ids)
 
 
 def test_unconstrained_mutation_needs_repair_and_repair_counts_it() -> None:
     rows = sample(0, 60)
-    mutated = GeneMutation(0.3, constrained=False)._do(
-        problem(), rows, random_state=np.random.default_rng(0)
-    )
+    free = GeneMutation(0.3, constrained=False)
+    mutated = applied(free, problem(), rows, np.random.default_rng(0))
     invalid = sum(bool(Genome.from_array(row, "extended").validate()) for row in mutated)
     repair = GenomeRepair()
-    fixed = repair._do(problem(), mutated, random_state=np.random.default_rng(0))
+    fixed = applied(repair, problem(), mutated, np.random.default_rng(0))
     assert invalid > 10
     assert (repair.seen, repair.repaired_genomes) == (60, invalid)
     assert repair.repaired_genes == (fixed != mutated).sum() >= invalid
@@ -196,16 +201,15 @@ def test_unconstrained_mutation_needs_repair_and_repair_counts_it() -> None:
 
 def test_sampling_puts_seeds_first_and_never_repeats() -> None:
     seeds = [Genome.from_array(row, "extended") for row in sample(5, 3)]
-    rows = GenomeSampling([*seeds, seeds[0]])._do(
-        problem(), 12, random_state=np.random.default_rng(0)
-    )
+    sampling = GenomeSampling([*seeds, seeds[0]])
+    rows = sampling.do(problem(), 12, random_state=np.random.default_rng(0)).get("X")
     ids = [Genome.from_array(row, "extended").id for row in rows]
     assert ids[:3] == [seed.id for seed in seeds] and len(set(ids)) == 12
 
 
 def test_sampling_of_a_tiny_space_ends() -> None:
-    rows = GenomeSampling()._do(GenomeProblem(1, 1), 40, random_state=np.random.default_rng(0))
-    assert len(rows) == 17
+    random_state = np.random.default_rng(0)
+    assert len(GenomeSampling().do(GenomeProblem(1, 1), 40, random_state=random_state)) == 17
 
 
 def test_duplicates_are_found_by_canonical_form() -> None:

@@ -1,0 +1,1 @@
+"""What drives every primitive in tests, certificates and benchmarks; none of it runs in a model."""

@@ -1,0 +1,102 @@
+"""The evaluation of one candidate: what is measured, and how it ends when something goes wrong."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from star.base.errors import UserError
+from star.data import Corpus, DataConfig
+from star.evaluation import OBJECTIVES, Context, Evaluation, Measured, Objective, Recipe, evaluate
+from star.evaluation.recipe import SearchModelConfig
+from star.genomes import CacheSetting, Genome
+from star.training import TrainingConfig
+from tests.search.objectives import Margin
+
+TEXT = np.frombuffer(b"the quick brown fox jumps over the lazy dog. " * 40, dtype=np.uint8)
+CORPUS = Corpus(TEXT, TEXT, "test")
+GENOME = Genome.from_text("11111-91111")
+MARGIN = "tests.search.objectives:Margin"
+RECIPE = Recipe(
+    SearchModelConfig(width=16),
+    CacheSetting(),
+    TrainingConfig(steps=2, batch_size=2, length=16, device="cpu", validation_batches=1),
+    DataConfig(),
+    seed=0,
+)
+
+
+class Raising(Objective):
+    """Raises what the test sets."""
+
+    name = "raising"
+    error: BaseException = RuntimeError()
+
+    def measure(self, context: Context) -> Mapping[str, float]:
+        raise self.error
+
+
+class Infinite(Objective):
+    """No number."""
+
+    name = "infinite"
+
+    def measure(self, context: Context) -> Mapping[str, float]:
+        return {self.name: float("inf")}
+
+
+def evaluated(*objectives: str, **settings: Mapping[str, Any]) -> Evaluation:
+    recipe = replace(RECIPE, objectives=objectives, settings=settings)
+    return evaluate(GENOME, recipe, CORPUS)
+
+
+def test_everything_that_is_measured_always_is_measured() -> None:
+    result = evaluated()
+    assert result.feasible and set(result.metrics) == set(OBJECTIVES)
+    assert result.train_seconds > 0 and result.peak_bytes > 0 and result.device == "cpu"
+    static = Measured.of(()).measure_static(GENOME, RECIPE)
+    assert {name: result.metrics[name] for name in static} == static
+
+
+def test_a_users_own_are_measured_on_the_trained_model_with_their_settings() -> None:
+    static = "tests.search.objectives:Attention"
+    result = evaluated(MARGIN, static, margin={"below": 7.5})
+    loss = result.metrics["validation_loss"]
+    assert result.metrics["margin"] == 7.5 - loss and result.metrics["attention"] == 1
+    assert evaluated().metrics["validation_loss"] == loss  # nothing else has changed
+    assert evaluated(MARGIN).metrics["margin"] == Margin().below - loss
+
+
+def test_the_same_candidate_gives_the_same_numbers_and_another_seed_others() -> None:
+    first, again = evaluated(), evaluated()
+    assert dict(first.metrics) == dict(again.metrics)
+    other = evaluate(GENOME, replace(RECIPE, seed=1), CORPUS)
+    assert other.metrics["validation_loss"] != first.metrics["validation_loss"]
+
+
+def test_an_objective_that_raises_makes_the_candidate_infeasible_with_what_is_known() -> None:
+    Raising.error = ValueError("no such thing")
+    result = evaluated(f"{__name__}:Raising")
+    assert (result.status, result.failure) == ("infeasible", "build_error")
+    assert result.reason == "build_error: ValueError: no such thing"
+    assert set(result.metrics) == {"parameters", "cache_bytes"}
+
+
+def test_what_is_no_number_is_left_out_and_named() -> None:
+    result = evaluated(f"{__name__}:Infinite")
+    assert result.reason == "diverged: infinite is inf"
+    assert set(result.metrics) == set(OBJECTIVES)
+
+
+def test_a_mistake_of_the_user_is_passed_on() -> None:
+    Raising.error = UserError("data.path=x: no such file")
+    with pytest.raises(UserError, match="data.path=x"):
+        evaluated(f"{__name__}:Raising")
+
+
+def test_what_does_not_fit_the_sizes_is_invalid() -> None:
+    recipe = replace(RECIPE, model=SearchModelConfig(width=320))
+    result = evaluate(Genome.from_text("31111-91111"), recipe, CORPUS)
+    assert result.reason.startswith("invalid: a model width of 320 gives 5 heads")
