@@ -9,6 +9,7 @@ Its candidates are evaluated elsewhere then.
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ ENVIRONMENT = {
 }
 OBJECT_STORE = 10**8  # bytes; only results pass through it
 SHORT_FOLDER = "/tmp" if sys.platform != "win32" else None  # paths of sockets have 107 characters
+PATIENCE = 10.0  # seconds for an address to answer
 STAFFING = 5.0  # seconds between two looks at what the cluster holds
 SPARE = 1  # actors beyond that, which wait for a node that joins
 MOST_FAILED_STARTS = 3  # one after the other
@@ -56,7 +58,7 @@ class RayConfig(ExecutorConfig):
         """Raise `UserError` naming the key, its value and what was expected."""
         expect("executor.cpus", self.cpus, self.cpus > 0, "a positive number")
         gpus = self.gpus or 0.0
-        fits = 0 <= gpus <= 1 or gpus == int(gpus)
+        fits = gpus >= 0 and (gpus <= 1 or gpus == int(gpus))
         expect("executor.gpus", self.gpus, fits, "a share of one GPU, a whole number, or null")
         expect("executor.threads", self.threads, self.threads >= 1, "at least 1")
         fits = self.in_flight is None or self.in_flight >= 1
@@ -347,6 +349,7 @@ class Connection:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
             if self._address is not None:
+                _check_listens(self._address)
                 self._ray.init(address=self._address, **quiet)
                 return
             self._folder = tempfile.mkdtemp(prefix="star_", dir=SHORT_FOLDER)
@@ -371,6 +374,13 @@ class Connection:
             self._ray.shutdown()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _check_listens(address: str) -> None:
+    """Raise an `OSError` unless somebody listens at host:port, since Ray would try for an hour."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
 
 
 def _added_paths() -> list[str]:

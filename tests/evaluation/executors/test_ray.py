@@ -63,8 +63,8 @@ def marked(value: str, words: tuple[str, ...] = ("",)) -> list[str]:
     return found
 
 
-def wait_until_gone(value: str, words: tuple[str, ...] = ("",)) -> None:
-    deadline = time.monotonic() + 30
+def wait_until_gone(value: str, words: tuple[str, ...] = ("",), seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
     while left := marked(value, words):
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
@@ -81,7 +81,15 @@ def cluster() -> Iterator[Any]:
     made.marker = value
     yield made
     made.shutdown()
-    wait_until_gone(value)
+    wait_until_gone(value, seconds=90)  # the agents of a killed raylet take a minute
+
+
+def lost_nodes(cluster: Any) -> list[Any]:
+    return [
+        node
+        for node in cluster.worker_nodes
+        if "raylet" not in (name for name, _ in node.live_processes())
+    ]
 
 
 @pytest.fixture
@@ -89,8 +97,8 @@ def nodes(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The cluster with two nodes, whatever became of those before; no process of ours is left on
     them."""
     monkeypatch.setenv(MARKER, cluster.marker)
-    for dead in [node for node in cluster.worker_nodes if not node.live_processes()]:
-        cluster.worker_nodes.remove(dead)
+    for lost in lost_nodes(cluster):
+        cluster.remove_node(lost)
     while len(cluster.worker_nodes) < 2:
         cluster.add_node(**NODE)
     yield cluster
@@ -127,11 +135,11 @@ def results(folder: Path, *overrides: str, lose: Callable[[], None] = lambda: No
 
 
 def remove_node(cluster: Any) -> None:
-    cluster.remove_node(cluster.worker_nodes[0], allow_graceful=False)
+    cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
 
 
 def kill_raylet(cluster: Any) -> None:
-    (raylet,) = cluster.worker_nodes[0].all_processes["raylet"]
+    (raylet,) = next(iter(cluster.worker_nodes)).all_processes["raylet"]
     raylet.process.kill()
 
 
@@ -149,7 +157,7 @@ def test_a_cluster_gives_what_processes_give_and_a_lost_node_changes_nothing(
     for name, losing in (("whole", lambda: None), ("torn", lambda: lose(nodes))):
         found = results(tmp_path / name, *overrides, *ray, states, lose=losing)
         pd.testing.assert_frame_equal(found, expected)
-    assert len([node for node in nodes.worker_nodes if node.live_processes()]) == 1
+    assert len(nodes.worker_nodes) - len(lost_nodes(nodes)) == 1
 
 
 def test_states_in_the_run_folder_are_refused_where_there_are_several_nodes(nodes: Any) -> None:
@@ -190,11 +198,10 @@ def kill_actor(task: Task) -> Evaluation:
 def test_a_dead_actor_is_an_attempt_and_a_lost_node_is_none(
     nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nodes.remove_node(nodes.worker_nodes[0])
     monkeypatch.setenv("STAR_TEST_FOLDER", str(tmp_path))
-    nodes.add_node(**NODE)  # both have the variable now
-    nodes.remove_node(nodes.worker_nodes[0])
-    nodes.add_node(**NODE)
+    for without in list(nodes.worker_nodes):
+        nodes.remove_node(without)
+        nodes.add_node(**NODE)  # one that has the variable
     config, setup = RayConfig(address=nodes.address), Setup(RECIPE, LimitsConfig(retries=1))
     with RayExecutor(config, setup, kill_actor) as executor:
         found = dict(executor.evaluate(tasks([4, 1, 2, 5])))
@@ -221,12 +228,13 @@ def start_command(folder: Path, value: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "errors"),
-    [(signal.SIGINT, 130, "interrupted\n"), (signal.SIGKILL, -signal.SIGKILL, "")],
+    ("number", "code", "left"),
+    # Ray's own agents take a minute to notice that they are alone.
+    [(signal.SIGINT, 130, ("",)), (signal.SIGKILL, -signal.SIGKILL, OURS)],
     ids=str,
 )
 def test_a_local_cluster_ends_with_its_command(
-    number: signal.Signals, code: int, errors: str, tmp_path: Path
+    number: signal.Signals, code: int, left: tuple[str, ...], tmp_path: Path
 ) -> None:
     value = uuid.uuid4().hex
     process = start_command(tmp_path, value)
@@ -236,10 +244,12 @@ def test_a_local_cluster_ends_with_its_command(
         time.sleep(0.1)
     assert marked(value, OURS)
     os.killpg(process.pid, number) if number == signal.SIGINT else process.kill()
-    output, said = process.communicate(timeout=60)
-    assert process.returncode == code and said == errors, said
-    assert output.startswith("search: ") or output.startswith("smoke: "), output
-    wait_until_gone(value)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == code and errors == "", errors
+    lines = [line for line in output.splitlines() if line.strip()]
+    beginnings = ("smoke: results go to ", "generation ", "interrupted; ")
+    assert lines and all(line.startswith(beginnings) for line in lines), output
+    wait_until_gone(value, left)
 
 
 @pytest.mark.parametrize(
@@ -250,11 +260,10 @@ def test_bad_settings(key: str, value: float) -> None:
         RayConfig(**{key: value}).check(RECIPE)
 
 
-def test_an_address_without_a_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", "/nowhere")
+def test_an_address_without_a_cluster_is_one_line() -> None:
     with (
-        pytest.raises(UserError, match=r"^executor.address=auto: no cluster there \("),
-        RayConfig(address="auto").make(Setup(RECIPE)),
+        pytest.raises(UserError, match=r"^executor.address=127.0.0.1:1: no cluster there \("),
+        RayConfig(address="127.0.0.1:1").make(Setup(RECIPE)),
     ):
         pass
 
