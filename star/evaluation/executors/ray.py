@@ -23,7 +23,7 @@ from star.base.errors import UserError
 from star.base.settings import expect
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, never, text_fingerprint
 from star.evaluation.executors.processes import POLL, Processes, usable_cores
-from star.evaluation.executors.worker import Evaluate, WorkerSetting
+from star.evaluation.executors.worker import Evaluate, WorkerSetting, end_with
 from star.evaluation.failures import OUT_OF_MEMORY, WORKER_DIED
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation, infeasible
@@ -101,6 +101,7 @@ class Host:
             folder: where relative paths of settings begin, where the node has it too.
             evaluate: instead of training.
         """
+        end_with(os.getppid())  # Ray's own way does not end an actor that is busy
         with suppress(OSError):
             os.chdir(folder)
         self._processes = Processes([setting], setup, evaluate).__enter__()
@@ -284,7 +285,7 @@ class RayExecutor:
         return again, infeasible(WORKER_DIED, f"its actor: {_first_line(error)}, {where}")
 
     def _end(self, slot: _Slot) -> None:
-        """End an actor; its worker process ends with it (`worker.end_with_parent`)."""
+        """End an actor; its worker process ends with it (`worker.end_with`)."""
         self._look_at = 0.0
         with suppress(Exception):  # whatever Ray makes of one that is gone already
             self._ray.kill(slot.actor)

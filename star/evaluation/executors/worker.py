@@ -99,14 +99,15 @@ def _open_corpus(task: WorkerTask) -> Corpus | Exception:
         return error
 
 
-def end_with_parent() -> None:
-    """Let the system kill this process when its parent ends, however that ends: the children of an
-    actor outlive it otherwise (Linux)."""
-    parent = parent_process()
-    if sys.platform != "linux" or parent is None:
+def end_with(parent: int) -> None:
+    """Let the system kill this process when its parent ends, however that ends (Linux).
+
+    The children of a killed process outlive it otherwise.
+    """
+    if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent.pid:  # it has ended before
+    if os.getppid() != parent:  # it has ended before
         os._exit(1)
 
 
@@ -116,7 +117,8 @@ _worker: Worker | None = None  # of this process
 def start(setting: WorkerSetting, task: WorkerTask) -> None:
     """Make this process a worker; runs once, outside of the limits."""
     global _worker
-    end_with_parent()
+    if parent := parent_process():
+        end_with(parent.pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _worker = Worker(setting, task)
 

@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from star.evaluation.executors import Executor, RayConfig, RayExecutor, Setup, T
 from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.runs.columns import TIMING_COLUMNS
+from star.runs.progress import Progress
 from star.runs.progress import Progress
 from star.search import Search
 from star.testing.executors import ExecutorSuite
@@ -74,10 +76,11 @@ def wait_until_gone(value: str, words: tuple[str, ...] = ("",), seconds: float =
 def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
-    os.environ[MARKER] = value = uuid.uuid4().hex
+    value = uuid.uuid4().hex
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
-    made = Cluster(initialize_head=True, head_node_args={**NODE, **head})
-    del os.environ[MARKER]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARKER, value)
+        made = Cluster(initialize_head=True, head_node_args={**NODE, **head})
     made.marker = value
     yield made
     made.shutdown()
@@ -93,14 +96,15 @@ def lost_nodes(cluster: Any) -> list[Any]:
 
 
 @pytest.fixture
-def nodes(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def nodes(cluster: Any) -> Iterator[Any]:
     """The cluster with two nodes, whatever became of those before; no process of ours is left on
     them."""
-    monkeypatch.setenv(MARKER, cluster.marker)
     for lost in lost_nodes(cluster):
         cluster.remove_node(lost)
-    while len(cluster.worker_nodes) < 2:
-        cluster.add_node(**NODE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARKER, cluster.marker)
+        while len(cluster.worker_nodes) < 2:
+            cluster.add_node(**NODE)
     yield cluster
     wait_until_gone(cluster.marker, OURS)
 
@@ -181,11 +185,11 @@ def tasks(depths: list[int]) -> list[Task]:
     return [Task(Genome.from_text("-".join(["91111"] * depth)), 1) for depth in depths]
 
 
-def kill_actor(task: Task) -> Evaluation:
+def kill_actor(folder: Path, task: Task) -> Evaluation:
     """Instead of training: depth 1 kills the actor at every attempt, depth 2 at the first, and
     depth 3 the raylet at the first."""
     depth = task.genome.depth
-    marker = Path(os.environ["STAR_TEST_FOLDER"]) / str(depth)
+    marker = folder / str(depth)
     actor = os.getppid()
     if depth == 1 or (depth <= 3 and not marker.exists()):
         marker.touch()
@@ -195,17 +199,12 @@ def kill_actor(task: Task) -> Evaluation:
     return Evaluation("ok", "", {"validation_loss": float(depth)})
 
 
-def test_a_dead_actor_is_an_attempt_and_a_lost_node_is_none(
-    nodes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("STAR_TEST_FOLDER", str(tmp_path))
-    for without in list(nodes.worker_nodes):
-        nodes.remove_node(without)
-        nodes.add_node(**NODE)  # one that has the variable
+def test_a_dead_actor_is_an_attempt_and_a_lost_node_is_none(nodes: Any, tmp_path: Path) -> None:
     config, setup = RayConfig(address=nodes.address), Setup(RECIPE, LimitsConfig(retries=1))
-    with RayExecutor(config, setup, kill_actor) as executor:
+    kill = partial(kill_actor, tmp_path)
+    with RayExecutor(config, setup, kill) as executor:
         found = dict(executor.evaluate(tasks([4, 1, 2, 5])))
-    with RayExecutor(config, Setup(RECIPE, LimitsConfig(retries=0)), kill_actor) as executor:
+    with RayExecutor(config, Setup(RECIPE, LimitsConfig(retries=0)), kill) as executor:
         found[4] = dict(executor.evaluate(tasks([3])))[0]
     assert found[1].reason.startswith("worker_died: its actor: The actor died"), found
     assert found[1].reason.endswith("in attempt 2"), found
