@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -214,7 +215,7 @@ def test_bad_worker_counts(workers: object) -> None:
 @pytest.mark.parametrize("key", ["workers_per_gpu", "threads_per_worker"])
 def test_bad_counts(key: str) -> None:
     with pytest.raises(UserError, match=f"executor.{key}=0: expected a whole number"):
-        ProcessesConfig(**{key: 0}).check(recipe())
+        replace(ProcessesConfig(), **{key: 0}).check(recipe())
 
 
 @pytest.mark.slow

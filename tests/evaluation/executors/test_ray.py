@@ -7,6 +7,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from star.evaluation.executors import Executor, RayConfig, RayExecutor, Setup, T
 from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.runs.columns import TIMING_COLUMNS
-from star.runs.progress import Progress
 from star.runs.progress import Progress
 from star.search import Search
 from star.testing.executors import ExecutorSuite
@@ -81,7 +81,7 @@ def cluster() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARKER, value)
         made = Cluster(initialize_head=True, head_node_args={**NODE, **head})
-    made.marker = value
+    made.marker = value  # pyright: ignore[reportAttributeAccessIssue]
     yield made
     made.shutdown()
     wait_until_gone(value, seconds=90)  # the agents of a killed raylet take a minute
@@ -256,7 +256,7 @@ def test_a_local_cluster_ends_with_its_command(
 )
 def test_bad_settings(key: str, value: float) -> None:
     with pytest.raises(UserError, match=f"^executor.{key}={value}: expected"):
-        RayConfig(**{key: value}).check(RECIPE)
+        replace(RayConfig(), **{key: value}).check(RECIPE)
 
 
 def test_an_address_without_a_cluster_is_one_line() -> None:
