@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from typing import Any
+
+import torch
 
 from star.base.errors import UserError
 from star.base.imports import import_plugins
@@ -57,8 +58,6 @@ class Worker:
             os.environ["CUDA_VISIBLE_DEVICES"] = setting.gpu
         for variable in THREAD_VARIABLES:
             os.environ[variable] = str(setting.threads)
-        import torch
-
         torch.set_num_threads(setting.threads)
         self.task = task
         self._corpus: Corpus | Exception | None = None
@@ -106,7 +105,7 @@ def end_with_parent() -> None:
     if sys.platform != "linux" or parent is None:
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent.pid:  # it has ended before
+    if os.getppid() != parent.pid:  # it ended before the system was told
         os._exit(1)
 
 
@@ -121,7 +120,7 @@ def start(setting: WorkerSetting, task: WorkerTask) -> None:
     _worker = Worker(setting, task)
 
 
-def run(task: Task, *more: Any) -> Evaluation:
+def run(task: Task) -> Evaluation:
     """Evaluate one task in this process."""
     assert _worker is not None
     return _worker.run(task)
