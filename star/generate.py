@@ -66,11 +66,8 @@ class GenerateConfig:
 def place(checkpoint: Checkpoint, config: GenerateConfig) -> str:
     """Move the model to the wanted device and dtype; returns the dtype's name."""
     device = torch_device(config.device)
-    name = (
-        config.dtype
-        if config.dtype != "auto"
-        else ("bfloat16" if device.type == "cuda" else "float32")
-    )
+    usual = "bfloat16" if device.type == "cuda" else "float32"
+    name = usual if config.dtype == "auto" else config.dtype
     checkpoint.model.to(device, getattr(torch, name)).eval()
     return name
 
@@ -103,6 +100,7 @@ def run(
         show(pieces[-1])
         if stream.stopped or count == config.tokens:
             break
+    # A single token came from the prefill, whose time is then all there is.
     seconds = time.perf_counter() - (first if count > 1 else start)
     pieces.append(stream.finish())
     show(pieces[-1])

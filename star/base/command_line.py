@@ -28,7 +28,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.base.help import describe_settings
 
 EXIT_FAILED = 1
@@ -151,6 +151,7 @@ def _unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
     for key in map(str, config):
         if known is not None and key not in known:
             yield f"{prefix}{key}"
+        # A key that is read while it is missing or refers to another one may raise.
         elif not OmegaConf.is_missing(config, key) and not OmegaConf.is_interpolation(config, key):
             child = config[key]
             if isinstance(child, DictConfig):
@@ -160,10 +161,8 @@ def _unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
 def one_line(error: BaseException) -> str:
     """The error's message on one line; of Hydra's and OmegaConf's, what a user can act on."""
     if isinstance(error, OverrideParseException):
-        reason = error.message.removeprefix(f"Error parsing override '{error.override}'").split(
-            "\n"
-        )
-        found = next((line.strip() for line in reason if line.strip()), "")
+        reason = error.message.removeprefix(f"Error parsing override '{error.override}'")
+        found = next((line.strip() for line in reason.split("\n") if line.strip()), "")
         return (
             f"'{error.override}' cannot be read as key=value ({found}); values with special "
             "characters need quotes"
@@ -173,7 +172,7 @@ def one_line(error: BaseException) -> str:
         return f"{group} '{name}' is unknown; available: {' '.join(error.options)}"
     cause = _cause(error)
     if not isinstance(cause, OmegaConfBaseException):
-        return " ".join(str(error).split())
+        return plain(error)
     if isinstance(cause, ConfigAttributeError | ConfigKeyError):
         is_open = "not in struct" in str(cause)  # a dictionary without a schema
         hint = f"+{cause.full_key}=... adds one" if is_open else "--cfg job lists the keys"
@@ -278,6 +277,7 @@ def _install_completion(command: str) -> None:
     import hydra
 
     _register(command)
+    # Hydra sees the option before it would call the decorated function; any function will do.
     hydra.main(version_base="1.3", config_path="pkg://star.conf", config_name=command)(id)()
 
 

@@ -15,8 +15,3 @@ def make_console(width: int = PLAIN_WIDTH) -> Console:
 def say(console: Console, text: str) -> None:
     """Print one line of text: no colours, no markup, no breaks."""
     console.print(text, highlight=False, soft_wrap=True, markup=False)
-
-
-def plain(error: BaseException) -> str:
-    """An error's message on one line."""
-    return " ".join(str(error).split())

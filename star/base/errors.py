@@ -1,4 +1,9 @@
-"""Errors that are the user's to fix."""
+"""Errors that are the user's to fix, and what any error has to say."""
+
+
+def plain(error: object) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())
 
 
 class UserError(Exception):

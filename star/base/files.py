@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +48,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not readable as safetensors ({reason})") from None
+        raise UserError(f"{path}: not readable as safetensors ({plain(error)})") from None
 
 
 def named_weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -82,7 +82,7 @@ def _own_comments(schema: Any) -> dict[str, str]:
     comments: dict[str, str] = {}
     above: list[str] = []
     for line in _source(schema):
-        code, hash_sign, comment = line.partition("# ")
+        code, hash_sign, comment = line.partition("# ")  # of `steps: int = 100  # of AdamW`
         name = code.partition(":")[0].strip()
         if not code.strip():
             above = [*above, comment] if hash_sign else []

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 
 
 def is_import_path(reference: str) -> bool:
@@ -35,7 +35,7 @@ def import_module(key: str, reference: str) -> ModuleType:
             return _import_file(Path(reference).expanduser().resolve())
         return importlib.import_module(reference)
     except Exception as error:  # whatever a user's module raises
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        reason = plain(f"{type(error).__name__}: {error}")
         raise UserError(
             f"{key}={reference}: cannot be imported ({reason}); expected a module that Python "
             "finds, or the path of a .py file"

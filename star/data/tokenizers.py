@@ -35,7 +35,9 @@ class TextStream:
             self.stopped = True
             self._held = self._held[:found]
             return self._release(found)
-        overlaps = (n for n in range(min(len(self._stop) - 1, len(self._held)), 0, -1))
+        # The longest beginning of `stop` that the text ends with: of "the en" and the stop "end.",
+        # the last two characters.
+        overlaps = range(min(len(self._stop) - 1, len(self._held)), 0, -1)
         held = next((n for n in overlaps if self._held.endswith(self._stop[:n])), 0)
         return self._release(len(self._held) - held)
 

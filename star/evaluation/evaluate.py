@@ -1,5 +1,6 @@
 """The evaluation of one candidate: decode, train briefly, measure; a failure becomes a result."""
 
+import json
 from dataclasses import replace
 from functools import lru_cache
 
@@ -20,15 +21,12 @@ from star.training import Trainer, train_further
 
 @lru_cache(maxsize=8)
 def _measured(references: tuple[str, ...], settings: str) -> Measured:
-    import json
-
+    """The objectives. settings: as JSON, since a mapping is no key of a cache."""
     return Measured.of(references, json.loads(settings))
 
 
 def measured_by(recipe: Recipe) -> Measured:
     """The objectives that a recipe measures. Raises `UserError` for one that cannot be loaded."""
-    import json
-
     return _measured(tuple(recipe.objectives), json.dumps(recipe.settings, sort_keys=True))
 
 

@@ -51,25 +51,26 @@ _SCHEMA = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+# `IS NOT` is 0 for rows of the run itself, which so come first; without a run it is 1 for all.
 _LOOK_UP = """SELECT * FROM evaluation WHERE genome_id = ? AND recipe = ? AND seed = ?
 ORDER BY run IS NOT ?, finished, run"""
 
 
 @dataclass(frozen=True)
 class Record:
-    """An evaluation with where its genome came from. variation: what made it, ready for JSON."""
+    """An evaluation with where its genome came from."""
 
     genome_id: str
-    genome: str
+    genome: str  # as text
     alphabet: str
     seed: int
     evaluation: Evaluation
     run: str = ""
     generation: int = 0
     origin: str = ""
-    parents: tuple[str, ...] = ()
-    variation: Mapping[str, Any] = field(default_factory=dict)
-    finished: str = ""
+    parents: tuple[str, ...] = ()  # genome ids
+    variation: Mapping[str, Any] = field(default_factory=dict)  # what made it of them
+    finished: str = ""  # UTC, ISO 8601
 
 
 class Ledger:
@@ -83,6 +84,7 @@ class Ledger:
         """
         self.path = path
         with self._errors():
+            # Without an isolation level every statement is a transaction of its own.
             self._connection = sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
             self._connection.row_factory = sqlite3.Row
             if self._is_empty():
@@ -100,8 +102,8 @@ class Ledger:
     def _make_tables(self) -> None:
         """All tables or none, by one of the processes that try at the same time."""
         with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            if self._is_empty():
+            self._connection.execute("BEGIN IMMEDIATE")  # waits for whoever is making them
+            if self._is_empty():  # asked again: another process may have been first
                 for statement in _SCHEMA:
                     self._connection.execute(statement)
 

@@ -34,12 +34,8 @@ class LimitsConfig:
         """Raise `UserError` for the first value that cannot be used."""
         if self.seconds is not None:
             fits = self.seconds > 0 and math.isfinite(self.seconds)
-            expect(
-                "limits.seconds",
-                f"{self.seconds:g}",
-                fits,
-                "a positive number, or null for no limit",
-            )
+            expected = "a positive number, or null for no limit"
+            expect("limits.seconds", f"{self.seconds:g}", fits, expected)
         expect("limits.retries", self.retries, self.retries >= 0, "a whole number of at least 0")
         if self.memory_bytes() is not None and not (IS_LINUX or torch.cuda.is_available()):
             raise UserError(
@@ -85,6 +81,7 @@ class MemoryLimit:
         if self._largest is None:
             yield
             return
+        # Only the soft limit moves, since no process without privileges may raise a hard one again.
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
         largest = self._largest if hard == resource.RLIM_INFINITY else min(self._largest, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (largest, hard))
@@ -118,7 +115,7 @@ def peak_bytes(device: torch.device) -> int:
         return _status_bytes("VmHWM")
     if sys.platform == "win32":
         return 0
-    unit = 1 if sys.platform == "darwin" else 1024
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, others kB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 

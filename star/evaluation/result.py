@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from star.base.errors import plain
+
 OK, STOPPED, INFEASIBLE = "ok", "stopped", "infeasible"
 DIVERGED = "diverged"
 
@@ -38,7 +40,7 @@ class Evaluation:
 
 def infeasible(kind: str, detail: object, metrics: Mapping[str, float] | None = None) -> Evaluation:
     """An infeasible evaluation whose reason is `<kind>: <detail>` on one line."""
-    return Evaluation(INFEASIBLE, f"{kind}: {' '.join(str(detail).split())}", metrics or {})
+    return Evaluation(INFEASIBLE, f"{kind}: {plain(detail)}", metrics or {})
 
 
 def require_finite(evaluation: Evaluation) -> Evaluation:

@@ -85,9 +85,11 @@ def costs(
     """Exact costs of a genome.
 
     Args:
-        genome: what to count. width: of the model, where `model` is not given. model: all sizes.
+        genome: what to count.
+        width: of the model, where `model` is not given.
+        model: all sizes.
         cache: positions, sequences and dtype of the generation cache; 4,096, 1 and bfloat16 if
-        None.
+            None.
 
     Raises:
         GenomeError: for an invalid genome, or sizes it cannot have.

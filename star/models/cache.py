@@ -33,14 +33,13 @@ class Cacheable(Protocol):
 class Memory:
     """What one LIV remembers of the first `position` positions.
 
-    buffers: by name, batch first. tables: values that follow from the weights alone (implicit
-    convolution kernels), kept so that a step need not compute them again; one for all sequences of
-    the batch.
+    Tables are values that follow from the weights alone (implicit convolution kernels), kept so
+    that a step need not compute them again.
     """
 
-    context: int
-    buffers: dict[str, torch.Tensor]
-    tables: dict[str, torch.Tensor] = field(default_factory=dict)
+    context: int  # positions that there is room for
+    buffers: dict[str, torch.Tensor]  # by name, batch first
+    tables: dict[str, torch.Tensor] = field(default_factory=dict)  # one for the whole batch
     position: int = 0
 
 
@@ -94,8 +93,7 @@ class Cache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes allocated for all buffers; the tables, which follow from the weights, are not among
-        them."""
+        """Bytes allocated for all buffers, without the tables, which follow from the weights."""
         return sum(self.liv_nbytes)
 
     @property
@@ -138,7 +136,9 @@ class Cache:
         if len(index) != self.batch:
             raise ValueError(f"reorder: {len(index)} indices for a batch of {self.batch}")
         for memory in self.memories:
-            for buffer in memory.buffers.values():
+            for (
+                buffer
+            ) in memory.buffers.values():  # indexing copies, so nothing is overwritten early
                 buffer.copy_(buffer[index.to(buffer.device)])
 
     def slice(self, rows: Sequence[int] | torch.Tensor) -> "Cache":

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from star.base import files
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.base.files import copy_weights, named_weights, read_tensors
 from star.genomes import GenomeFile, ModelConfig, genome_file_text, read_genome_file
 
@@ -69,7 +69,7 @@ def read_model_config(path: Path) -> ModelConfig:
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: not readable as YAML ({plain(error)})") from None
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
         raise UserError(
             f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes"

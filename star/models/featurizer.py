@@ -111,6 +111,8 @@ class Featurizer(nn.Module):
     def forward(self, x: torch.Tensor, borrowed: Features, memory: Memory | None) -> Features:
         """Features of x (batch, length, width), the borrowed ones included."""
         features = dict(borrowed)
+        # In the featurizer's order: later groups may be computed from earlier ones, as Mamba's A, B
+        # and C are from V.
         for name, copies in self._copies.items():
             features[name] = tuple(module(x, features, memory) for module in copies)
         return features

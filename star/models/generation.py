@@ -15,32 +15,20 @@ PREFILL_CHUNK = 512  # bounds the memory of a long prompt; any value gives the s
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is drawn.
+    """How the next token is drawn."""
 
-    temperature: 0 takes the likeliest. top_k: only the k likeliest. top_p: only the likeliest that
-    together hold this probability (arXiv 1904.09751). seed: the same seed gives the same tokens.
-    """
-
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int = 0
+    temperature: float = 0.8  # 0 takes the likeliest
+    top_k: int | None = None  # only the k likeliest
+    top_p: float | None = None  # only the likeliest that hold it together (arXiv 1904.09751)
+    seed: int = 0  # the same seed gives the same tokens
 
     def check(self) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        expect(
-            "temperature",
-            self.temperature,
-            self.temperature >= 0,
-            "0 (likeliest token) or a positive number",
-        )
+        expected = "0 (likeliest token) or a positive number"
+        expect("temperature", self.temperature, self.temperature >= 0, expected)
         expect("top_k", self.top_k, self.top_k is None or self.top_k >= 1, "at least 1")
-        expect(
-            "top_p",
-            self.top_p,
-            self.top_p is None or 0 < self.top_p <= 1,
-            "a number above 0, at most 1",
-        )
+        fits = self.top_p is None or 0 < self.top_p <= 1
+        expect("top_p", self.top_p, fits, "a number above 0, at most 1")
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
@@ -59,6 +47,8 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -
 def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
     """Logits of the smallest set of tokens with at least this probability; the others are -inf."""
     ordered, indices = logits.sort(dim=-1, descending=True)
+    # The probability of all likelier tokens: 0.5 0.3 0.2 give 0 0.5 0.8, and of these a top_p of
+    # 0.6 keeps the first two.
     before = torch.softmax(ordered, dim=-1).cumsum(dim=-1).roll(1, dims=-1)
     before[:, 0] = 0.0  # the likeliest token always stays
     return logits.scatter(-1, indices, ordered.masked_fill(before >= top_p, -torch.inf))
@@ -72,10 +62,17 @@ def generate(
     sampling: Sampling,
     vocabulary: int | None = None,
 ) -> Iterator[int]:
-    """Tokens that follow the prompt, until the cache's context is full; batch 1, the cache empty.
+    """Tokens that follow the prompt, until the cache's context is full or nobody asks for more.
 
-    vocabulary: only tokens below it are drawn. The generator stops where the caller stops asking.
-    Raises ValueError for an empty prompt or one longer than the context.
+    Args:
+        model: on any device, in any dtype.
+        cache: empty, for one sequence.
+        prompt: its tokens, at least one.
+        sampling: how the next token is drawn.
+        vocabulary: only tokens below it are drawn; None draws all.
+
+    Raises:
+        ValueError: for an empty prompt or one longer than the context.
     """
     if not prompt:
         raise ValueError("the prompt is empty: expected at least one token")

@@ -27,7 +27,16 @@ class LivModule(nn.Module):
         model: ModelConfig,
         depth: int,
     ) -> None:
-        """groups: the modules of the feature groups that it computes."""
+        """Build it.
+
+        Args:
+            index: its place in the backbone, from 0.
+            liv_class: its operator, plain or differential.
+            sharing: which features it borrows, and whose.
+            groups: the modules of the feature groups that it computes itself.
+            model: the sizes.
+            depth: LIVs of the backbone; the deeper it is, the smaller each output begins.
+        """
         super().__init__()
         self.index = index
         self.sharing = sharing
@@ -105,8 +114,8 @@ class LanguageModel(nn.Module):
 
     @torch.inference_mode()
     def prefill(self, tokens: torch.Tensor, cache: Cache) -> torch.Tensor:
-        """The same for the next tokens int64 (batch, length) of the sequences in the cache, in
-        parts of any length.
+        """Logits (batch, length, vocabulary) of the next tokens int64 (batch, length) of the
+        sequences in the cache, given in parts of any length.
 
         Raises ValueError when they exceed the cache's context or are not of its batch.
         """
@@ -140,7 +149,7 @@ class LanguageModel(nn.Module):
         owned: dict[int, Features] = {}
         for liv, memory in zip(self.livs, memories, strict=True):
             update, features = liv(x, owned.get(liv.sharing.feature_owner, {}), memory)
-            if liv.index in self._owners:
+            if liv.index in self._owners:  # the features of the others can be freed
                 owned[liv.index] = features
             x = x + update
         x = self.norm(x)

@@ -19,7 +19,7 @@ import yaml
 
 from star import __version__
 from star.base import files
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.base.settings import differences
 
 CONFIGURATION, ENVIRONMENT, COMMAND = "config.yaml", "environment.json", "command.txt"
@@ -123,8 +123,7 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: not readable as YAML ({reason})") from None
+        raise UserError(f"{path}: not readable as YAML ({plain(error)})") from None
     return content if isinstance(content, dict) else {}
 
 

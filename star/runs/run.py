@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.genomes import Alphabet, Genome, GenomeError, get_alphabet, with_operators
 from star.runs.columns import AFTER, BEFORE
 from star.runs.folder import LEDGER, PARETO, POPULATION
@@ -97,7 +97,7 @@ class Run:
         return [column for column in header if column not in TEXT]
 
     def _unreadable(self, error: Exception) -> UserError:
-        return UserError(f"{self.path}: not a readable run ({' '.join(str(error).split())})")
+        return UserError(f"{self.path}: not a readable run ({plain(error)})")
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:

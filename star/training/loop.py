@@ -20,18 +20,17 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Quality:
-    """Held-out quality. validation_loss: nats per token; bits_per_byte; perplexity:
-    exp(validation_loss)."""
+    """Held-out quality, in three units."""
 
-    validation_loss: float
+    validation_loss: float  # nats per token
     bits_per_byte: float
-    perplexity: float
+    perplexity: float  # exp(validation_loss)
 
     @classmethod
     def from_loss(cls, loss: float, bytes_per_token: float) -> "Quality":
         """The three from the first. loss: nats per token; bytes_per_token: of the text."""
         bits = loss / math.log(2) / bytes_per_token
-        return cls(loss, bits, math.exp(loss) if loss < 700 else math.inf)
+        return cls(loss, bits, math.exp(loss) if loss < 700 else math.inf)  # exp(710) overflows
 
 
 def token_loss(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
@@ -59,12 +58,11 @@ def _accumulate(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) 
 
 @dataclass(frozen=True)
 class StepResult:
-    """One finished step, counted from 1: its batch's mean loss, the gradient norm before clipping,
-    the rate used."""
+    """One finished step."""
 
-    step: int
-    loss: float
-    gradient_norm: float
+    step: int  # from 1
+    loss: float  # mean of its batch
+    gradient_norm: float  # before clipping
     learning_rate: float
 
 

@@ -65,8 +65,10 @@ class Setup:
 
 
 def text_fingerprint(recipe: Recipe) -> str:
-    """Of the text that candidates are trained on. Raises `UserError` where it does not suit the
-    training or the model."""
+    """Fingerprint of the text that candidates are trained on.
+
+    Raises `UserError` where it does not suit the training or the model.
+    """
     return open_corpus(recipe.data, recipe.training.length, recipe.model.vocabulary).fingerprint
 
 

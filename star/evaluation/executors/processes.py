@@ -77,7 +77,7 @@ class ProcessesConfig(ExecutorConfig):
         return [WorkerSetting(self.threads_per_worker, gpu) for gpu in dealt]
 
     def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:
-        """Of the text, which must suit the training and the model."""
+        """Fingerprint of the text, which must suit the training and the model."""
         return text_fingerprint(recipe)
 
     def make(self, setup: Setup) -> "Processes":
@@ -93,7 +93,7 @@ class _WorkerProcess(SpawnProcess):
 
     @property
     def exitcode(self) -> int | None:
-        """As the process's own, but `EXITED` for 0."""
+        """The process's exit code, but `EXITED` in place of 0."""
         code = super().exitcode
         return self.EXITED if code == 0 else code
 
@@ -107,7 +107,7 @@ class _WorkerProcess(SpawnProcess):
         main = sys.modules["__main__"]
         sys.modules["__main__"] = ModuleType("__main__")
         try:
-            return SpawnProcess._Popen(process_obj)  # type: ignore[attr-defined]
+            return SpawnProcess._Popen(process_obj)
         finally:
             sys.modules["__main__"] = main
 
@@ -156,7 +156,7 @@ class _Slot:
     def start(self) -> None:
         """Start the process."""
         with _blocked_interrupt():
-            _ = self.is_usable
+            _ = self.is_usable  # pebble starts a pool when it is asked for its state
 
     def schedule(self, task: Task, seconds: float | None) -> Future[Evaluation]:
         """Hand over one candidate."""
@@ -223,7 +223,7 @@ class Processes:
 
     def __exit__(self, *error: object) -> None:
         """End every process at once."""
-        for slot in self._slots:
+        for slot in self._slots:  # all are told before any is waited for
             slot.stop()
         for slot in self._slots:
             slot.join()
@@ -234,6 +234,7 @@ class Processes:
         A candidate whose process dies is tried again as often as the limits say.
         """
         limits = self._setup.limits
+        # Taken from the end: tasks in their order, but for one that is tried again, which is next.
         waiting = [_Attempt(index, task) for index, task in enumerate(tasks)][::-1]
         running: Running = {}
         idle = list(self._slots)
@@ -241,6 +242,7 @@ class Processes:
             while waiting and idle:
                 attempt, slot = waiting.pop(), idle.pop(0)
                 running[slot.schedule(attempt.task, limits.seconds)] = (attempt, slot)
+            # The timeout lets `check` end the search, and lost tasks be found, while all train.
             done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
             self._setup.check()
             for future in done | _lost(running):

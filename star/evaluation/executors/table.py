@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.base.settings import differences, expect
 from star.data.tokenizers import BYTES_PER_TOKEN
 from star.evaluation.evaluate import measured_by
@@ -40,11 +40,11 @@ def recipe_settings(recipe: Recipe, space: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Table:
-    """Losses of all architectures of a space. rows: the CSV. recipe: content of `recipe.yaml`."""
+    """Losses of all architectures of a space."""
 
     path: Path
-    rows: pd.DataFrame
-    recipe: Mapping[str, Any]
+    rows: pd.DataFrame  # the CSV
+    recipe: Mapping[str, Any]  # content of `recipe.yaml`
     fingerprint: str
 
     @classmethod
@@ -56,7 +56,7 @@ class Table:
             rows = pd.read_csv(path, dtype={"genome": str, "seed": int})
             recipe = yaml.safe_load((path.parent / RECIPE).read_text(encoding="utf-8"))
         except (OSError, ValueError, EOFError, yaml.YAMLError) as error:
-            raise _unusable(path, " ".join(str(error).split())) from None
+            raise _unusable(path, plain(error)) from None
         if not isinstance(recipe, dict) or not {*RECIPE_KEYS, "seeds", "steps"} <= recipe.keys():
             raise _unusable(path, f"{RECIPE} beside it is not a table's recipe")
         columns = {"genome", "seed", *map(_column, recipe["steps"])}
@@ -121,7 +121,10 @@ class TableConfig(ExecutorConfig):
         return Table.read(Path(self.path).expanduser() if self.path else PACKAGED)
 
     def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:
-        """Of its losses. Raises `UserError` for a table of another recipe, space or rungs."""
+        """Fingerprint of its losses.
+
+        Raises `UserError` for a table of another recipe, space or rungs.
+        """
         table = self.read()
         table.check(recipe_settings(recipe, space))
         for steps in rungs:

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import parent_process
-from typing import Any
+
+import torch
 
 from star.base.errors import UserError
 from star.base.imports import import_plugins
@@ -57,8 +58,6 @@ class Worker:
             os.environ["CUDA_VISIBLE_DEVICES"] = setting.gpu
         for variable in THREAD_VARIABLES:
             os.environ[variable] = str(setting.threads)
-        import torch
-
         torch.set_num_threads(setting.threads)
         self.task = task
         self._corpus: Corpus | Exception | None = None
@@ -107,7 +106,7 @@ def end_with(parent: int) -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it has ended before
+    if os.getppid() != parent:  # it ended before the system was told
         os._exit(1)
 
 
@@ -117,13 +116,14 @@ _worker: Worker | None = None  # of this process
 def start(setting: WorkerSetting, task: WorkerTask) -> None:
     """Make this process a worker; runs once, outside of the limits."""
     global _worker
-    if parent := parent_process():
+    parent = parent_process()
+    if parent is not None and parent.pid is not None:
         end_with(parent.pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     _worker = Worker(setting, task)
 
 
-def run(task: Task, *more: Any) -> Evaluation:
+def run(task: Task) -> Evaluation:
     """Evaluate one task in this process."""
     assert _worker is not None
     return _worker.run(task)

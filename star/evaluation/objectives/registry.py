@@ -112,7 +112,7 @@ class Measured:
 
     @cached_property
     def trained(self) -> tuple[Objective, ...]:
-        """The others."""
+        """Those that need the trained model, or trainings of their own."""
         return tuple(o for o in self.objectives.values() if o.cost != STATIC)
 
     def content(self) -> dict[str, dict[str, Any]]:
@@ -127,7 +127,7 @@ class Measured:
         return _measure(self.static, Context(genome, recipe))
 
     def measure_trained(self, context: Context) -> dict[str, float]:
-        """All others."""
+        """All quantities of the trained model that the context holds."""
         return _measure(self.trained, context)
 
 

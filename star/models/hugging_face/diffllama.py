@@ -14,7 +14,7 @@ def halves_to_pairs(weight: torch.Tensor, head_width: int) -> torch.Tensor:
 
 
 def attention_weights(theirs: Any) -> Weights:
-    """Of a `DiffLlamaAttention`, for classes SA-1-Diff, SA-3-Diff and SA-4-Diff."""
+    """Weights of a `DiffLlamaAttention`, for classes SA-1-Diff, SA-3-Diff and SA-4-Diff."""
     inputs = {"C": theirs.q_proj, "B": theirs.k_proj, "V": theirs.v_proj}
     paired = {
         name: halves_to_pairs(layer.weight, theirs.head_dim) for name, layer in inputs.items()

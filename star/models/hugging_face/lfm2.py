@@ -9,21 +9,22 @@ from .weights import Weights, copy_ends, copy_liv, projections
 
 
 def attention_weights(theirs: Any) -> Weights:
-    """Of an `Lfm2Attention` whose norms of queries and keys are the identity, for SA-3 and SA-4."""
+    """Weights of an `Lfm2Attention`, for classes SA-3 and SA-4, if its norms of queries and keys are
+    the identity."""
     return projections(
         theirs.out_proj, C=theirs.q_proj.weight, B=theirs.k_proj.weight, V=theirs.v_proj.weight
     )
 
 
 def short_convolution_weights(theirs: Any) -> Weights:
-    """Of an `Lfm2ShortConv` without biases, for class GConv-1."""
+    """Weights of an `Lfm2ShortConv` without biases, for class GConv-1."""
     b, c, v = theirs.in_proj.weight.chunk(3)
     kernel = {"featurizer.groups.K.0.weight": theirs.conv.weight[:, 0]}
     return {**projections(theirs.out_proj, B=b, C=c, V=v), **kernel}
 
 
 def feed_forward_weights(theirs: Any) -> Weights:
-    """Of an `Lfm2MLP`, for class GMemless."""
+    """Weights of an `Lfm2MLP`, for class GMemless."""
     return projections(theirs.w2, C=theirs.w1.weight, V=theirs.w3.weight)
 
 

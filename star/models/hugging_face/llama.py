@@ -9,14 +9,15 @@ from .weights import Weights, copy_ends, copy_liv, projections
 
 
 def attention_weights(theirs: Any) -> Weights:
-    """Of a `LlamaAttention` or `MistralAttention`, for classes SA-1, SA-3, SA-4 and SA-3-Band."""
+    """Weights of a `LlamaAttention` or `MistralAttention`, for classes SA-1, SA-3, SA-4 and
+    SA-3-Band."""
     return projections(
         theirs.o_proj, C=theirs.q_proj.weight, B=theirs.k_proj.weight, V=theirs.v_proj.weight
     )
 
 
 def feed_forward_weights(theirs: Any) -> Weights:
-    """Of a `LlamaMLP` or `MistralMLP`, for class GMemless."""
+    """Weights of a `LlamaMLP` or `MistralMLP`, for class GMemless."""
     return projections(theirs.down_proj, C=theirs.gate_proj.weight, V=theirs.up_proj.weight)
 
 

@@ -9,7 +9,7 @@ from .weights import Weights, convolutions, copy_ends, copy_liv, projections
 
 
 def mixer_weights(theirs: Any) -> Weights:
-    """Of a `MambaMixer` with `expand=1`, for class Rec-1, or Rec-2 for a state of 2."""
+    """Weights of a `MambaMixer` with `expand=1`, for class Rec-1, or Rec-2 for a state of 2."""
     value, gate = theirs.in_proj.weight.chunk(2)
     sizes = [theirs.time_step_rank, theirs.ssm_state_size, theirs.ssm_state_size]
     step, b, c = theirs.x_proj.weight.split(sizes)

@@ -9,7 +9,7 @@ from .weights import Weights, convolutions, copy_ends, copy_liv, projections
 
 
 def mixer_weights(theirs: Any) -> Weights:
-    """Of a `Mamba2Mixer` with `expand=1` and one group, for class SSD."""
+    """Weights of a `Mamba2Mixer` with `expand=1` and one group, for class SSD."""
     inner, state = theirs.intermediate_size, theirs.ssm_state_size
     sizes = [inner, inner, state, state, theirs.num_heads]
     gate, value, b, c, step = theirs.in_proj.weight.split(sizes)

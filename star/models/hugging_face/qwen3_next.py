@@ -6,7 +6,7 @@ from .weights import Weights, convolutions, projections
 
 
 def gated_delta_weights(theirs: Any) -> Weights:
-    """Of a `Qwen3NextGatedDeltaNet` with as many key heads as value heads, for class GatedDelta.
+    """Weights of a `Qwen3NextGatedDeltaNet` with as many key as value heads, for class GatedDelta.
 
     Theirs keeps queries, keys, values and gate of a head side by side; the convolution has all
     queries first.

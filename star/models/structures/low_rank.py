@@ -54,6 +54,8 @@ class LowRank(StructureModule):
         if name == "V":
             return heads
         if self.operators > 1:
+            # The halves of a head's channels are the two operators, whose heads come one operator
+            # after the other: heads 0 and 1 become 0a 1a 0b 1b.
             heads = torch.cat(heads.chunk(self.operators, dim=-1), dim=1)
         return rotate(heads, self.rope_base, position)
 
@@ -139,6 +141,7 @@ class LinearAttention(LowRank):
         (c,), (b,), (v,) = (features[name] for name in "CBV")
         state, position = None, 0
         if memory is not None:
+            # The kernel advances a sum in place: a borrowed one is for all its borrowers.
             state = memory.buffers[STATE] if self.owns_sum else features[STATE][0].clone()
             position = memory.position
         if self.differential_weight is None:

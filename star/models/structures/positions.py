@@ -50,6 +50,8 @@ def remember_window(x: torch.Tensor, buffer: torch.Tensor, position: int) -> tor
     Returns the positions that any of x sees, x included. Their order is lost for a single position,
     which sees all.
     """
+    # Position p lies in slot p % slots. With 4 slots and 6 positions seen, the slots hold 4 5 2 3;
+    # positions 6 and 7 see 3 4 5 of the past (slots 3 0 1), and take the slots 2 and 3.
     length, slots = x.shape[2], buffer.shape[2]
     if length == 1:
         buffer[:, :, position % slots] = x[:, :, 0]

@@ -28,7 +28,7 @@ class Transition(NamedTuple):
 def initial_step_bias(count: int) -> torch.Tensor:
     """What softplus takes to step sizes drawn log-uniformly from 0.001 to 0.1, as in Mamba."""
     step = torch.exp(torch.rand(count) * math.log(100.0) + math.log(0.001)).clamp(min=1e-4)
-    return step + torch.log(-torch.expm1(-step))
+    return step + torch.log(-torch.expm1(-step))  # the inverse of softplus
 
 
 class StepSize(GroupModule):
@@ -87,6 +87,7 @@ class SemiSeparable(StructureModule):
         channels)."""
         (v,), (gate,) = features["V"], features["G"]
         operators = list(zip(features["A"], features["B"], features["C"], strict=True))
+        # The kernel adds the skip and applies the gate, but not behind a difference of two outputs.
         fused = len(operators) == 1
         ends = {"skip": self.skip, "gate": gate} if fused else {}
         outputs = []

@@ -74,6 +74,7 @@ class ImplicitKernel(GroupModule):
         for layer in self.hidden:
             y = torch.sin(layer(y.to(self.output.weight.dtype)))
         decay = torch.exp(self.log_decay)
+        # The squares exp(-2 decay t) sum up to 1 / (1 - exp(-2 decay)) over t = 0, 1, ...
         window = torch.sqrt(-torch.expm1(-2 * decay)) * torch.exp(-decay * time)
         return self.output(y) * window
 

@@ -16,7 +16,7 @@ from pymoo.core.mutation import Mutation
 from pymoo.core.population import Population
 from pymoo.operators.selection.tournament import TournamentSelection
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.base.settings import expect
 from star.genomes import Genome
 from star.search.algorithms.rehearsal import cannot_search, rehearse
@@ -89,7 +89,7 @@ def _set_up(
     try:
         algorithm = _instantiate(own, operators)
     except (InstantiationException, HydraException) as error:
-        reason = " ".join(str(error.__cause__ or error).split())
+        reason = plain(error.__cause__ or error)
         raise UserError(f"search.algorithm={own}: cannot be built ({reason})") from None
     if not isinstance(algorithm, Algorithm):
         raise UserError(f"{target}: not a pymoo algorithm")

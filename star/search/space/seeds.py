@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.genomes import Alphabet, Genome, GenomeError, fit_depth, load_genome
 from star.runs.folder import PARETO, POPULATION
 from star.search.space.problem import GenomeProblem
@@ -30,9 +30,7 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> 
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise UserError(
-            f"search.seeds: {path} cannot be read as CSV ({' '.join(str(error).split())})"
-        ) from None
+        raise UserError(f"search.seeds: {path} cannot be read as CSV ({plain(error)})") from None
     if "genome" not in table.columns:
         raise UserError(
             f"search.seeds: {path} has no column 'genome'; expected a pareto.csv or population.csv"
