@@ -81,6 +81,12 @@ class Genome:
             )
         return cls.from_genes(genes.reshape(-1, GENES_PER_LIV).tolist(), alphabet)
 
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def __repr__(self) -> str:
+        return f"Genome({self.to_text()!r}, {self.alphabet.name!r})"
+
     def to_text(self) -> str:
         """Digits when every gene is below 10, otherwise dots inside each LIV."""
         separator = "" if all(0 <= gene < 10 for liv in self.livs for gene in liv) else "."

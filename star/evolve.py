@@ -5,6 +5,8 @@ The way of a genome: `search/variation/` proposes it, `search/loop.py` hands it 
 writes its row.
 """
 
+from textwrap import shorten
+
 from rich.console import Console
 
 from star.base.command_line import EXIT_INTERRUPTED, fail, run_command
@@ -56,7 +58,8 @@ def main(config: EvolveConfig, arguments: list[str]) -> None:
         say(console, f"ended by {search.ended_by}")
     if not search.archive.feasible:
         where = f"{run.path}/population.csv says why"
-        fail(f"no candidate could be measured ({search.failures()}); {where}")
+        first = shorten(search.archive.all[0].evaluation.reason, 160)
+        fail(f"no candidate could be measured ({search.failures()}; {first}); {where}")
     baselines = {name: genome.id for name, genome in search.baselines.items()}
     minimised = [objective.name for objective in search.archive.objectives]
     ClosingTable(run, search.measured.objectives, minimised, baselines).print(console)

@@ -131,13 +131,14 @@ def main(config: GenerateConfig, arguments: list[str]) -> None:
     stream_to_stdout(config.prompt)
     result = run(config, checkpoint, stream_to_stdout)
     print()
+    predicted, allocated = result["predicted_cache_bytes"], result["allocated_cache_bytes"]
     print(
         f"{result['tokens']} tokens, {result['tokens_per_second']:,.0f} tokens per second; cache "
-        f"bytes: "
-        f"{result['predicted_cache_bytes']:,} predicted, {result['allocated_cache_bytes']:,} "
-        f"allocated",
+        f"bytes: {predicted:,} predicted, {allocated:,} allocated",
         file=sys.stderr,
     )
+    if predicted != allocated:
+        print("warning: the cache formula of an operator is wrong", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ COMMANDS = [
 def test_every_command_runs(line: str, folder: Path, command: Callable[..., Any]) -> None:
     _, _, module, *arguments = shlex.split(line)
     verb = module.removeprefix("star.")
+    if verb == "generate":  # from what the line before it trained
+        (before,) = [text for text in commands(EXTENDING) if text.endswith("run_dir=mine")]
+        assert command("train", *shlex.split(before)[3:], cwd=folder).returncode == 0
     if verb == "evolve":
         arguments += [*TINY, "run_dir=run"]
     result = command(verb, *arguments, cwd=folder)

@@ -56,6 +56,8 @@ def default_scale() -> str:
 
 def load_schema(command: str) -> Any:
     """The dataclass of a command's settings."""
+    if command not in SCHEMAS:
+        raise UserError(f"command {command!r}: expected one of {', '.join(SCHEMAS)}")
     module, _, name = SCHEMAS[command].partition(":")
     return getattr(import_module(module), name)
 
@@ -120,7 +122,10 @@ def _compose(
     except ValueError as error:  # Hydra names no override here
         raise UserError(f"{one_line(error)}; given: {' '.join(overrides)}") from None
     for key in _unknown_keys(config):
-        raise UserError(f"{key}: unknown key; --cfg job lists the keys")
+        hint = "--cfg job lists the keys"
+        if key == "experiment":
+            hint = "the experiment's file must begin with the line '# @package _global_'"
+        raise UserError(f"{key}: unknown key; {hint}")
     return config
 
 
@@ -182,6 +187,8 @@ def one_line(error: BaseException) -> str:
     reason = str(cause).splitlines()[0]
     if cause is error:
         return f"{reason} (key: {cause.full_key})"
+    if "ListConfig" in reason:
+        reason = "expected a list, such as [a,b]"
     where = str(error).removeprefix("Error merging override ").splitlines()[0]
     return f"{where.removesuffix(':')}: {reason}"
 

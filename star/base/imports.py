@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -36,10 +37,20 @@ def import_module(key: str, reference: str) -> ModuleType:
         return importlib.import_module(reference)
     except Exception as error:  # whatever a user's module raises
         reason = plain(f"{type(error).__name__}: {error}")
+        hint = "; expected a module that Python finds, or the path of a .py file"
+        is_missing = isinstance(error, ModuleNotFoundError | FileNotFoundError)
         raise UserError(
-            f"{key}={reference}: cannot be imported ({reason}); expected a module that Python "
-            "finds, or the path of a .py file"
+            f"{key}={reference}: cannot be imported ({reason}{_line_of(error)})"
+            f"{hint if is_missing else ''}"
         ) from error
+
+
+def _line_of(error: BaseException) -> str:
+    """Where in a user's file an error was raised, if it was there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "importlib" not in frame.filename]
+    last = own[-1] if len(own) > 2 else None  # the first two are this module's
+    return f", {Path(last.filename).name} line {last.lineno}" if last else ""
 
 
 def import_plugins(references: Iterable[str]) -> None:

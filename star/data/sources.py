@@ -10,15 +10,16 @@ import sysconfig
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from star.base.errors import UserError
+from star.base.errors import UserError, plain
 from star.base.imports import import_object, is_import_path
 from star.data.config import DataConfig
 
 THIRD_PARTY = {"site-packages", "dist-packages", "__pycache__"}
 
 
+@runtime_checkable
 class Document(Protocol):
     """A document of a corpus."""
 
@@ -129,6 +130,22 @@ def _source(kind: str) -> Source:
     return SOURCES[kind]
 
 
+def _documents(source: Source, config: DataConfig) -> list[Document]:
+    """What a source gives. Raises `UserError` for what is wrong with one of a user's own."""
+    if not is_import_path(config.kind):
+        return list(source(config))
+    try:
+        documents = list(source(config))
+    except Exception as error:  # whatever a user's function raises
+        reason = plain(f"{type(error).__name__}: {error}")
+        raise UserError(f"data.kind={config.kind}: {reason}") from error
+    for document in documents:
+        if not isinstance(document, Document):
+            given = type(document).__name__
+            raise UserError(f"data.kind={config.kind}: it gave a {given}, expected star.data.Text")
+    return documents
+
+
 def list_documents(config: DataConfig) -> list[Document]:
     """Every document of the corpus, sorted by name.
 
@@ -137,7 +154,9 @@ def list_documents(config: DataConfig) -> list[Document]:
     source = _source(config.kind)
     if not 0 < config.held_out < 1:
         raise UserError(f"data.held_out={config.held_out}: expected a share between 0 and 1")
-    documents = sorted(source(config), key=lambda document: document.name)
+    documents = sorted(_documents(source, config), key=lambda document: document.name)
+    if not documents and is_import_path(config.kind):
+        raise UserError(f"data.kind={config.kind}: it gave no document")
     if not documents:
         wanted = f" with suffix {', '.join(config.suffixes)}" if config.suffixes else ""
         raise UserError(

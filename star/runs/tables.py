@@ -113,7 +113,7 @@ class ClosingTable:
 
     def _row(self, candidate: RunCandidate, name: str | None, compared: list[str]) -> list[str]:
         metrics = candidate.metrics
-        values = [objective.format(metrics[objective.name]) for objective in self.shown]
+        values = [objective.shown(metrics[objective.name]) for objective in self.shown]
         against = [self.baselines[other].metrics for other in compared]
         differences = [
             " ".join(f"{percent(metrics[o.name], other[o.name]):>7}" for o in self.shown)

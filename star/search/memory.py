@@ -12,9 +12,9 @@ import platformdirs
 from star.base.errors import UserError
 from star.base.settings import differences
 from star.evaluation import Evaluation, Measured, Recipe
-from star.evaluation.failures import failure
+from star.evaluation.failures import BUILD_ERROR, failure
 from star.evaluation.ledger import Ledger, Record
-from star.evaluation.objectives import Context
+from star.evaluation.objectives import Context, measure
 from star.evaluation.recipe import recipe_id
 from star.evaluation.result import require_finite
 from star.genomes import Genome
@@ -60,13 +60,14 @@ class SearchMemory:
         """The finished evaluation of a genome after so many steps, if there is one."""
         run = None if self.is_own else self.run
         found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
-        if found is None or not found.measured:
+        own = [o for o in self.measured.static if o.name in self.measured.references]
+        if found is None or not own:
             return found
-        # Static objectives of the user's own are in no recipe: rows of before may lack them.
-        lacking = [o for o in self.measured.static if o.name not in found.metrics]
-        context = Context(genome, self.recipe)
+        if not found.measured:  # by a mistake in the user's code, perhaps, which is mended now
+            return None if found.failure == BUILD_ERROR else found
+        # Static objectives of the user's own are in no recipe: rows of before have none, or others.
         try:
-            added = {name: value for o in lacking for name, value in o.measure(context).items()}
+            added = measure(own, Context(genome, self.recipe))
         except Exception as error:  # which would end its evaluation too
             return failure(error, found.metrics)
         return require_finite(replace(found, metrics={**found.metrics, **added}))

@@ -12,4 +12,5 @@ from .base import Objective as Objective
 from .registry import OBJECTIVES as OBJECTIVES
 from .registry import Measured as Measured
 from .registry import load_objective as load_objective
+from .registry import measure as measure
 from .registry import select_objectives as select_objectives

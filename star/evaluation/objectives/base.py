@@ -61,6 +61,14 @@ class Objective(ABC):
         """A value as tables show it."""
         return f"{value:,.4g}"
 
+    def shown(self, value: float) -> str:
+        """`format`, or plain digits where that fails: a table comes after all the training."""
+        try:
+            text = self.format(value)
+        except Exception:
+            text = None
+        return text if isinstance(text, str) else f"{value:,.4g}"
+
     @property
     def heading(self) -> str:
         """Its heading in tables."""

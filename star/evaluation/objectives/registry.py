@@ -5,10 +5,17 @@ they are in use; their settings are part of the recipe then, so that adding one 
 key.
 """
 
+import hashlib
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
+from pathlib import Path
+from textwrap import shorten
 from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from star.base.errors import UserError
 from star.base.imports import import_object, is_import_path
@@ -17,6 +24,12 @@ from star.evaluation.objectives.quality import BitsPerByte, Perplexity, Validati
 from star.evaluation.objectives.static import CacheBytes, Parameters
 from star.evaluation.recipe import Recipe
 from star.genomes import Genome
+
+# Columns of population.csv that are no metrics (`star/runs/columns.py`).
+RESERVED = {
+    *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
+    *("train_tokens", "train_seconds", "seed", "rank"),
+}
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
@@ -39,14 +52,38 @@ def load_objective(reference: str, settings: Mapping[str, Any] | None = None) ->
     kind = import_object("search.objectives", reference)
     if not (isinstance(kind, type) and issubclass(kind, Objective)):
         raise UserError(f"search.objectives={reference}: expected a subclass of Objective")
-    if not getattr(kind, "name", "") or kind.name in OBJECTIVES:
-        raise UserError(f"search.objectives={reference}: expected a name that no other has")
+    _check_words(reference, kind)
+    return _with_settings(kind, dict(settings or {}))
+
+
+def _check_words(reference: str, kind: type[Objective]) -> None:
+    """Raise `UserError` for a name that no column can have, or an unknown cost."""
+    name = getattr(kind, "name", "")
+    key = f"search.objectives={reference}"
+    if not isinstance(name, str) or not name.isidentifier():
+        raise UserError(f"{key}: its name is {name!r}; set `name` to a word such as 'my_error'")
+    if name in OBJECTIVES or name in RESERVED:
+        raise UserError(f"{key}: its name is {name!r}, which another column has; choose another")
     if kind.cost not in (STATIC, TRAINED, OWN):
-        raise UserError(f"search.objectives={reference}: cost is {kind.cost!r}, see Objective.cost")
+        raise UserError(f"{key}: cost is {kind.cost!r}, expected STATIC, TRAINED or OWN")
+
+
+def _with_settings(kind: type[Objective], settings: dict[str, Any]) -> Objective:
+    """The objective, its dataclass filled. Raises `UserError` for a setting that does not fit."""
+    key = f"objectives.{kind.name}"
+    if not is_dataclass(kind):
+        if settings:
+            raise UserError(f"{key}={settings}: it has no settings; a @dataclass has its fields")
+        return kind()
+    known = [field.name for field in fields(kind)]
+    for name in settings:
+        if name not in known:
+            raise UserError(f"{key}.{name}: unknown; its settings are {', '.join(known) or 'none'}")
     try:
-        return kind(**dict(settings or {}))
-    except TypeError as error:
-        raise UserError(f"objectives.{kind.name}={dict(settings or {})}: {error}") from None
+        typed = OmegaConf.merge(OmegaConf.structured(kind), settings)
+        return kind(**{name: OmegaConf.to_container(typed)[name] for name in known})  # type: ignore
+    except OmegaConfBaseException as error:
+        raise UserError(f"{key}={settings}: {str(error).splitlines()[0]}") from None
 
 
 def select_objectives(references: Sequence[str]) -> list[Objective]:
@@ -119,16 +156,32 @@ class Measured:
         """Settings by name of what is not measured always and is no function of the genome
         alone."""
         extra = [o for o in self.trained if o.name in self.references]
-        return {o.name: {"objective": self.references[o.name], **o.settings()} for o in extra}
+        return {
+            o.name: {
+                "objective": self.references[o.name],
+                "source": source_digest(type(o)),
+                **o.settings(),
+            }
+            for o in extra
+        }
 
     def measure_static(self, genome: Genome, recipe: Recipe) -> dict[str, float]:
         """All static quantities. Raises `GenomeError` for a genome that is invalid or does not
         fit."""
-        return _measure(self.static, Context(genome, recipe))
+        return measure(self.static, Context(genome, recipe))
 
     def measure_trained(self, context: Context) -> dict[str, float]:
         """All quantities of the trained model that the context holds."""
-        return _measure(self.trained, context)
+        return measure(self.trained, context)
+
+
+def source_digest(kind: type) -> str:
+    """A digest of the file that a class is written in: what was measured by other code differs."""
+    try:
+        source = Path(inspect.getfile(kind)).read_bytes()
+    except (OSError, TypeError):  # typed in a notebook
+        return ""
+    return hashlib.sha256(source).hexdigest()[:16]
 
 
 def load_name(reference: str) -> str:
@@ -138,9 +191,26 @@ def load_name(reference: str) -> str:
     return getattr(import_object("search.objectives", reference), "name", reference)
 
 
-def _measure(objectives: Sequence[Objective], context: Context) -> dict[str, float]:
+def measure(objectives: Sequence[Objective], context: Context) -> dict[str, float]:
+    """All of them; raises RuntimeError for one that does not give a number under its name."""
     metrics: dict[str, float] = {}
     for objective in objectives:
         if objective.name not in metrics:
-            metrics.update(objective.measure(context))
+            found = objective.measure(context)
+            if not isinstance(found, Mapping) or objective.name not in found:
+                raise RuntimeError(
+                    f"objective {objective.name} gave {shorten(repr(found), 80)}, expected "
+                    f"{{{objective.name!r}: number}}"
+                )
+            metrics.update({name: _number(objective, value) for name, value in found.items()})
     return metrics
+
+
+def _number(objective: Objective, value: Any) -> float:
+    if isinstance(value, int | float):
+        return value
+    try:
+        return float(value)  # of numpy, or a tensor of one element
+    except (TypeError, ValueError):
+        given = shorten(repr(value), 80)
+        raise RuntimeError(f"objective {objective.name} gave {given}, expected a number") from None
