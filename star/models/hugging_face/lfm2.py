@@ -9,8 +9,8 @@ from .weights import Weights, copy_ends, copy_liv, projections
 
 
 def attention_weights(theirs: Any) -> Weights:
-    """Weights of an `Lfm2Attention`, for classes SA-3 and SA-4, if its norms of queries and keys are
-    the identity."""
+    """Weights of an `Lfm2Attention`, for classes SA-3 and SA-4; its norms of queries and keys must
+    be the identity."""
     return projections(
         theirs.out_proj, C=theirs.q_proj.weight, B=theirs.k_proj.weight, V=theirs.v_proj.weight
     )
