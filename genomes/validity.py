@@ -36,7 +36,10 @@ class GeneProblem:
         low, high = self.allowed[0], self.allowed[-1]
         contiguous = self.allowed == tuple(range(low, high + 1)) and len(self.allowed) > 3
         allowed = f"{low} to {high}" if contiguous else ", ".join(map(str, self.allowed))
-        return f"LIV {self.liv} gene {self.gene}: {self.value} is not allowed, expected {allowed}"
+        is_unknown_class = self.gene == GENE_NAMES[CLASS] and self.value > high
+        hint = " (alphabet=extended has more, plugins=[...] those of users)" * is_unknown_class
+        where = f"LIV {self.liv} gene {self.gene}"
+        return f"{where}: {self.value} is not allowed, expected {allowed}{hint}"
 
 
 def allowed_values(

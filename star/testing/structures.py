@@ -115,7 +115,10 @@ def check_cache(genome: Genome, setting: CacheSetting) -> None:
     """Predicted equals allocated, LIV by LIV, by the tensors' own account and by their storage."""
     dtype = getattr(torch, setting.dtype)
     cache = Cache.allocate(decode(genome, MODEL), setting.batch, setting.context, dtype)
-    assert cache.liv_nbytes == list(liv_cache_bytes(genome, MODEL, setting))
+    predicted = list(liv_cache_bytes(genome, MODEL, setting))
+    assert cache.liv_nbytes == predicted, (
+        f"{genome} allocates {cache.liv_nbytes} bytes a LIV, its `cache` says {predicted}"
+    )
     storages = {
         buffer.untyped_storage().data_ptr(): buffer.untyped_storage().nbytes()
         for memory in cache.memories
