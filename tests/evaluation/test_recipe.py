@@ -1,6 +1,8 @@
 """Keys of recipes: what was paid for stays found, and what can change a result changes the key."""
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from star.evaluation.ledger import recipe_id
 from star.genomes import CacheSetting, ModelConfig
 from star.search.search import make_recipe
 from star.training import TrainingConfig
+from tests.search import objectives
 from tests.search.made_up import RECIPE
 
 FINGERPRINT = "f00d"
@@ -55,7 +58,9 @@ def test_a_trained_objective_in_use_changes_the_key_and_so_do_its_settings() -> 
     assert len(set(keys)) == 3
     assert key_of(f"search.objectives=['{TRAINED}']") == keys[1]  # measured all the same
     assert key_of(used, "objectives.margin.below=5.0") == keys[1]  # the default
-    assert content_of(used)["objectives"] == {"margin": {"objective": TRAINED, "below": 5.0}}
+    source = hashlib.sha256(Path(objectives.__file__).read_bytes()).hexdigest()[:16]
+    expected = {"objective": TRAINED, "source": source, "below": 5.0}
+    assert content_of(used)["objectives"] == {"margin": expected}
 
 
 def test_recipes_differ_by_everything_that_can_change_a_result() -> None:

@@ -177,9 +177,9 @@ def test_settings_reach_it_and_come_from_the_command_line() -> None:
         (["nowhere:Depth"], "search.objectives=nowhere: cannot be imported (ModuleNotFound"),
         ([f"{HERE}:Depth"], f"search.objectives={HERE}:Depth: {HERE} has no 'Depth'"),
         ([f"{HERE}:NOT_AN_OBJECTIVE"], "expected a subclass of Objective"),
-        ([f"{HERE}:Nameless"], "expected a name that no other has"),
-        ([f"{HERE}:Taken"], "expected a name that no other has"),
-        ([f"{HERE}:Misplaced"], "cost is 'cheap', see Objective.cost"),
+        ([f"{HERE}:Nameless"], f"{HERE}:Nameless: its name is ''; set `name` to a word"),
+        ([f"{HERE}:Taken"], f"{HERE}:Taken: its name is 'parameters', which another column has"),
+        ([f"{HERE}:Misplaced"], "cost is 'cheap', expected STATIC, TRAINED or OWN"),
         ([ATTENTION, ATTENTION], "expected one or more different names"),
     ],
 )
@@ -192,7 +192,8 @@ def test_one_that_cannot_be_used_is_named(given: list[str], message: str) -> Non
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"margin": {"above": 3}}, "objectives.margin={'above': 3}: "),
+        ({"margin": {"above": 3}}, "objectives.margin.above: unknown; its settings are below"),
+        ({"margin": {"below": "much"}}, "objectives.margin={'below': 'much'}: "),
         ({"attention": {}}, "objectives.attention: no objective in use has settings of that name"),
     ],
 )
