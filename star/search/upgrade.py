@@ -7,6 +7,12 @@ from star.search.config import MOVED, EvolveConfig
 
 # Values of before the algorithm's own arguments were grouped; each algorithm has them as defaults.
 _DEFAULTS = {"tournament_size": 2, "elitism": 2, "scalarisation": "chebyshev", "weights": []}
+# Which algorithms had them; the others took no notice.
+_USED_BY = {
+    "elitism": ("Firefly",),
+    "scalarisation": ("Firefly", "ScalarisedGA"),
+    "weights": ("Firefly", "ScalarisedGA"),
+}
 _TARGETS = {
     "star.search.firefly.Firefly": "star.search.algorithms.firefly.Firefly",
     "star.search.scalarisation.ScalarisedGA": "star.search.algorithms.scalarised.ScalarisedGA",
@@ -29,13 +35,19 @@ def upgrade_settings(there: dict[str, Any]) -> dict[str, Any]:
     for group, keys in MOVED.items():
         moved = {key: search.pop(key) for key in keys if key in search}
         if group == "algorithm":
-            moved = {key: value for key, value in moved.items() if value != _DEFAULTS[key]}
+            moved = {key: value for key, value in moved.items() if _acted(key, value, search)}
         search[group] = {**search.get(group, {}), **moved}
     target = search["algorithm"].get("_target_")
     search["algorithm"]["_target_"] = _TARGETS.get(target, target)
     for key in ("workers", "workers_per_gpu", "threads_per_worker"):
         upgraded.pop(key, None)  # of the executor, which may differ
     return _with_defaults(upgraded)
+
+
+def _acted(key: str, value: Any, search: dict[str, Any]) -> bool:
+    """Whether an argument of the algorithm was another than its default, and was used by it."""
+    algorithm = str(search["algorithm"].get("_target_")).rpartition(".")[2]
+    return value != _DEFAULTS[key] and algorithm in _USED_BY.get(key, (algorithm,))
 
 
 def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:

@@ -123,3 +123,11 @@ def test_a_run_of_before_is_read(folder: Path) -> None:
         run = Run.open(folder / name)
         assert len(run.candidates) == len(run.population) > len(run.front) > 0
         assert run.settings["search"]["alphabet"] == "star"
+
+
+def test_an_argument_that_its_algorithm_ignored_is_forgotten() -> None:
+    there = settings_there("trained")
+    assert there["search"]["algorithm"]["_target_"].endswith("NSGA2")
+    there["search"].update(elitism=3, weights=[2.0, 1.0], tournament_size=4)
+    algorithm = upgrade_settings(there)["search"]["algorithm"]
+    assert algorithm == {"_target_": there["search"]["algorithm"]["_target_"], "tournament_size": 4}
