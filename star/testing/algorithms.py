@@ -83,8 +83,8 @@ class AlgorithmSuite:
 
     objectives: ClassVar[Sequence[str]] = ("validation_loss", "cache_bytes")
     learns: ClassVar[bool] = True  # False: it does not use what was measured, as random search
-    population: ClassVar[int] = 10
-    generations: ClassVar[int] = 8
+    population: ClassVar[int] = 16
+    generations: ClassVar[int] = 16
     seeds: ClassVar[Sequence[int]] = range(8)
 
     def make(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class ObjectiveSuite:
             return dict(objective.measure(Context(genome, recipe)))
         torch.manual_seed(recipe.seed)
         corpus = made_up_corpus()
-        model = decode(genome, recipe.model.when_trained())
+        model = decode(genome, recipe.trained_model)
         trainer = Trainer(model, corpus, recipe.training, recipe.seed)
         train_further(trainer, recipe.training.steps, None)
         return dict(objective.measure(Context(genome, recipe, corpus, model)))

@@ -1,6 +1,5 @@
 """The algorithms of conf/search against the suite that every algorithm must pass."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ class TestRandomSearch(AlgorithmSuite):
 
 
 class TestSingleObjective(AlgorithmSuite):
-    objectives: Sequence[str] = ("validation_loss",)
+    objectives = ("validation_loss",)
 
     def make(self) -> dict[str, Any]:
         return {"_target_": "pymoo.algorithms.soo.nonconvex.ga.GA"}

@@ -23,7 +23,6 @@ from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.runs.columns import TIMING_COLUMNS
 from star.runs.progress import Progress
-from star.runs.progress import Progress
 from star.search import Search
 from star.testing.executors import ExecutorSuite
 from star.training import TrainingConfig
