@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -214,7 +215,7 @@ def test_bad_worker_counts(workers: object) -> None:
 @pytest.mark.parametrize("key", ["workers_per_gpu", "threads_per_worker"])
 def test_bad_counts(key: str) -> None:
     with pytest.raises(UserError, match=f"executor.{key}=0: expected a whole number"):
-        ProcessesConfig(**{key: 0}).check(recipe())
+        replace(ProcessesConfig(), **{key: 0}).check(recipe())
 
 
 @pytest.mark.slow
@@ -222,5 +223,18 @@ def test_data_that_cannot_be_opened_end_the_search() -> None:
     with (
         Processes([WorkerSetting(1)], Setup(recipe("/nowhere"))) as processes,
         pytest.raises(UserError, match="nowhere"),
+    ):
+        list(processes.evaluate(tasks([1])))
+
+
+@pytest.mark.slow
+def test_another_text_than_the_search_began_with_ends_it(tmp_path: Path) -> None:
+    """As a node of a cluster may have it."""
+    for n in range(6):
+        (tmp_path / f"{n}.txt").write_text(f"some text of file {n} " * 50)
+    setup = Setup(recipe(str(tmp_path)), fingerprint="0123456789abcdef")
+    with (
+        Processes([WorkerSetting(1)], setup) as processes,
+        pytest.raises(UserError, match=r"^data: .* finds another text .* \(0123456789abcdef\)"),
     ):
         list(processes.evaluate(tasks([1])))

@@ -79,7 +79,7 @@ def cluster() -> Iterator[Any]:
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARKER, value)
-        made = Cluster(initialize_head=True, head_node_args={**NODE, **head})
+        made: Any = Cluster(initialize_head=True, head_node_args={**NODE, **head})
     made.marker = value
     yield made
     made.shutdown()
@@ -253,7 +253,7 @@ def test_a_local_cluster_ends_with_its_command(
 @pytest.mark.parametrize(
     ("key", "value"), [("cpus", 0), ("gpus", 1.5), ("gpus", -1), ("threads", 0), ("in_flight", 0)]
 )
-def test_bad_settings(key: str, value: float) -> None:
+def test_bad_settings(key: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"^executor.{key}={value}: expected"):
         RayConfig(**{key: value}).check(RECIPE)
 
