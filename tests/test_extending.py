@@ -129,24 +129,6 @@ def test_the_python_example_runs(
     assert not (tmp_path / "runs" / "notebook" / "command.txt").exists()
 
 
-@pytest.mark.slow
-def test_an_executor_of_the_page_searches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = snippets((DOCS / "executors.md").read_text(encoding="utf-8"))
-    assert set(found) == {"my_executor.py", "my_search.py"}
-    for name, content in found.items():
-        assert len(content.splitlines()) < LONGEST
-        (tmp_path / name).write_text(content)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    runpy.run_path("my_search.py", run_name="__main__")
-    assert "validation_loss" in capsys.readouterr().out
-    (population,) = tmp_path.glob("runs/smoke/*/population.csv")
-    assert set(pd.read_csv(population)["status"]) == {"ok"}
-    del sys.modules["my_executor"]
-
-
 def test_a_search_in_memory_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,11 @@
 """Training states between the rungs of successive halving, where every worker can reach them.
 
 A store is a folder, or a URL that fsspec knows, such as `s3://bucket/states` or `memory://states`.
-What it loses only costs time: a training without a state begins anew.
+What it loses, or cannot reach, only costs time: a training without a state begins anew.
 """
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,13 +44,26 @@ class StateStore:
             return
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder) / f"{name}{SUFFIX}"
-            with suppress(FileNotFoundError):
-                self._files.get_file(place, str(local))
+            self._get(place, local)
             before = local.stat().st_mtime_ns if local.exists() else None
             yield local
             if local.exists() and local.stat().st_mtime_ns != before:
-                self._files.makedirs(self._root, exist_ok=True)
-                self._files.put_file(str(local), place)
+                with suppress(OSError):
+                    self._put(local, place)
+
+    def _get(self, place: str, local: Path) -> None:
+        """Download a file; nothing of one that is not there or does not come whole."""
+        try:
+            self._files.get_file(place, str(local))
+        except OSError:
+            local.unlink(missing_ok=True)
+
+    def _put(self, local: Path, place: str) -> None:
+        """Upload a file under a name of its own, then move it, so that nobody reads half of it."""
+        self._files.makedirs(self._root, exist_ok=True)
+        unfinished = f"{place}.{uuid.uuid4().hex}"
+        self._files.put_file(str(local), unfinished)
+        self._files.mv(unfinished, place)
 
     def clear(self) -> None:
         """Remove all states."""

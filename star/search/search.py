@@ -151,8 +151,13 @@ class Search:
     ) -> Executor:
         if self.executor is not None:
             return self.executor
-        plugins = self.config.plugins
-        setup = Setup(self.recipe, self.config.limits, states, plugins=plugins)
+        setup = Setup(
+            self.recipe,
+            self.config.limits,
+            states,
+            plugins=self.config.plugins,
+            fingerprint=self.fingerprint,
+        )
         return self.config.executor.make(setup if check is None else replace(setup, check=check))
 
     def open(self, arguments: Sequence[str] | None = None) -> "SearchInFolder":

@@ -1,7 +1,13 @@
 """What every class must be once it is decoded: as large as its genome says, causal, trainable, and
 generating what it computes in parallel with the cache that was predicted.
 
-`check_class` does all of it, under every sharing of the class' structure.
+`check_class` does all of it, under every sharing of the class' structure; a suite for pytest:
+
+    from star.testing.structures import StructureSuite
+
+    class TestMine(StructureSuite):
+        def make(self):
+            return "my_alphabet"
 """
 
 import itertools
@@ -29,6 +35,20 @@ LEAK = 1e-5  # the FFT of long convolutions leaks rounding errors from later pos
 # Parallel and stepwise forms add the same float32 numbers in different orders, through up to eight
 # LIVs.
 ROUNDING = 2e-4
+
+
+class StructureSuite:
+    """Override `make`."""
+
+    def make(self) -> str | Alphabet:
+        """An alphabet, or the name of one, whose every class is under test."""
+        raise NotImplementedError
+
+    def test_every_class_is_what_its_genome_says(self) -> None:
+        """See `check_class`."""
+        alphabet = get_alphabet(self.make())
+        for liv_class in alphabet.classes:
+            check_class(liv_class.id, alphabet)
 
 
 def check_class(class_id: int, alphabet: str | Alphabet = "extended") -> None:

@@ -62,6 +62,7 @@ class Setup:
     states: StateStore | None = None  # of trainings between rungs; None keeps none
     check: Callable[[], None] = never  # called while candidates train; may raise to end the search
     plugins: Sequence[str] = ()  # modules to import before the first candidate
+    fingerprint: str = ""  # of the text that workers must find; empty for any
 
 
 def text_fingerprint(recipe: Recipe) -> str:

@@ -212,7 +212,7 @@ class Processes:
         self._setup = setup
         memory = setup.limits.memory_bytes()
         plugins = tuple(setup.plugins)
-        child = WorkerTask(setup.recipe, memory, setup.states, plugins, evaluate)
+        child = WorkerTask(setup.recipe, memory, setup.states, plugins, setup.fingerprint, evaluate)
         self._slots = [_Slot((setting, child)) for setting in settings]
 
     def __enter__(self) -> "Processes":

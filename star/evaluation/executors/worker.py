@@ -5,6 +5,7 @@ Everything here runs in a worker, whoever started it: `start` once, `run` for ea
 
 import ctypes
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class WorkerTask:
     memory: int | None = None  # limit in bytes, beyond what the fresh process holds
     states: StateStore | None = None
     plugins: tuple[str, ...] = ()
+    fingerprint: str = ""  # that the corpus must have; empty for any
     evaluate: Evaluate | None = None  # instead of training; needs no corpus
 
 
@@ -93,7 +95,13 @@ def _open_corpus(task: WorkerTask) -> Corpus | Exception:
     """The corpus, or what is wrong with it, for the first candidate: pools do not pass it on."""
     try:
         import_plugins(task.plugins)
-        return load_corpus(task.recipe.data)
+        corpus = load_corpus(task.recipe.data)
+        if task.fingerprint not in ("", corpus.fingerprint):
+            raise UserError(
+                f"data: {platform.node()} finds another text ({corpus.fingerprint}) than the "
+                f"search began with ({task.fingerprint}); give all nodes the same files and Python"
+            )
+        return corpus
     except Exception as error:
         return error
 

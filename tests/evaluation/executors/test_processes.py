@@ -225,3 +225,16 @@ def test_data_that_cannot_be_opened_end_the_search() -> None:
         pytest.raises(UserError, match="nowhere"),
     ):
         list(processes.evaluate(tasks([1])))
+
+
+@pytest.mark.slow
+def test_another_text_than_the_search_began_with_ends_it(tmp_path: Path) -> None:
+    """As a node of a cluster may have it."""
+    for n in range(6):
+        (tmp_path / f"{n}.txt").write_text(f"some text of file {n} " * 50)
+    setup = Setup(recipe(str(tmp_path)), fingerprint="0123456789abcdef")
+    with (
+        Processes([WorkerSetting(1)], setup) as processes,
+        pytest.raises(UserError, match=r"^data: .* finds another text .* \(0123456789abcdef\)"),
+    ):
+        list(processes.evaluate(tasks([1])))

@@ -7,7 +7,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,8 @@ def cluster() -> Iterator[Any]:
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": HEALTH}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARKER, value)
-        made = Cluster(initialize_head=True, head_node_args={**NODE, **head})
-    made.marker = value  # pyright: ignore[reportAttributeAccessIssue]
+        made: Any = Cluster(initialize_head=True, head_node_args={**NODE, **head})
+    made.marker = value
     yield made
     made.shutdown()
     wait_until_gone(value, seconds=90)  # the agents of a killed raylet take a minute
@@ -254,9 +253,9 @@ def test_a_local_cluster_ends_with_its_command(
 @pytest.mark.parametrize(
     ("key", "value"), [("cpus", 0), ("gpus", 1.5), ("gpus", -1), ("threads", 0), ("in_flight", 0)]
 )
-def test_bad_settings(key: str, value: float) -> None:
+def test_bad_settings(key: str, value: Any) -> None:
     with pytest.raises(UserError, match=f"^executor.{key}={value}: expected"):
-        replace(RayConfig(), **{key: value}).check(RECIPE)
+        RayConfig(**{key: value}).check(RECIPE)
 
 
 def test_an_address_without_a_cluster_is_one_line() -> None:

@@ -201,7 +201,7 @@ def write_copy(table: Table, folder: Path, rows: pd.DataFrame) -> Path:
 
 def test_fingerprints_tell_tables_apart(table: Table, tmp_path: Path) -> None:
     changed = table.rows.copy()
-    changed["validation_loss_80"] += 1
+    changed["validation_loss_80"] = changed["validation_loss_80"] + 1
     assert Table.read(write_copy(table, tmp_path, changed)).fingerprint != table.fingerprint
 
 
