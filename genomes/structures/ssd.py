@@ -1,7 +1,6 @@
 """A matrix-valued state a head that decays by one number: state-space duality (Mamba-2, arXiv
 2405.21060), with one group of B and C for all heads."""
 
-from ..model_config import ModelConfig
 from ..operators import (
     GROUPED,
     SEMI_SEPARABLE,
@@ -12,8 +11,8 @@ from ..operators import (
     Structure,
     projections,
 )
-from ..widths import head_count, inner_width, operator_copies
-from .state_space import SHARING
+from ..widths import head_count, inner_width
+from .state_space import SHARING, state_cache
 
 STATE = 64  # width of B and C
 
@@ -25,11 +24,6 @@ def _head_step(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
 
 def _skip_and_norm(liv_class: LivClass, width: int) -> int:
     return head_count(liv_class, width) + inner_width(liv_class, width)
-
-
-def _cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
-    state = inner_width(liv_class, model.width) * liv_class.operator.state
-    return operator_copies(liv_class, "B") * state
 
 
 STRUCTURE = Structure(
@@ -49,7 +43,7 @@ STRUCTURE = Structure(
             state=STATE,
         )
     },
-    cache=_cache,
+    cache=state_cache,
     parameters=_skip_and_norm,
     forms={"head_step": _head_step},
     paired=("A", "B", "C"),

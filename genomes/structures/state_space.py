@@ -34,7 +34,10 @@ def _state_input(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
     return inner_width(liv_class, width) * liv_class.operator.state
 
 
-def _cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+def state_cache(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    """A state of its featurizer's size for every channel and operator."""
     state = inner_width(liv_class, model.width) * liv_class.operator.state
     return operator_copies(liv_class, "B") * state
 
@@ -61,7 +64,7 @@ STRUCTURE = Structure(
     groups=("A", "B", "C", "V"),
     sharing=SHARING,
     featurizers={5: _selective(state=16), 6: _selective(state=2)},
-    cache=_cache,
+    cache=state_cache,
     parameters=inner_width,  # the skip
     forms={"step_size": _step_size, "state_input": _state_input},
     paired=("A", "B", "C"),
