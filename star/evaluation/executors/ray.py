@@ -273,8 +273,8 @@ class RayExecutor:
         this is the cluster's doing, seldom theirs."""
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
             return attempt, infeasible(OUT_OF_MEMORY, f"its node: {_first_line(error)}")
-        # A driver that hears nothing of an actor for a few seconds calls it unavailable; the cluster
-        # finds only later that its node is lost.
+        # A driver that hears nothing of an actor for a second or two calls it unavailable; the
+        # cluster finds only later that its node is lost.
         unavailable = isinstance(error, self._ray.exceptions.ActorUnavailableError)
         if unavailable or self._is_lost(slot.node):
             again = replace(attempt, losses=attempt.losses + 1)
