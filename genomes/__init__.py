@@ -21,6 +21,7 @@ from .files import genome_file_text as genome_file_text
 from .files import library_names as library_names
 from .files import load_genome as load_genome
 from .files import read_genome_file as read_genome_file
+from .files import read_genome_settings as read_genome_settings
 from .files import read_library as read_library
 from .files import write_genome_file as write_genome_file
 from .genes import GENE_NAMES as GENE_NAMES

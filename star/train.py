@@ -6,7 +6,7 @@ needed to go on bit for bit. Running the same command again resumes an interrupt
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,10 +28,10 @@ from star.genomes import (
     GenomeFile,
     ModelConfig,
     check_fits,
-    load_genome,
 )
 from star.models import LanguageModel, decode, save_checkpoint
 from star.runs.extensions import use_extensions
+from star.runs.origin import load_reference, origin_settings, read_origin
 from star.runs.provenance import (
     CONFIGURATION,
     check_same_run,
@@ -67,6 +67,7 @@ class TrainConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
 
+    origin = staticmethod(read_origin)  # of `genome`: what is taken from there unless it is given
     CHOICES: ClassVar[tuple[str, ...]] = ("data",)
 
     def check(self) -> None:
@@ -131,7 +132,10 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint and, last, the state to go on from."""
-        save_checkpoint(self.folder, self.model, self.genome, self.config.model)
+        fingerprint = self.trainer.corpus.fingerprint
+        settings = origin_settings({**asdict(self.config), "data_fingerprint": fingerprint})
+        genome = replace(self.genome, settings=settings)
+        save_checkpoint(self.folder, self.model, genome, self.config.model)
         save_state(self.folder / STATE, self.trainer)
 
     def steps(self, log: TrainingLog) -> Iterator[float]:
@@ -200,10 +204,16 @@ def open_training(config: TrainConfig, arguments: list[str] | None) -> tuple[Tra
     """
     use_extensions(config.plugins, config.library)
     config.check()
-    genome, name, notices = load_genome(config.genome, config.depth, config.alphabet)
+    genome, name, notices = load_reference(config.genome, config.depth, config.alphabet)
     genome = genome.canonical()
     check_fits(genome, config.model)
     corpus = open_corpus(config.data, config.training.length, config.model.vocabulary)
+    origin = read_origin(config.genome)
+    if origin is not None:
+        notices += origin.notices(config)
+        as_there = origin.section("data") == asdict(config.data)
+        if as_there and origin.fingerprint not in ("", corpus.fingerprint):
+            notices.append(f"the text has changed since {origin.source} was written")
     folder = open_folder(config, genome, corpus, arguments)
     torch.manual_seed(config.seed)
     model = decode(genome, config.model)

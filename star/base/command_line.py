@@ -9,12 +9,12 @@ written), 130 interrupted with Ctrl-C.
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
@@ -30,6 +30,7 @@ from omegaconf.errors import (
 
 from star.base.errors import UserError, plain
 from star.base.help import describe_settings
+from star.base.settings import flat
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -126,7 +127,33 @@ def _compose(
         if key == "experiment":
             hint = "the experiment's file must begin with the line '# @package _global_'"
         raise UserError(f"{key}: unknown key; {hint}")
+    _use_origin(config, load_schema(command), overrides)
     return config
+
+
+def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> None:
+    """Take the settings that a genome carries, where the command line says nothing else.
+
+    Raises `UserError` for one that the command cannot have, and whatever reading them raises.
+    """
+    if not hasattr(schema, "origin") or OmegaConf.is_missing(config, "genome"):
+        return
+    origin = schema.origin(str(config.genome))
+    if origin is None:
+        return
+    typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    written = flat(cast(Mapping[str, Any], OmegaConf.to_container(config, resolve=False)))
+    for key in origin.wanted.keys() & written.keys():
+        # `width` stands for `model.width`, and either may be typed; `data=files` means all of data.
+        text = str(written[key])
+        target = text[2:-1] if text.startswith("${") else key
+        if not typed.isdisjoint({key, target, key.partition(".")[0]}):
+            continue
+        try:
+            OmegaConf.update(config, target, origin.wanted[key])
+        except OmegaConfBaseException as error:
+            reason = f"settings.{key}={origin.wanted[key]!r}: {plain(error.msg)}"
+            raise UserError(f"{origin.source}: {reason}") from None
 
 
 def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ from star.evaluation.states import StateStore
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
 from star.runs.extensions import use_extensions
 from star.runs.folder import STATES, RunFolder, Views, check_foreign
+from star.runs.origin import origin_settings
 from star.runs.progress import Progress
 from star.runs.provenance import (
     CONFIGURATION,
@@ -192,7 +193,8 @@ class Search:
         """Rows of all candidates with their ranks, and those of the front with genome files."""
         ranks = self.archive.ranks()
         rows = [e.row(ranks.get(e.genome_id)) for e in self.archive.all]
-        return rows, [(e.row(0), genome_file(e)) for e in self.archive.front()]
+        origin = origin_settings(self.settings())
+        return rows, [(e.row(0), genome_file(e, origin)) for e in self.archive.front()]
 
     def failures(self) -> str:
         """How many candidates were not measured, by kind: `2 diverged, 1 out_of_memory`."""

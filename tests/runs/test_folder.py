@@ -128,7 +128,7 @@ def write_for_long(folder: Path) -> None:
         if number % 16 == 15:
             ranks = archive.ranks()
             rows = [one.row(ranks.get(one.genome_id)) for one in archive.all]
-            run.write_views(rows, [(one.row(0), genome_file(one)) for one in archive.front()])
+            run.write_views(rows, [(one.row(0), genome_file(one, {})) for one in archive.front()])
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
