@@ -31,6 +31,8 @@ from .genes import Genes as Genes
 from .genome import Genome as Genome
 from .genome import Liv as Liv
 from .genome import fit_depth as fit_depth
+from .identity import current_id as current_id
+from .identity import former_id as former_id
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig

@@ -12,6 +12,7 @@ import yaml
 from .alphabets import OPERATORS, Alphabet, get_alphabet, with_operators
 from .errors import GenomeError
 from .genome import Genome, Liv, fit_depth
+from .identity import current_id
 from .operators import LivClass, read_code
 
 SCHEMA = 1
@@ -105,8 +106,12 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
         pattern="pattern" in content,
         notes=content.get("notes", ""),
         metrics=content.get("metrics", {}),
+<<<<<<< HEAD
         parents=[str(parent) for parent in content.get("parents", [])],
         settings=content.get("settings", {}),
+=======
+        parents=[current_id(str(parent)) for parent in content.get("parents", [])],
+>>>>>>> 4b4c4d6
     )
 
 

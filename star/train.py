@@ -28,6 +28,7 @@ from star.genomes import (
     GenomeFile,
     ModelConfig,
     check_fits,
+    current_id,
 )
 from star.models import LanguageModel, decode, save_checkpoint
 from star.runs.extensions import use_extensions
@@ -92,7 +93,10 @@ STEPS = {"steps", "training.steps"}  # free too at a constant rate: more steps t
 
 def upgrade_settings(there: dict[str, Any]) -> dict[str, Any]:
     """Settings of an earlier version with the keys of now."""
-    return {"plugins": [], "library": [], **there} if "genome" in there else there
+    if "genome" not in there:
+        return there
+    upgraded = {"plugins": [], "library": [], **there}
+    return {**upgraded, "genome_id": current_id(str(there.get("genome_id", "")))}
 
 
 def open_folder(

@@ -119,6 +119,11 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path, command: Comma
     )
 
 
+def test_a_training_with_an_id_of_before_is_known() -> None:
+    there = train.upgrade_settings({"genome": "lfm2", "genome_id": "3f1e60c3b2a4"})
+    assert there["genome_id"] == "jf1e60c3b2a4"
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
