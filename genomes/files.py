@@ -106,12 +106,8 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
         pattern="pattern" in content,
         notes=content.get("notes", ""),
         metrics=content.get("metrics", {}),
-<<<<<<< HEAD
-        parents=[str(parent) for parent in content.get("parents", [])],
         settings=content.get("settings", {}),
-=======
         parents=[current_id(str(parent)) for parent in content.get("parents", [])],
->>>>>>> 4b4c4d6
     )
 
 

@@ -53,7 +53,8 @@ def main() -> None:
             raise SystemExit(EXIT_INTERRUPTED) from None
     else:
         similar = get_close_matches(name, COMMANDS, 1)
-        hint = f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(COMMANDS)}"
+        known = f"expected one of {', '.join(COMMANDS)}"
+        hint = f"did you mean {similar[0]}?" if similar else known
         print(f"error: {name!r} is no command; {hint}", file=sys.stderr)
         raise SystemExit(EXIT_USER_ERROR)
 

@@ -3,7 +3,7 @@
 `compose_config` is the one way to a configuration, for commands, tests, studies and notebooks.
 `run_command` adds the command line around it. Exit codes: 0 done, 1 failed, with one line on
 standard error (`fail`) or a traceback, 2 a user's mistake (one line on standard error, nothing
-written), 130 interrupted with Ctrl-C.
+written), 130 interrupted with Ctrl-C, 143 ended by SIGTERM.
 """
 
 import sys
@@ -30,11 +30,11 @@ from omegaconf.errors import (
 
 from star.base.errors import UserError, plain
 from star.base.help import describe_settings
+from star.base.interrupts import exit_code
 from star.base.settings import flat
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
 
 # The dataclass of each command's settings; imported when it is asked for.
@@ -348,6 +348,6 @@ def run_command(
             task(settings, repeat + own)
     except (UserError, OmegaConfBaseException, *mistakes) as error:
         fail(one_line(error), EXIT_USER_ERROR)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        raise SystemExit(exit_code(error)) from None

@@ -69,10 +69,12 @@ class Origin:
             if key.startswith(start)
         }
 
-    def notices(self, config: Any) -> Iterator[str]:
+    def notices(self, config: Any, fingerprint: str = "") -> Iterator[str]:
         """What a command takes from here, and what it was told to do otherwise.
 
-        config: the command's settings, a dataclass with some of the sections.
+        Args:
+            config: the command's settings, a dataclass with some of the sections.
+            fingerprint: of the text that it reads; empty if it reads none.
         """
         now, usual = (flat(asdict(c)) for c in (config, type(config)()))
         taken, other = [], []
@@ -87,6 +89,9 @@ class Origin:
             yield f"as in {self.source}: {', '.join(taken)}"
         if other:
             yield f"other than in {self.source}: {', '.join(other)}"
+        same_data = not any(text.startswith("data.") for text in other)
+        if fingerprint and self.fingerprint not in ("", fingerprint) and same_data:
+            yield f"the text has changed since {self.source} was written"
 
 
 def load_reference(

@@ -20,7 +20,7 @@ from star.genomes import (
 )
 from star.runs.columns import AFTER, BEFORE
 from star.runs.folder import LEDGER, PARETO, POPULATION
-from star.runs.provenance import COMMAND, ENVIRONMENT, read_configuration
+from star.runs.provenance import ENVIRONMENT, read_command, read_configuration
 
 TEXT = ("genome_id", "parents", "variation", "genome", "status", "reason", "origin")
 IDS = {"genome_id", "parents"}
@@ -71,9 +71,9 @@ class Run:
 
     @property
     def command(self) -> str:
-        """The command that repeats it; empty for a run that was started from Python."""
-        path = self.path / COMMAND
-        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+        """The command that repeats it, the last where it was resumed by others; empty for a run
+        that was started from Python."""
+        return read_command(self.path)
 
     @property
     def ledger_path(self) -> Path:
