@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,16 +139,16 @@ def train(job: Job) -> Iterator[dict[str, object]]:
             )
 
 
-def run(job: Job) -> list[dict[str, object]]:
+def run(job: Job) -> list[dict[Any, Any]]:
     """All rows of one training; they are also kept in the folder as they come."""
     kept = job.folder / f"{job.design}_{job.seed}.csv"
-    rows = pd.read_csv(kept).to_dict("records") if kept.exists() else []
+    rows: list[dict[Any, Any]] = pd.read_csv(kept).to_dict("records") if kept.exists() else []
     done = {row["step"] for row in rows}
     for row in train(job):
         if row["step"] not in done:
             rows.append(row)
             pd.DataFrame(rows).to_csv(kept, index=False)
-    return [{str(key): value for key, value in row.items()} for row in rows]
+    return rows
 
 
 def collect(folder: Path) -> pd.DataFrame:
