@@ -106,7 +106,7 @@ def measure(model: LanguageModel, corpus: Corpus) -> dict[str, float]:
     return result
 
 
-def train(job: Job) -> Iterator[dict[str, object]]:
+def train(job: Job) -> Iterator[dict[str, Any]]:
     """Train one design, giving a row at every checkpoint that is new."""
     torch.set_num_threads(1)
     corpus = load_corpus(DataConfig())
@@ -142,7 +142,8 @@ def train(job: Job) -> Iterator[dict[str, object]]:
 def run(job: Job) -> list[dict[Any, Any]]:
     """All rows of one training; they are also kept in the folder as they come."""
     kept = job.folder / f"{job.design}_{job.seed}.csv"
-    rows: list[dict[Any, Any]] = pd.read_csv(kept).to_dict("records") if kept.exists() else []
+    there = pd.read_csv(kept).to_dict("records") if kept.exists() else []
+    rows: list[dict[Any, Any]] = [dict(row) for row in there]
     done = {row["step"] for row in rows}
     for row in train(job):
         if row["step"] not in done:
