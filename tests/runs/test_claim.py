@@ -18,6 +18,7 @@ from star.evaluation.executors import Task
 from star.genomes import GenomeFile, load_genome
 from star.runs.folder import RunFolder
 from star.search import EvolveConfig, Search, SearchConfig
+from star.search.halving import HalvingConfig
 from tests.search.made_up import MadeUp, hashed
 
 NAMES = ("validation_loss", "cache_bytes")
@@ -119,6 +120,19 @@ def test_files_that_a_user_adds_to_a_run_or_edits_survive_its_resume(tmp_path: P
     assert all(path.read_text() == "mine" for path in added.values())
     front = {f"{name}.yaml" for name in resumed.front["genome_id"]}
     assert genome_names(tmp_path / "run") == front | {edited.name, "mine.yaml"}
+
+
+def test_what_a_user_keeps_beside_training_states_survives(tmp_path: Path) -> None:
+    halving = {"halving": HalvingConfig(rungs=[10])}
+    opened = made_search(tmp_path / "run", search=halving).open()
+    (tmp_path / "run" / "states").mkdir()
+    for name in ("notes.txt", "8613051cefb1.safetensors"):
+        (tmp_path / "run" / "states" / name).touch()
+    opened.run()
+    assert [path.name for path in (tmp_path / "run" / "states").iterdir()] == ["notes.txt"]
+    (tmp_path / "run" / "states" / "notes.txt").unlink()
+    made_search(tmp_path / "run", search=halving).run()
+    assert not (tmp_path / "run" / "states").exists()
 
 
 def test_the_sums_are_those_of_the_files(tmp_path: Path) -> None:
