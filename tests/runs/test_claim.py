@@ -154,7 +154,9 @@ def test_the_genome_files_of_a_run_of_before_there_were_sums_are_its_own(tmp_pat
     assert before - front and genome_names(tmp_path / "run") == front | {"mine.yaml"}
 
 
-@pytest.mark.parametrize("damage", ["", "no sums\n", "\xff\0" * 50])
+@pytest.mark.parametrize(
+    "damage", ["", "no sums\n", "\xff\0" * 50], ids=["empty", "text", "binary"]
+)
 def test_damaged_sums_only_leave_files_behind(tmp_path: Path, damage: str) -> None:
     made_search(tmp_path / "run", search={"generations": 2}).run()
     before = genome_names(tmp_path / "run")
