@@ -1,7 +1,6 @@
 """A run folder belongs to its run: files of others stay, one process works in it, and what cannot
 be written is one line."""
 
-import errno
 import hashlib
 import os
 import shutil
@@ -19,6 +18,7 @@ from star.genomes import GenomeFile, load_genome
 from star.runs.folder import RunFolder
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.halving import HalvingConfig
+from tests.full_disk import FullDisk
 from tests.search.made_up import MadeUp, hashed
 
 NAMES = ("validation_loss", "cache_bytes")
@@ -221,22 +221,6 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
 
 
 # What cannot be written
-
-
-class FullDisk:
-    """A disk that is full for every file whose name has a part; `os.fsync` says so."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, part: str, after: int = 0) -> None:
-        self.is_full, self._part, self._left, self._fsync = True, part, after, os.fsync
-        monkeypatch.setattr(os, "fsync", self)
-
-    def __call__(self, descriptor: int) -> None:
-        name = os.readlink(f"/proc/self/fd/{descriptor}")
-        if self.is_full and self._part in name:
-            self._left -= 1
-            if self._left < 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._fsync(descriptor)
 
 
 @pytest.mark.parametrize("after", [0, 2])
