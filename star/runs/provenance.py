@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -78,13 +79,13 @@ def write_provenance(
 
 def _write_environment(path: Path, fingerprint: str) -> None:
     now = {**describe_environment(), "data_fingerprint": fingerprint}
-    try:
+    earlier: list[Any] = []
+    # None, or a damaged one, is as good as none.
+    with suppress(FileNotFoundError, ValueError, AttributeError, TypeError, RecursionError):
         before = json.loads(path.read_bytes())
-        earlier = before.pop("earlier", [])
-    except (FileNotFoundError, ValueError, AttributeError, TypeError):  # none, or damaged
-        before, earlier = now, []
-    if before != now:
-        earlier = [*earlier, before]
+        earlier = [*before.pop("earlier", [])]
+        if before != now:
+            earlier.append(before)
     content = {**now, **({"earlier": earlier} if earlier else {})}
     files.write_text(path, json.dumps(content, indent=2) + "\n")
 

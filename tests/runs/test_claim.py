@@ -1,7 +1,6 @@
 """A run folder belongs to its run: files of others stay, one process works in it, and what cannot
 be written is one line."""
 
-import errno
 import hashlib
 import os
 import shutil
@@ -18,6 +17,8 @@ from star.evaluation.executors import Task
 from star.genomes import GenomeFile, load_genome
 from star.runs.folder import RunFolder
 from star.search import EvolveConfig, Search, SearchConfig
+from star.search.halving import HalvingConfig
+from tests.full_disk import FullDisk
 from tests.search.made_up import MadeUp, hashed
 
 NAMES = ("validation_loss", "cache_bytes")
@@ -121,6 +122,19 @@ def test_files_that_a_user_adds_to_a_run_or_edits_survive_its_resume(tmp_path: P
     assert genome_names(tmp_path / "run") == front | {edited.name, "mine.yaml"}
 
 
+def test_what_a_user_keeps_beside_training_states_survives(tmp_path: Path) -> None:
+    halving = {"halving": HalvingConfig(rungs=[10])}
+    opened = made_search(tmp_path / "run", search=halving).open()
+    (tmp_path / "run" / "states").mkdir()
+    for name in ("notes.txt", "8613051cefb1.safetensors"):
+        (tmp_path / "run" / "states" / name).touch()
+    opened.run()
+    assert [path.name for path in (tmp_path / "run" / "states").iterdir()] == ["notes.txt"]
+    (tmp_path / "run" / "states" / "notes.txt").unlink()
+    made_search(tmp_path / "run", search=halving).run()
+    assert not (tmp_path / "run" / "states").exists()
+
+
 def test_the_sums_are_those_of_the_files(tmp_path: Path) -> None:
     made_search(tmp_path / "run").run()
     folder = tmp_path / "run" / "genomes"
@@ -140,7 +154,9 @@ def test_the_genome_files_of_a_run_of_before_there_were_sums_are_its_own(tmp_pat
     assert before - front and genome_names(tmp_path / "run") == front | {"mine.yaml"}
 
 
-@pytest.mark.parametrize("damage", ["", "no sums\n", "\xff\0" * 50])
+@pytest.mark.parametrize(
+    "damage", ["", "no sums\n", "\xff\0" * 50], ids=["empty", "text", "binary"]
+)
 def test_damaged_sums_only_leave_files_behind(tmp_path: Path, damage: str) -> None:
     made_search(tmp_path / "run", search={"generations": 2}).run()
     before = genome_names(tmp_path / "run")
@@ -205,22 +221,6 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
 
 
 # What cannot be written
-
-
-class FullDisk:
-    """A disk that is full for every file whose name has a part; `os.fsync` says so."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, part: str, after: int = 0) -> None:
-        self.is_full, self._part, self._left, self._fsync = True, part, after, os.fsync
-        monkeypatch.setattr(os, "fsync", self)
-
-    def __call__(self, descriptor: int) -> None:
-        name = os.readlink(f"/proc/self/fd/{descriptor}")
-        if self.is_full and self._part in name:
-            self._left -= 1
-            if self._left < 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._fsync(descriptor)
 
 
 @pytest.mark.parametrize("after", [0, 2])
