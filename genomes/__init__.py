@@ -29,6 +29,7 @@ from .genes import NOT_SHARED as NOT_SHARED
 from .genes import Genes as Genes
 from .genome import Genome as Genome
 from .genome import Liv as Liv
+from .genome import check_depth as check_depth
 from .genome import fit_depth as fit_depth
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting

@@ -6,6 +6,7 @@ of a run. In Python, `star.describe("lfm2")` gives the same as a mapping.
 """
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,7 +76,7 @@ def read_genome(config: DescribeConfig) -> tuple[Genome, str, list[str]]:
 
     Raises `GenomeError` as `load_genome`, and `UserError` for an id that a run does not have.
     """
-    place = None if Path(config.genome).exists() else split_reference(config.genome)
+    place = None if os.path.exists(config.genome) else split_reference(config.genome)
     if place is None:
         return load_genome(config.genome, config.depth, config.alphabet)
     folder, genome_id = place
