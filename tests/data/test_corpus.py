@@ -79,7 +79,7 @@ def test_an_entry_that_is_no_corpus_is_rebuilt(tmp_path: Path, cache: Path) -> N
         shutil.rmtree(path) if path.is_dir() else path.unlink()
         make(path)
 
-    damages: list[Callable[[], None]] = [
+    damages: list[Callable[[], object]] = [
         lambda: instead(lambda path: path.write_text("a file")),
         lambda: instead(lambda path: path.symlink_to("nowhere")),
         lambda: instead(lambda path: path.symlink_to(tmp_path)),
