@@ -30,6 +30,7 @@ from omegaconf.errors import (
 
 from star.base.errors import UserError, plain
 from star.base.help import describe_settings
+from star.base.warn import show_warnings
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -302,6 +303,7 @@ def run_command(
         mistakes: errors that are the user's to fix, beside `UserError`: one line, exit code 2.
         literal: keys whose value is text that Hydra's grammar shall not read, such as a prompt.
     """
+    show_warnings()
     given, texts = _take_literals(sys.argv[1:], literal)
     if any(argument.startswith(("--shell-completion", "-sc")) for argument in given):
         _install_completion(command)

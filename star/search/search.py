@@ -215,8 +215,9 @@ class SearchInFolder:
         check_ledger(config.ledger)
         path = new_folder(config.experiment_name) if given is None else given
         check_foreign(path)
+        needed = [objective.name for objective in search.archive.objectives]
         self.memory = open_memory(
-            config.ledger, path, search.recipe, search.measured, search.fingerprint
+            config.ledger, path, search.recipe, search.measured, search.fingerprint, needed
         )
         try:
             with writing(path):
