@@ -45,9 +45,10 @@ class TextFile:
     name: str  # within the corpus: relative, with slashes
 
     def stamp(self) -> str:
-        """Path, name, size and time."""
+        """Path, name, size and times; that of the last change cannot be set, as `touch -d` does."""
         status = self.path.stat()
-        return f"{self.path}\0{self.name}\0{status.st_size}\0{status.st_mtime_ns}"
+        times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
+        return f"{self.path}\0{self.name}\0{status.st_size}\0{times}"
 
     def read(self) -> bytes:
         """The whole file."""

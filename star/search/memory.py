@@ -110,7 +110,7 @@ class SearchMemory:
         if damaged:
             named = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
             log.warning(
-                "ledger %s: %d genomes have damaged rows (%s); they are trained again",
+                "ledger %s: damaged rows: %d (%s); these genomes are trained again",
                 self.ledger.path, len(damaged), named,
             )  # fmt: skip
 

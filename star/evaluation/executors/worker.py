@@ -101,7 +101,8 @@ def _open_corpus(task: WorkerTask) -> Corpus | Exception:
         if task.fingerprint not in ("", corpus.fingerprint):
             raise UserError(
                 f"data: {platform.node()} finds another text ({corpus.fingerprint}) than the "
-                f"search began with ({task.fingerprint}); give all nodes the same files and Python"
+                f"search began with ({task.fingerprint}); put the files back as they were, the "
+                "same on all nodes, and run the same command again"
             )
         return corpus
     except Exception as error:
