@@ -37,6 +37,7 @@ from star.base.interrupts import exit_code
 from star.base.literals import as_written, text_keys
 from star.base.reading import named, reason
 from star.base.settings import flat
+from star.base.warn import show_warnings
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -353,6 +354,7 @@ def run_command(
     for stream in (sys.stdout, sys.stderr):  # no name or text is without a form they can show
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    show_warnings()
     given, texts = _take_literals(sys.argv[1:], literal)
     if any(argument.startswith(("--shell-completion", "-sc")) for argument in given):
         _install_completion(command)

@@ -48,11 +48,15 @@ class TextFile:
     name: str  # within the corpus: relative, with slashes
 
     def stamp(self) -> str:
-        """Path, name, size and time. Raises `UserError` for a file that has gone meanwhile."""
+        """Path, name, size and times; that of the last change cannot be set, as `touch -d` does.
+
+        Raises `UserError` for a file that has gone meanwhile.
+        """
         status = look(self.path, "data.path")
         if status is None:
             raise UserError(f"data file {shown(str(self.path))} has gone while the data were read")
-        return f"{self.path}\0{self.name}\0{status.st_size}\0{status.st_mtime_ns}"
+        times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
+        return f"{self.path}\0{self.name}\0{status.st_size}\0{times}"
 
     def read(self) -> bytes:
         """The whole file."""

@@ -1,7 +1,8 @@
 """What a search remembers of evaluations: its view of a ledger, under one recipe and seed."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +25,17 @@ from star.search.candidates import Evaluated
 
 RUN, SHARED = "run", "shared"
 
+MOST_NAMED = 5  # damaged rows in a warning
+
+log = logging.getLogger(__name__)
+
 
 class SearchMemory:
     """Answers genomes that were evaluated before and appends those that are finished now."""
 
     def __init__(
         self, ledger: Ledger, content: Mapping[str, Any], recipe: Recipe, measured: Measured,
-        run: str, is_own: bool,
+        run: str, is_own: bool, needed: Collection[str] = (),
     ) -> None:  # fmt: skip
         """View a ledger.
 
@@ -41,9 +46,10 @@ class SearchMemory:
             measured: the objectives of the search.
             run: name of the run.
             is_own: the ledger holds no other run, whatever its rows call it: folders are moved.
+            needed: names of the objectives that an answer must have.
         """
         self.ledger, self.content, self.recipe, self.measured = ledger, content, recipe, measured
-        self.run, self.is_own = run, is_own
+        self.run, self.is_own, self._needed = run, is_own, set(needed)
         self._recipe_ids: dict[int, str] = {}
 
     def _recipe_id(self, rung: int) -> str:
@@ -62,6 +68,9 @@ class SearchMemory:
         run = None if self.is_own else self.run
         found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
         own = [o for o in self.measured.static if o.name in self.measured.references]
+        needed = self._needed - {objective.name for objective in own}
+        if found is not None and found.measured and not needed <= found.metrics.keys():
+            return None
         if found is None or not own:
             return found
         if not found.measured:  # by a mistake in the user's code, perhaps, which is mended now
@@ -90,6 +99,21 @@ class SearchMemory:
             finished=datetime.now(UTC).isoformat(),
         )
         self.ledger.add(record, self._recipe_id(rung))
+
+    def report_damage(self) -> None:
+        """Warn of damaged rows of this recipe and its rungs."""
+        own = [
+            name
+            for name, content in self.ledger.recipes().items()
+            if {**content, "rung": None} == {**self.content, "rung": None}
+        ]
+        damaged = self.ledger.damaged(own)
+        if damaged:
+            named = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
+            log.warning(
+                "ledger %s: damaged rows: %d (%s); these genomes are trained again",
+                self.ledger.path, len(damaged), named,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Close the ledger."""
@@ -124,7 +148,12 @@ def _make_parent(setting: str, path: Path) -> None:
 
 
 def open_memory(
-    setting: str, folder: Path, recipe: Recipe, measured: Measured, fingerprint: str
+    setting: str,
+    folder: Path,
+    recipe: Recipe,
+    measured: Measured,
+    fingerprint: str,
+    needed: Collection[str] = (),
 ) -> SearchMemory:
     """Open the ledger for one search.
 
@@ -134,6 +163,7 @@ def open_memory(
         recipe: of every evaluation.
         measured: the objectives of the search.
         fingerprint: of the data.
+        needed: names of the objectives that an answer must have.
 
     Raises:
         UserError: for a ledger that cannot be used, and for a run's own of another recipe.
@@ -148,7 +178,8 @@ def open_memory(
     content = recipe.content(fingerprint, measured.content())
     known = ledger.recipes()
     if setting == RUN and known and recipe_id(content) not in known:
-        there = min(known.values(), key=len)  # those of rungs have a key more
+        whole = filter(None, known.values())
+        there = min(whole, key=len, default={})  # those of rungs have a key more
         changed = "; ".join(differences(there, content))
         ledger.close()
         raise UserError(
@@ -156,4 +187,7 @@ def open_memory(
             "another folder"
         )
     ledger.add_recipe(content)  # before those of its rungs, which say nothing about a resumed run
-    return SearchMemory(ledger, content, recipe, measured, str(folder.resolve()), setting == RUN)
+    run = str(folder.resolve())
+    memory = SearchMemory(ledger, content, recipe, measured, run, setting == RUN, needed)
+    memory.report_damage()
+    return memory

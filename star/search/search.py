@@ -226,8 +226,9 @@ class SearchInFolder:
                     LEDGER if config.ledger == RUN else CONFIGURATION,
                 )
             )
+            needed = [objective.name for objective in search.archive.objectives]
             self.memory = open_memory(
-                config.ledger, path, search.recipe, search.measured, search.fingerprint
+                config.ledger, path, search.recipe, search.measured, search.fingerprint, needed
             )
             opened.callback(self.memory.close)
             self._ledger_file = _identity(self.memory.ledger.path)

@@ -26,6 +26,7 @@ from star.base.errors import UserError
 from star.data import DataConfig
 from star.evaluation import Context, Evaluation, LimitsConfig, Objective, Recipe
 from star.evaluation.executors import Executor, Setup, Task
+from star.evaluation.executors.base import text_fingerprint
 from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.training import TrainingConfig
@@ -170,6 +171,22 @@ class ExecutorSuite:
         recipe, steps = self.unusable(self.recipe(tmp_path))
         with self.make(Setup(recipe)) as executor, pytest.raises(UserError):
             list(executor.evaluate([_task(self.genomes[0], steps)]))
+
+    def test_a_text_that_changes_under_it_ends_it(self, tmp_path: Path) -> None:
+        """A process that is replaced would train on the new one; size and time are the same."""
+        if not self.trains:
+            pytest.skip("it reads no text")
+        recipe = self.recipe(tmp_path)
+        tasks = [_task(text, self.rungs[0]) for text in (self.genomes[0], *[CRASHING] * 4)]
+        setup = Setup(recipe, LimitsConfig(retries=1), fingerprint=text_fingerprint(recipe))
+        with self.make(setup) as executor:
+            assert _answers(executor, tasks[:1])[0].feasible
+            path = tmp_path / "0.txt"
+            before = path.stat()
+            path.write_text(path.read_text().replace("quick", "speed"))
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            with pytest.raises(UserError, match=r"^data: .* finds another text"):
+                list(executor.evaluate(tasks[1:]))
 
     def test_rungs_are_the_beginning_of_the_whole_training(self, tmp_path: Path) -> None:
         """Whether a training goes on from its state of the rung before, or begins anew."""

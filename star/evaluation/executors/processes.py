@@ -25,14 +25,21 @@ from star.base.settings import expect
 from star.evaluation.executors import worker
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, text_fingerprint
 from star.evaluation.executors.worker import Evaluate, WorkerSetting, WorkerTask
-from star.evaluation.failures import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, failure
+from star.evaluation.failures import (
+    MEMORY_LIMIT,
+    OUT_OF_MEMORY,
+    SYSTEM_ERROR,
+    TIMEOUT,
+    WORKER_DIED,
+    failure,
+)
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation, infeasible
 
 POLL = 0.2  # seconds
-# After these a process that is still there is replaced: its heap is in pieces, or its GPU context
-# is lost.
-UNTRUSTED = {OUT_OF_MEMORY, WORKER_DIED}
+# After these a process that is still there is replaced: its heap is in pieces, its GPU context is
+# lost, or it has no files left to open.
+UNTRUSTED = {OUT_OF_MEMORY, MEMORY_LIMIT, SYSTEM_ERROR, WORKER_DIED}
 
 
 def visible_gpus() -> list[str]:
