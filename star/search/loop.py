@@ -34,7 +34,7 @@ class EvaluationLoop:
     archive: Archive
     executor: Executor
     halving: SuccessiveHalving  # how far each is trained
-    budget: Budget  # of every candidate; baselines have none
+    budget: Budget  # of every candidate; baselines are trained all the same
     seed: int  # of every evaluation, for the record
     on_finished: OnFinished  # called for each candidate as it finishes
     memory: SearchMemory | None = None  # answers what was evaluated before; None remembers nothing
@@ -69,7 +69,8 @@ class EvaluationLoop:
             for index, candidate in candidates.items()
             if candidate.origin == BASELINE
         }
-        yield from self._measure(baselines, self.halving.rungs[-1])
+        for index, evaluated in self._measure(baselines, self.halving.rungs[-1]):
+            yield index, replace(evaluated, evaluation=self.budget.judge(evaluated.evaluation))
         competing: dict[int, Candidate] = {}
         for index, candidate in candidates.items():
             if index in baselines:

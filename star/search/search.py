@@ -10,6 +10,7 @@ folder and resumes one; `generations` is the same search in memory.
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from star.base.errors import UserError
@@ -30,13 +31,15 @@ from star.runs.provenance import (
     writing,
 )
 from star.runs.run import Run
+from star.runs.tables import composition
 from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
-from star.search.candidates import Evaluated, genome_file
+from star.search.candidates import SEED, Evaluated, genome_file
 from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import SearchMemory, check_ledger, open_memory
+from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
@@ -87,7 +90,13 @@ class Search:
         measured, recipe = make_recipe(config)
         objectives = measured.selected(config.search.objectives)
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
+        budget = Budget(read_limits(config.constraints, measured), measured, recipe)
+        fitting = Fitting(problem, budget) if budget.static else None
         seeds, notices = read_seeds(config.search.seeds, problem)
+        if fitting is not None:
+            notices += fitting.exclude()
+            seeds, changed = fitting.fit_seeds(seeds)
+            notices += changed
         used = config.search.population
         if len(seeds) > used:
             notices.append(
@@ -97,11 +106,11 @@ class Search:
             config=config,
             recipe=recipe,
             measured=measured,
-            budget=Budget(read_limits(config.constraints, measured), measured, recipe),
+            budget=budget,
             baselines=read_baselines(config),
             problem=problem,
             seeds=seeds,
-            built=build_algorithm(config.search, problem, seeds, config.seed),
+            built=build_algorithm(config.search, problem, seeds, config.seed, fitting),
             fingerprint=read_fingerprint(config, recipe, executor),
             notices=notices,
             executor=executor,
@@ -137,14 +146,19 @@ class Search:
             evaluate_baselines(self.baselines, evaluation)
             yield -1
             seeds = {self.problem.architecture(seed).id for seed in self.seeds}
-            stopping = Stopping(config.search.stop)
+            stopping, finished = Stopping(config.search.stop), 0
             for generation in run_generations(
                 self.built, config.search.generations, evaluation, seeds
             ):
                 yield generation
+                finished += 1
                 self.ended_by = stopping.reason(self.archive)
                 if self.ended_by:
                     return
+            if finished < (planned := config.search.generations):
+                self.ended_by = (
+                    f"lack of new designs: none was found after generation {finished} of {planned}"
+                )
 
     def _make_executor(
         self, check: Callable[[], None] | None, states: StateStore | None
@@ -193,6 +207,23 @@ class Search:
         ranks = self.archive.ranks()
         rows = [e.row(ranks.get(e.genome_id)) for e in self.archive.all]
         return rows, [(e.row(0), genome_file(e)) for e in self.archive.front()]
+
+    @property
+    def reported(self) -> list[str]:
+        """Names of what is measured for the record beside the objectives (`also_measure`)."""
+        own = self.measured.references
+        also = {*own, *self.config.search.also_measure}
+        return [name for name in self.measured.names if name in also]
+
+    def lost_seeds(self) -> list[str]:
+        """A line for each seed that could not be measured, with its reason."""
+        seeds = (e for e in self.archive.all if e.candidate.origin == SEED)
+        return [
+            f"seed {shorten(composition(e.candidate.genome), 80)}: "
+            f"{shorten(e.evaluation.reason, 160)}"
+            for e in seeds
+            if not e.evaluation.measured
+        ]
 
     def failures(self) -> str:
         """How many candidates were not measured, by kind: `2 diverged, 1 out_of_memory`."""
@@ -259,7 +290,7 @@ class SearchInFolder:
                     if generation < 0:
                         self._progress.generation_started(0)
                         continue
-                    proposed = baselines + (generation + 1) * population
+                    proposed = baselines + len(search.built.duplicates.proposed)
                     self._progress.generation_finished(generation, proposed)
         finally:
             self._folder.write_views(*search.views())
