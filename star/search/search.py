@@ -13,13 +13,13 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from star.base.errors import UserError
 from star.base.interrupts import deferred_interrupt
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
+from star.evaluation.executors.base import never
 from star.evaluation.states import StateStore
-from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
+from star.genomes import Genome
 from star.runs.extensions import use_extensions
 from star.runs.folder import STATES, RunFolder, Views, check_foreign
 from star.runs.progress import Progress
@@ -39,6 +39,7 @@ from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import SearchMemory, check_ledger, open_memory
+from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
@@ -97,6 +98,8 @@ class Search:
             notices += fitting.exclude()
             seeds, changed = fitting.fit_seeds(seeds)
             notices += changed
+        baselines, fitted = read_baselines(config)
+        notices += fitted
         used = config.search.population
         if len(seeds) > used:
             notices.append(
@@ -107,7 +110,7 @@ class Search:
             recipe=recipe,
             measured=measured,
             budget=budget,
-            baselines=read_baselines(config),
+            baselines=baselines,
             problem=problem,
             seeds=seeds,
             built=build_algorithm(config.search, problem, seeds, config.seed, fitting),
@@ -141,7 +144,7 @@ class Search:
         with self._make_executor(check, states) as executor:
             evaluation = EvaluationLoop(
                 self.archive, executor, halving, self.budget,
-                config.seed, on_finished, memory, states,
+                config.seed, on_finished, memory, states, self._between(check),
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
@@ -159,6 +162,11 @@ class Search:
                 self.ended_by = (
                     f"lack of new designs: none was found after generation {finished} of {planned}"
                 )
+
+    def _between(self, check: Callable[[], None] | None) -> Callable[[], None]:
+        """What is called between results: a given executor is not told of the check, ours call it
+        while candidates train."""
+        return never if check is None or self.executor is None else check
 
     def _make_executor(
         self, check: Callable[[], None] | None, states: StateStore | None
@@ -318,20 +326,6 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     )
     recipe.check()
     return measured, recipe
-
-
-def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
-    """The named designs at the search's depth, checked against the model's sizes."""
-    baselines = {}
-    for name in config.search.baselines:
-        try:
-            design, _, _ = load_genome(name)
-        except GenomeError as error:
-            raise UserError(f"search.baselines: {error}") from None
-        baselines[name] = fit_depth(design, config.depth).canonical()
-        check_fits(baselines[name], config.model)
-        check_fits(baselines[name], config.model.when_trained())
-    return baselines
 
 
 def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:
