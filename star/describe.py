@@ -17,7 +17,7 @@ from rich.table import Table
 from star.base.command_line import run_command
 from star.base.console import make_console, say
 from star.base.errors import UserError
-from star.base.settings import expect_one_of
+from star.base.settings import expect_one_of, size_text
 from star.genomes import (
     CacheSetting,
     Genome,
@@ -154,7 +154,7 @@ def print_table(content: dict[str, Any]) -> None:
     console.print(table)
     say(console, f"embedding: {content['embedding_parameters']:,} parameters")
     setting = f"context {content['context']}, batch {content['batch']}, {content['dtype']}"
-    say(console, f"cache: {content['cache_bytes'] / 1e6:,.2f} MB at {setting}")
+    say(console, f"cache: {size_text(content['cache_bytes'])} at {setting}")
     say(console, f"genome: {content['genome']}")
 
 

@@ -44,6 +44,13 @@ def parse_quantity(key: str, value: Any) -> float:
     return float(match["number"]) * UNITS[match["unit"]]
 
 
+def size_text(count: float) -> str:
+    """Bytes as people read them: `150.99 MB`, `6.1 kB` or `96 B`."""
+    if count >= 1e6:
+        return f"{count / 1e6:,.2f} MB"
+    return f"{count / 1e3:,.1f} kB" if count >= 1e3 else f"{count:,.0f} B"
+
+
 def parse_duration(key: str, value: Any) -> float:
     """Seconds from a number or text such as 90min, 2h or 1.5d. Raises `UserError` otherwise."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", str(value))

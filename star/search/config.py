@@ -91,7 +91,8 @@ class SearchConfig:
     population: int = 16  # candidates of a generation
     generations: int = 18  # the first is the initial population
     seeds: list[str] = field(default_factory=list)  # designs, genome files, folders, CSVs, runs
-    baselines: list[str] = field(default_factory=lambda: list(DESIGNS))  # trained for comparison
+    # trained for comparison: designs, genome files, folders of them, runs (their fronts)
+    baselines: list[str] = field(default_factory=lambda: list(DESIGNS))
     # a pymoo algorithm, `_target_`, and its own arguments; tournament_size: individuals that
     # compete to be a parent, where parents are selected by tournament
     algorithm: dict[str, Any] = field(default_factory=lambda: {"_target_": NSGA2})

@@ -43,7 +43,7 @@ def test_violations_name_value_and_limit() -> None:
     budget = Budget(limits, measured, RECIPE)
     assert budget.violated({"cache_bytes": 4e6, "parameters": 1e5}) == ""
     assert budget.violated({"cache_bytes": 5e6, "parameters": 2e5}) == (
-        "parameters 200,000 above 100,000, cache_bytes 5e+06 above 4e+06"
+        "parameters 200,000 above 100,000, cache_bytes 5,000,000 above 4,000,000"
     )
     assert budget.violated({}) == ""
 
