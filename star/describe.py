@@ -134,6 +134,7 @@ def description(
         "context": cache.context,
         "batch": cache.batch,
         "dtype": cache.dtype,
+        "state_dtype": cache.state_dtype,
         "notices": [],
         "livs": livs,
     }
@@ -164,7 +165,8 @@ def print_table(content: dict[str, Any]) -> None:
     table.add_row("", "total", "with the final norm, without embedding", "", *totals)
     console.print(table)
     say(console, f"embedding: {content['embedding_parameters']:,} parameters")
-    setting = f"context {content['context']}, batch {content['batch']}, {content['dtype']}"
+    dtypes = f"{content['dtype']}, running states in {content['state_dtype']}"
+    setting = f"context {content['context']}, batch {content['batch']}, {dtypes}"
     say(console, f"cache: {content['cache_bytes'] / 1e6:,.2f} MB at {setting}")
     say(console, f"genome: {content['genome']}")
 
@@ -191,6 +193,7 @@ def describe(
     context: int = 4096,
     batch: int = 1,
     dtype: str = "bfloat16",
+    state_dtype: str = "float32",
 ) -> dict[str, Any]:
     """What a genome is and what it costs, as a mapping: `star.describe` of the Python face.
 
@@ -200,7 +203,8 @@ def describe(
         depth: number of LIVs; None is the genome's own.
         context: positions that the cache holds.
         batch: sequences.
-        dtype: of the cache's elements.
+        dtype: of the cache's keys, values and last inputs.
+        state_dtype: of its running states.
 
     Raises:
         GenomeError: for what is no genome, or sizes it cannot have.
@@ -210,7 +214,7 @@ def describe(
         genome, name, _ = load_genome(str(genome), depth)
     elif depth is not None:
         genome = fit_depth(genome, depth)
-    cache = CacheSetting(context, batch, dtype)
+    cache = CacheSetting(context, batch, dtype, state_dtype)
     return description(genome, ModelConfig(width=width), cache, name)
 
 

@@ -40,7 +40,7 @@ from star.search.memory import SearchMemory, check_ledger, open_memory
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
-from star.search.upgrade import upgrade_settings
+from star.search.upgrade import count_as_before, upgrade_settings
 
 # Settings that change no evaluation: they may differ when a run is resumed.
 FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins", "library"} | {
@@ -83,11 +83,13 @@ class Search:
             GenomeError: for sizes that a design cannot have.
         """
         use_extensions(config.plugins, config.library)
+        config, kept = count_as_before(config)
         config.check()
         measured, recipe = make_recipe(config)
         objectives = measured.selected(config.search.objectives)
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
         seeds, notices = read_seeds(config.search.seeds, problem)
+        notices = [*kept, *notices]
         used = config.search.population
         if len(seeds) > used:
             notices.append(
