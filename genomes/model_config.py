@@ -49,7 +49,8 @@ class CacheSetting:
 
     context: int = 4096  # positions held
     batch: int = 1  # sequences
-    dtype: str = "bfloat16"  # of the elements
+    dtype: str = "bfloat16"  # of keys, values and last inputs
+    state_dtype: str = "float32"  # of running states; bfloat16 halves and spoils them
 
     def check(self) -> None:
         """Raise `GenomeError` naming the key, its value and what was expected."""
@@ -58,5 +59,7 @@ class CacheSetting:
                 raise GenomeError(
                     f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
                 )
-        if self.dtype not in DTYPE_BYTES:
-            raise GenomeError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")
+        for name in ("dtype", "state_dtype"):
+            value = getattr(self, name)
+            if value not in DTYPE_BYTES:
+                raise GenomeError(f"cache.{name}={value}: expected one of {', '.join(DTYPE_BYTES)}")
