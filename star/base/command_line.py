@@ -28,6 +28,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
+from star.base.counts import in_digits
 from star.base.errors import UserError, plain
 from star.base.help import describe_settings
 from star.base.warn import show_warnings
@@ -105,7 +106,8 @@ def _compose(
     _register(command)
     renamed = getattr(load_schema(command), "RENAMED", {})
     _check_overrides(overrides, renamed)
-    given = [f"++{text}" if text.startswith(OPEN) else text for text in overrides]
+    numbers = in_digits(overrides, load_schema(command))
+    given = [f"++{text}" if text.startswith(OPEN) else text for text in numbers]
     if config_dir is not None:
         folder = Path(config_dir).expanduser()
         if not folder.is_dir():
