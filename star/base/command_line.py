@@ -31,6 +31,7 @@ from omegaconf.errors import (
 )
 
 from star.base.config_files import search_path
+from star.base.counts import in_digits
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
 from star.base.interrupts import exit_code
@@ -114,8 +115,10 @@ def _compose(
     _register(command)
     renamed = getattr(load_schema(command), "RENAMED", {})
     _check_overrides(overrides, renamed)
-    literal = as_written(overrides, text_keys(load_schema(command)), sweep=False)
-    given = [f"++{text}" if text.startswith(OPEN) else text for text in literal]
+    schema = load_schema(command)
+    literal = as_written(overrides, text_keys(schema), sweep=False)
+    numbers = in_digits(literal, schema)
+    given = [f"++{text}" if text.startswith(OPEN) else text for text in numbers]
     if config_dir is not None:
         given.append(search_path(config_dir))
     try:

@@ -6,12 +6,14 @@ from functools import cached_property
 from typing import Any
 
 from star.base.errors import UserError
-from star.base.settings import expect, parse_quantity
+from star.base.settings import expect, parse_duration, parse_quantity
 from star.evaluation.failures import OVER_BUDGET, failure
 from star.evaluation.objectives import Context, Measured, measure
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import INFEASIBLE, Evaluation, infeasible
 from star.genomes import Genome
+
+TIMES = ("s", "seconds")  # units of objectives whose limits may be written 1m30s
 
 
 def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float]:
@@ -27,7 +29,8 @@ def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float
                 " (search.also_measure adds others)"
             )
         if value is not None:
-            limits[name] = parse_quantity(f"constraints.{name}", value)
+            parse = parse_duration if measured.objectives[name].unit in TIMES else parse_quantity
+            limits[name] = parse(f"constraints.{name}", value)
             expect(f"constraints.{name}", value, limits[name] > 0, "a positive number")
     return limits
 

@@ -125,10 +125,10 @@ def test_a_tabular_search_is_the_same_search_without_its_ledger(folder: Path) ->
 
 @pytest.mark.parametrize(("name", "given"), [("trained", TRAINED), ("table", TABLE)])
 def test_settings_get_the_keys_of_now(name: str, given: Sequence[str]) -> None:
-    """But for the executor, which may be another, and limits that are not set."""
+    """But for executor and limits, which may be others, and constraints that are not set."""
     there, here = upgrade_settings(settings_there(name)), make(given).settings()
     for settings in (there, here):
-        del settings["executor"]
+        del settings["executor"], settings["limits"]
         limits = settings.pop("constraints")
         assert not any(limits.values())
     assert there == here

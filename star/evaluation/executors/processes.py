@@ -24,6 +24,7 @@ from star.base.errors import UserError
 from star.base.settings import expect
 from star.evaluation.executors import worker
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, text_fingerprint
+from star.evaluation.executors.patience import Patience
 from star.evaluation.executors.worker import Evaluate, WorkerSetting, WorkerTask
 from star.evaluation.failures import (
     MEMORY_LIMIT,
@@ -216,7 +217,7 @@ class Processes:
             UserError: for limits that cannot be used.
         """
         setup.limits.check()
-        self._setup = setup
+        self._setup, self._patience = setup, Patience(setup.limits)
         memory = setup.limits.memory_bytes()
         plugins = tuple(setup.plugins)
         child = WorkerTask(setup.recipe, memory, setup.states, plugins, setup.fingerprint, evaluate)
@@ -240,7 +241,8 @@ class Processes:
 
         A candidate whose process dies is tried again as often as the limits say.
         """
-        limits = self._setup.limits
+        limits, seconds = self._setup.limits, self._setup.limits.fixed_seconds()
+        self._patience.clear()  # of what nobody waited for
         # Taken from the end: tasks in their order, but for one that is tried again, which is next.
         waiting = [_Attempt(index, task) for index, task in enumerate(tasks)][::-1]
         running: Running = {}
@@ -248,13 +250,16 @@ class Processes:
         while waiting or running:
             while waiting and idle:
                 attempt, slot = waiting.pop(), idle.pop(0)
-                running[slot.schedule(attempt.task, limits.seconds)] = (attempt, slot)
+                future = slot.schedule(attempt.task, seconds)
+                running[future] = (attempt, slot)
+                self._patience.begin(future, attempt.task)
             # The timeout lets `check` end the search, and lost tasks be found, while all train.
             done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
             self._setup.check()
             for future in done | _lost(running):
                 attempt, slot = running.pop(future)
                 evaluation = self._result(future, attempt)
+                self._patience.end(future, evaluation)
                 if evaluation.failure in UNTRUSTED and not _is_replaced(future):
                     slot.replace()
                 idle.append(slot)
@@ -262,6 +267,11 @@ class Processes:
                     waiting.append(replace(attempt, number=attempt.number + 1))
                 else:
                     yield attempt.index, evaluation
+            for key, evaluation in self._patience.overdue():
+                attempt, slot = running.pop(key)  # type: ignore[arg-type]  # keys are futures
+                slot.replace()
+                idle.append(slot)
+                yield attempt.index, evaluation
 
     def _result(self, future: Future[Evaluation], attempt: _Attempt) -> Evaluation:
         """What a task returned, or the failure it ended with: none takes the search down."""
@@ -275,8 +285,9 @@ class Processes:
         except ProcessExpired as error:
             return infeasible(WORKER_DIED, f"{_ending(error.exitcode)}, {where}")
         except FutureTimeoutError:
-            seconds = self._setup.limits.seconds
-            return infeasible(TIMEOUT, f"took longer than limits.seconds={seconds:g}")
+            return infeasible(
+                TIMEOUT, f"took longer than limits.seconds={self._setup.limits.seconds}"
+            )
         except BrokenExecutor as error:
             return infeasible(WORKER_DIED, f"{type(error).__name__}: {error}, {where}")
         except Exception as error:
