@@ -29,6 +29,7 @@ from star.genomes import (
     GenomeError,
     GenomeFile,
     ModelConfig,
+    check_depth,
     check_fits,
     current_id,
 )
@@ -73,9 +74,12 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first setting that cannot be used."""
+        if self.depth is not None:
+            check_depth(self.depth)
         self.model.check()
         self.cache.check()
         self.training.check()
+        self.data.check()
         for name in ("checkpoint_every", "validate_every"):
             expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
         expect_seed(self.seed)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from star.base.errors import UserError
+from star.base.errors import UserError, shown
 
 UNITS = {
     **{"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12},
@@ -23,7 +23,7 @@ _DURATION = re.compile(rf"(?:{_TIME.pattern})+\s*", re.ASCII)
 def expect(key: str, value: object, holds: bool, expected: str) -> None:
     """Raise `UserError` naming the key, its value and what was expected, unless it holds."""
     if not holds:
-        raise UserError(f"{key}={value}: expected {expected}")
+        raise UserError(f"{key}={shown(str(value))}: expected {expected}")
 
 
 def expect_one_of(key: str, value: object, choices: Mapping[str, Any] | tuple[str, ...]) -> None:

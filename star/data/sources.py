@@ -161,8 +161,7 @@ def list_documents(config: DataConfig) -> list[Document]:
     Raises `UserError` when there is none, or for settings that cannot be used.
     """
     source = _source(config.kind)
-    if not 0 < config.held_out < 1:
-        raise UserError(f"data.held_out={config.held_out}: expected a share between 0 and 1")
+    config.check()
     documents = sorted(_documents(source, config), key=lambda document: document.name)
     if not documents and is_import_path(config.kind):
         raise UserError(f"data.kind={config.kind}: it gave no document")

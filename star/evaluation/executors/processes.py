@@ -21,6 +21,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from star.base.errors import UserError
+from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.executors import worker
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, text_fingerprint
@@ -41,6 +42,7 @@ POLL = 0.2  # seconds
 # After these a process that is still there is replaced: its heap is in pieces, its GPU context is
 # lost, or it has no files left to open.
 UNTRUSTED = {OUT_OF_MEMORY, MEMORY_LIMIT, SYSTEM_ERROR, WORKER_DIED}
+COUNTS, MOST_WORKERS = ("workers_per_gpu", "threads_per_worker"), 4096
 
 
 def visible_gpus() -> list[str]:
@@ -69,12 +71,11 @@ class ProcessesConfig(ExecutorConfig):
 
     def check(self, recipe: Recipe) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        for name in ("workers_per_gpu", "threads_per_worker"):
-            value = getattr(self, name)
-            expect(f"executor.{name}", value, value >= 1, "a whole number of at least 1")
+        expect_ranges("executor.", self, dict.fromkeys(COUNTS, Range(1, MOST_WORKERS)))
         is_count = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        fits = self.workers == "auto" or (is_count and self.workers >= 1)
-        expect("executor.workers", self.workers, fits, "'auto' or a whole number of at least 1")
+        fits = self.workers == "auto" or (is_count and 1 <= self.workers <= MOST_WORKERS)
+        expected = f"'auto' or a whole number from 1 to {MOST_WORKERS:,}"
+        expect("executor.workers", self.workers, fits, expected)
 
     def plan(self, device: str) -> list[WorkerSetting]:
         """One setting a worker. device: `training.device`; the GPUs are dealt out in turn."""

@@ -22,6 +22,7 @@ from typing import Any
 from star.base.errors import UserError
 from star.base.files import temporary_folder
 from star.base.interrupts import kept_handlers
+from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, never, text_fingerprint
 from star.evaluation.executors.patience import Patience
@@ -46,6 +47,12 @@ PATIENCE = 10.0  # seconds for an address to answer
 STAFFING = 5.0  # seconds between two looks at what the cluster holds
 SPARE = 1  # actors beyond that, which wait for a node that joins
 MOST_FAILED_STARTS = 3  # one after the other
+RANGES = {
+    "cpus": Range(0, 10**6, above=True),
+    "gpus": Range(0, 10**6),
+    "threads": Range(1, 4096),
+    "in_flight": Range(1, 10**6),
+}
 MOST_LOSSES = 10  # of nodes under one candidate, which then is the likely cause
 
 
@@ -61,13 +68,10 @@ class RayConfig(ExecutorConfig):
 
     def check(self, recipe: Recipe) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        expect("executor.cpus", self.cpus, self.cpus > 0, "a positive number")
+        expect_ranges("executor.", self, RANGES)
         gpus = self.gpus or 0.0
         fits = gpus >= 0 and (gpus <= 1 or gpus == int(gpus))
         expect("executor.gpus", self.gpus, fits, "a share of one GPU, a whole number, or null")
-        expect("executor.threads", self.threads, self.threads >= 1, "at least 1")
-        fits = self.in_flight is None or self.in_flight >= 1
-        expect("executor.in_flight", self.in_flight, fits, "at least 1, or null")
         import_ray()
 
     def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:

@@ -34,6 +34,7 @@ from star.search.variation.sharing_mutation import SharingMutation
 Indices = npt.NDArray[np.int64]
 TARGET = "_target_"
 TOURNAMENT = "tournament_size"  # the one argument that is set here, since pymoo's have none for it
+LARGEST_TOURNAMENT = 1000
 PYMOO_TOURNAMENT = 2  # of pymoo's algorithms
 
 
@@ -173,6 +174,7 @@ def _set_tournament(algorithm: Algorithm, size: Any) -> None:
     """Let so many individuals compete for each parent, where parents are selected by tournament."""
     fits = isinstance(size, int) and size >= 1
     expect(f"search.algorithm.{TOURNAMENT}", size, fits, "at least 1")
+    expect(f"search.algorithm.{TOURNAMENT}", size, size <= LARGEST_TOURNAMENT, "at most 1,000")
     mating: Any = getattr(algorithm, "mating", None)
     is_tournament = isinstance(getattr(mating, "selection", None), TournamentSelection)
     if size != PYMOO_TOURNAMENT and is_tournament:
