@@ -1,6 +1,8 @@
 """The sizes a genome is decoded at. Widths derived from them are in `widths.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import GenomeError
 
@@ -43,13 +45,19 @@ def head_width(width: int) -> int:
     return HEAD_WIDTH if width >= NARROW else width // 4
 
 
+def with_state_dtype(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a cache, of before running states had a dtype of their own as well."""
+    return {**({"state_dtype": settings["dtype"]} if "dtype" in settings else {}), **settings}
+
+
 @dataclass
 class CacheSetting:
     """What generation is prepared for, when its cache is counted."""
 
     context: int = 4096  # positions held
     batch: int = 1  # sequences
-    dtype: str = "bfloat16"  # of the elements
+    dtype: str = "bfloat16"  # of keys, values and last inputs
+    state_dtype: str = "float32"  # of running states; bfloat16 halves and spoils them
 
     def check(self) -> None:
         """Raise `GenomeError` naming the key, its value and what was expected."""
@@ -58,5 +66,7 @@ class CacheSetting:
                 raise GenomeError(
                     f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
                 )
-        if self.dtype not in DTYPE_BYTES:
-            raise GenomeError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")
+        for name in ("dtype", "state_dtype"):
+            value = getattr(self, name)
+            if value not in DTYPE_BYTES:
+                raise GenomeError(f"cache.{name}={value}: expected one of {', '.join(DTYPE_BYTES)}")

@@ -82,9 +82,10 @@ class TrainConfig:
         expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
 
 
-# Settings that change no number: they may differ when a training is resumed. The genome is compared
-# by its id.
+# Settings that change no number of the training: they may differ when it is resumed. The genome is
+# compared by its id.
 FREE = {
+    "cache.state_dtype",
     *("run_dir", "checkpoint_every", "validate_every", "tensorboard"),
     *("genome", "depth", "alphabet", "plugins", "library"),
 }

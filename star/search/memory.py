@@ -17,7 +17,7 @@ from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.failures import BUILD_ERROR, failure
 from star.evaluation.ledger import Ledger, Record
 from star.evaluation.objectives import Context, measure
-from star.evaluation.recipe import recipe_id
+from star.evaluation.recipe import recipe_id, without_state_dtype
 from star.evaluation.result import require_finite
 from star.genomes import Genome
 from star.runs.folder import LEDGER, writing
@@ -58,15 +58,19 @@ class SearchMemory:
         The whole training has the recipe itself; to a lower rung it has one with the key `rung`.
         """
         if rung not in self._recipe_ids:
-            is_last = rung == self.recipe.training.steps
-            content = self.content if is_last else {**self.content, "rung": rung}
-            self._recipe_ids[rung] = self.ledger.add_recipe(content)
+            self._recipe_ids[rung] = self.ledger.add_recipe(self._content(rung))
         return self._recipe_ids[rung]
+
+    def _content(self, rung: int) -> Mapping[str, Any]:
+        is_last = rung == self.recipe.training.steps
+        return self.content if is_last else {**self.content, "rung": rung}
 
     def recall(self, genome: Genome, rung: int) -> Evaluation | None:
         """The finished evaluation of a genome after so many steps, if there is one."""
         run = None if self.is_own else self.run
         found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
+        if found is None:
+            found = self._of_before(genome, rung, run)
         own = [o for o in self.measured.static if o.name in self.measured.references]
         needed = self._needed - {objective.name for objective in own}
         if found is not None and found.measured and not needed <= found.metrics.keys():
@@ -81,6 +85,17 @@ class SearchMemory:
         except Exception as error:  # which would end its evaluation too
             return failure(error, found.metrics)
         return require_finite(replace(found, metrics={**found.metrics, **added}))
+
+    def _of_before(self, genome: Genome, rung: int, run: str | None) -> Evaluation | None:
+        """A measured evaluation of before running states were kept wider than keys: its losses
+        hold, its costs are counted anew."""
+        before = recipe_id(without_state_dtype(self._content(rung)))
+        found = self.ledger.get(genome.id, before, self.recipe.seed, run)
+        if found is None or not found.measured:
+            return None
+        static = [o for o in self.measured.static if o.name not in self.measured.references]
+        counted = measure(static, Context(genome, self.recipe))
+        return replace(found, metrics={**found.metrics, **counted})
 
     def remember(self, evaluated: Evaluated, rung: int) -> None:
         """Append a finished evaluation after so many steps, at once on disk."""

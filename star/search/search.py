@@ -44,7 +44,7 @@ from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
-from star.search.upgrade import upgrade_settings
+from star.search.upgrade import count_as_before, upgrade_settings
 
 # Settings that change no evaluation: they may differ when a run is resumed.
 FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins", "library"} | {
@@ -89,6 +89,7 @@ class Search:
             GenomeError: for sizes that a design cannot have.
         """
         use_extensions(config.plugins, config.library)
+        config, kept = count_as_before(config)
         config.check()
         measured, recipe = make_recipe(config)
         objectives = measured.selected(config.search.objectives)
@@ -97,6 +98,7 @@ class Search:
         fitting = Fitting(problem, budget) if budget.static else None
         own = written_genomes(Path(config.run_dir) / GENOMES) if config.run_dir else set()
         seeds, notices = read_seeds(config.search.seeds, problem, own)
+        notices = [*kept, *notices]
         if fitting is not None:
             notices += fitting.exclude()
             seeds, changed = fitting.fit_seeds(seeds)
