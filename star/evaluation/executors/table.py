@@ -120,17 +120,12 @@ class TableConfig(ExecutorConfig):
         """The table. Raises `UserError` for one that cannot be read."""
         return Table.read(Path(self.path).expanduser() if self.path else PACKAGED)
 
-    @cached_property
-    def _table(self) -> Table:
-        """Read once, so that what answers is what the fingerprint is of."""
-        return self.read()
-
     def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:
         """Fingerprint of its losses.
 
         Raises `UserError` for a table of another recipe, space or rungs.
         """
-        table = self._table
+        table = self.read()
         table.check(recipe_settings(recipe, space))
         for steps in rungs:
             table.check_steps(steps)
@@ -144,7 +139,7 @@ class TableConfig(ExecutorConfig):
 
     def make(self, setup: Setup) -> "TableExecutor":
         """What looks up; it starts nothing."""
-        return TableExecutor(self._table, setup.recipe, setup.check)
+        return TableExecutor(self.read(), setup.recipe, setup.check)
 
 
 class TableExecutor:
