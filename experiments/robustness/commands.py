@@ -8,7 +8,6 @@ The same command goes on where it was interrupted; results of another commit are
 
 import argparse
 import csv
-import gc
 import subprocess
 import sys
 import time
@@ -121,7 +120,6 @@ def main() -> None:
     use_one_thread()
     if not options.real:
         load_commands()
-        gc.freeze()
     places = Places(options.folder)
     prepare(places, options.real)
     waiting = [case for case in cases if options.again or case.name not in results.rows]

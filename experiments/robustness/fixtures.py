@@ -12,9 +12,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cases.case import smoke, tabular, train
+from cases.case import prepared_search, smoke, train
 
-TABULAR = tabular("search.population=6", "search.generations=3")
+TABULAR = prepared_search()
 COMMANDS = {
     "training": train("run_dir=training"),
     "attention": train("genome=11111-91111", "depth=null", "run_dir=attention", steps=2),

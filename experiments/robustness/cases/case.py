@@ -119,6 +119,11 @@ def tabular(*arguments: str) -> tuple[str, ...]:
     return ("evolve", "+experiment=tabular", *small, *arguments)
 
 
+def prepared_search(*arguments: str) -> tuple[str, ...]:
+    """The search that `fixtures.py` prepared in `tabular/`."""
+    return tabular("search.population=6", "search.generations=3", *arguments)
+
+
 def smoke(*arguments: str) -> tuple[str, ...]:
     """The smallest search that trains."""
     small = ("search.population=4", "search.generations=1", "search.baselines=[]")

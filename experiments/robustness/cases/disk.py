@@ -6,10 +6,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from cases.case import Case, Scratch, done, either, generate, refused, smoke, tabular, train
+from cases.case import (
+    Case,
+    Scratch,
+    done,
+    either,
+    generate,
+    prepared_search,
+    refused,
+    smoke,
+    tabular,
+    train,
+)
+from star.runs.columns import TIMING_COLUMNS
 
 SIZES = ("4k", "8k", "16k", "24k", "32k", "40k", "48k", "60k", "80k", "100k", "140k", "200k")
-TIMES = ["train_seconds", "peak_bytes", "finished"]
 
 
 def leftovers(folder: Path) -> str:
@@ -29,7 +40,7 @@ def _grown(size: str = "100m") -> Callable[[Scratch], None]:
 def same_population(one: Path, other: Path) -> str:
     """Whether two runs hold the same candidates with the same results, in words."""
     tables = [pd.read_csv(path / "population.csv", dtype=str) for path in (one, other)]
-    kept = [table.drop(columns=TIMES, errors="ignore") for table in tables]
+    kept = [table.drop(columns=list(TIMING_COLUMNS)) for table in tables]
     lengths = " and ".join(str(len(table)) for table in kept)
     return "" if kept[0].equals(kept[1]) else f"another population than undisturbed: {lengths} rows"
 
@@ -40,7 +51,7 @@ def _compared(place: Scratch) -> str:
 
 
 def _searches() -> Iterator[Case]:
-    command = tabular("search.population=6", "search.generations=3", "run_dir=disk/run")
+    command = prepared_search("run_dir=disk/run")
     for size in SIZES:
         again = Case("", command, done(), _grown(), check=_compared)
         yield Case(

@@ -17,6 +17,7 @@ from cases.case import (
     done,
     either,
     failed,
+    prepared_search,
     refused,
     smoke,
     tabular,
@@ -109,7 +110,7 @@ def _seeds() -> Iterator[Case]:
     )
     yield Case(
         "folders/a design added to a run before it goes on",
-        tabular("search.population=6", "search.generations=5", "run_dir=tabular"),
+        prepared_search("search.generations=5", "run_dir=tabular"),
         done(),
         lambda place: (place.copy("tabular"), place.text("tabular/genomes/mine.yaml", DESIGN)),
         check=_kept("genomes/mine.yaml", DESIGN, "tabular"),
@@ -173,7 +174,7 @@ def _configurations() -> Iterator[Case]:
             path = place.copy("tabular") / "config.yaml"
             path.write_bytes(text.encode(errors="surrogateescape"))
 
-        words = tabular("search.population=6", "search.generations=3", "run_dir=tabular")
+        words = prepared_search("run_dir=tabular")
         yield Case(f"folders/config.yaml {name}", words, refused("tabular"), prepare)
         words = describe("genome=tabular/none_such")
         yield Case(f"folders/describing beside config.yaml {name}", words, refused(), prepare)
@@ -290,7 +291,7 @@ def _resumes() -> Iterator[Case]:
 
     yield Case(
         "folders/command.txt behind a resume",
-        tabular("search.population=6", "search.generations=3", "run_dir=tabular"),
+        prepared_search("run_dir=tabular"),
         done(),
         lambda place: place.copy("tabular"),
         check=repeats,
@@ -360,7 +361,7 @@ def _leftovers() -> Iterator[Case]:
 
     yield Case(
         "folders/half-written files of a dead process",
-        tabular("search.population=6", "search.generations=3", "run_dir=tabular"),
+        prepared_search("run_dir=tabular"),
         done(),
         lambda place: (place.copy("tabular"), prepare(place)),
         check=gone,

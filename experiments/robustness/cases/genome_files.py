@@ -96,7 +96,6 @@ OPERATORS: Mapping[str, str] = {
     "a text as id": 'operators: {x: "12213"}',
     "an id of the alphabet": 'operators: {1: "12213"}',
     "an empty code": 'operators: {50: ""}',
-    "a negative id": 'operators: {-5: "12213"}',
 }
 EXPERIMENTS: Mapping[str, tuple[str, str]] = {
     "an impossible date": ("experiment_name: 2024-13-01", "mine"),
@@ -107,13 +106,13 @@ EXPERIMENTS: Mapping[str, tuple[str, str]] = {
     "a list": ("- 1", "mine"),
     "no YAML": ("seed: [1", "mine"),
     "an unknown key": ("sead: 1", "sead"),
-    "a text for a number": ("seed: abc", "seed"),
-    "null for a number": ("seed: null", "seed"),
+    "a text for a number": ("seed: abc", "mine"),
+    "null for a number": ("seed: null", "mine"),
     "a key twice": ("seed: 1\nseed: 2", "mine"),
     "Latin-1": ("experiment_name: caf\udce9", "mine"),
     "itself as a default": ("defaults:\n  - mine", "mine"),
     "an unknown default": ("defaults:\n  - /none/such", "none/such"),
-    "no package line": ("", "mine"),
+    "no package line": ("", "experiment"),
 }
 MODELS: Mapping[str, str] = {
     "an impossible date": "width: 2024-13-01",
@@ -140,13 +139,13 @@ def _describe_files() -> Iterator[Case]:
             describe("genome=mine.yaml"),
             expected,
             lambda place, content=content: place.text("mine.yaml", content),
-            limit=30,
+            limit=20,
         )
     for name, line in OPERATORS.items():
         yield Case(
             f"genome files/operators {name}",
             describe("genome=mine.yaml"),
-            refused("mine.yaml", "operators"),
+            refused("mine.yaml"),
             lambda place, line=line: place.text("mine.yaml", _with(line)),
         )
 
@@ -159,8 +158,9 @@ def _experiments() -> Iterator[Case]:
             place.text("own/experiment/mine.yaml", text.encode(errors="surrogateescape"))
 
         command = ("evolve", "--config-dir", "own", "+experiment=mine", "--cfg", "job")
-        ending = done() if name == "no package line" else refused(word)
-        yield Case(f"genome files/experiment with {name}", command, ending, prepare, limit=30)
+        harmless = name == "an impossible date"  # Hydra reads it as a text
+        ending = either(word) if harmless else refused(word)
+        yield Case(f"genome files/experiment with {name}", command, ending, prepare, limit=20)
 
 
 def _models() -> Iterator[Case]:
@@ -173,7 +173,7 @@ def _models() -> Iterator[Case]:
             path.write_text("\n".join([*kept, line, ""]))
 
         command = ("generate", "checkpoint=training", "tokens=5")
-        yield Case(f"genome files/model.yaml with {name}", command, refused("model.yaml"), prepare)
+        yield Case(f"genome files/model.yaml with {name}", command, refused("training"), prepare)
 
 
 def _other_readers() -> Iterator[Case]:
@@ -224,7 +224,7 @@ def _texts() -> Iterator[Case]:
         done("seed"),
     )
     long = "-".join(["11111"] * 8000)
-    yield Case("genome files/8,000 LIVs as text", describe(f"genome={long}"), either(), limit=30)
+    yield Case("genome files/8,000 LIVs as text", describe(f"genome={long}"), either(), limit=20)
     yield Case(
         "genome files/a gene of 5,000 digits", describe(f"genome={DIGITS}"), refused("genome")
     )

@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from cases.case import Case, Scratch, done, either, tabular
+from cases.case import Case, Scratch, done, either, prepared_search
 from cases.disk import same_population
 
-COMMAND = tabular("search.population=6", "search.generations=3", "run_dir=tabular")
+COMMAND = prepared_search("run_dir=tabular")
 NAN = '{"validation_loss": NaN, "cache_bytes": 1}'
 # SQL on one row: column and its new value, as SQL.
 VALUES: Mapping[str, tuple[str, str]] = {

@@ -12,6 +12,7 @@ from cases.case import (
     done,
     either,
     generate,
+    prepared_search,
     refused,
     tabular,
     train,
@@ -64,8 +65,8 @@ INSIDE: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "weights of a checkpoint": ("training", "model.safetensors", generate("checkpoint=training")),
     "state of a training": ("training", "training_state.safetensors", train("run_dir=training")),
     "log of a training": ("training", "log.csv", train("run_dir=training")),
-    "configuration of a search": ("tabular", "config.yaml", tabular("run_dir=tabular")),
-    "ledger of a search": ("tabular", "ledger.sqlite", tabular("run_dir=tabular")),
+    "configuration of a search": ("tabular", "config.yaml", prepared_search("run_dir=tabular")),
+    "ledger of a search": ("tabular", "ledger.sqlite", prepared_search("run_dir=tabular")),
     "CSV of a seed run": ("tabular", "pareto.csv", tabular("search.seeds=[tabular]", "run_dir=r")),
 }
 # Names that are taken as they are written, not as YAML's or Hydra's values.
@@ -89,7 +90,7 @@ def _things() -> Iterator[Case]:
 
             is_new = (thing, reader) == ("a link to nothing", "ledger")  # made where it points to
             expected = either("thing") if is_new else refused(word)
-            yield Case(f"paths/{thing} as {reader}", command, expected, prepare, limit=30)
+            yield Case(f"paths/{thing} as {reader}", command, expected, prepare, limit=20)
 
 
 def _inside() -> Iterator[Case]:
@@ -108,7 +109,7 @@ def _inside() -> Iterator[Case]:
             expected = either() if file == "log.csv" else refused(file.partition(".")[0])
             if fixture == "tabular" and file == "ledger.sqlite":
                 expected = refused("ledger")
-            yield Case(f"paths/{kind} as {name}", command, expected, prepare, limit=30)
+            yield Case(f"paths/{kind} as {name}", command, expected, prepare, limit=20)
 
 
 def _lengths() -> Iterator[Case]:

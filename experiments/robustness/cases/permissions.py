@@ -10,11 +10,13 @@ from cases.case import (
     describe,
     either,
     generate,
+    prepared_search,
     refused,
     tabular,
     train,
 )
 
+RESUME = prepared_search("run_dir=tabular")
 DESIGN = 'schema: 1\nname: mine\ngenome: "11111-91111"\n'
 
 
@@ -52,19 +54,19 @@ LOCKED: Mapping[str, Locked] = {
         train("run_dir=empty/run"), 0o000, ("empty",), refused("empty/run")),
     "training in a read-only folder": (train("run_dir=empty"), 0o555, ("empty",), refused("empty")),
     "resume in a read-only run": (
-        tabular("run_dir=tabular"), 0o555, ("tabular",), refused("tabular")),
-    "resume in a closed run": (tabular("run_dir=tabular"), 0o000, ("tabular",), refused("tabular")),
+        RESUME, 0o555, ("tabular",), refused("tabular")),
+    "resume in a closed run": (RESUME, 0o000, ("tabular",), refused("tabular")),
     "resume with a closed ledger": (
-        tabular("run_dir=tabular"), 0o000, ("tabular/ledger.sqlite",), refused("ledger")),
+        RESUME, 0o000, ("tabular/ledger.sqlite",), refused("ledger")),
     "resume with a read-only ledger": (
-        tabular("run_dir=tabular"), 0o444, ("tabular/ledger.sqlite",), refused("ledger")),
+        RESUME, 0o444, ("tabular/ledger.sqlite",), refused("ledger")),
     "resume with a closed configuration": (
-        tabular("run_dir=tabular"), 0o000, ("tabular/config.yaml",), refused("config.yaml")),
+        RESUME, 0o000, ("tabular/config.yaml",), refused("config.yaml")),
     "resume with read-only genomes/": (
-        tabular("run_dir=tabular", "search.generations=6"), 0o555, ("tabular/genomes",),
+        (*RESUME, "search.generations=6"), 0o555, ("tabular/genomes",),
         either("tabular")),
     "resume with closed genomes/": (
-        tabular("run_dir=tabular", "search.generations=6"), 0o000, ("tabular/genomes",),
+        (*RESUME, "search.generations=6"), 0o000, ("tabular/genomes",),
         either("tabular")),
     "resume of a training with a closed state": (
         train("run_dir=training"), 0o000, ("training/training_state.safetensors",),
