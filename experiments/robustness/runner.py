@@ -78,8 +78,7 @@ class Running:
     """A case that was started."""
 
     def __init__(self, case: Case, places: Places, real: bool) -> None:
-        """Prepare the folder and start the command. Raises OSError where the system lacks what
-        the case needs."""
+        """Prepare the folder and start the command. Raises OSError where no disk can be mounted."""
         self.first, self.case, self.places, self._real = case, case, places, real
         safe = case.name.replace("/", "__")
         folder = places.root / "scratch" / safe
@@ -89,11 +88,8 @@ class Running:
         self._mount = Mount(folder / DISK, case.disk) if case.disk else None
         self.scratch = Scratch(folder, places.shared, self._start_beside)
         self._began = time.monotonic()
-        try:
-            self._begin(case)
-        except BaseException:
-            self._end()
-            raise
+        self._broken = ""  # what went wrong with the case itself
+        self._begin(case)
 
     def _setting(self, case: Case, suffix: str) -> Setting:
         return Setting(
@@ -116,7 +112,10 @@ class Running:
 
     def _begin(self, case: Case) -> None:
         self.case = case
-        case.prepare(self.scratch)
+        try:
+            case.prepare(self.scratch)
+        except Exception as error:  # of a command beside it, or of what it left
+            self._broken = f"it could not be prepared: {error!r}"
         self._setting_now = self._setting(case, "")
         self.process = launch(self._words(case.command), self._setting_now)
         self._acting = case.meanwhile is not None
@@ -131,12 +130,15 @@ class Running:
         if verdict[0] == OK and self.case.again is not None:
             self._begin(self.case.again)
             return None
-        self._end()
+        self.end()
         if verdict[0] == OK:
             remove(self.scratch.folder)
         return Outcome(self.first.name, verdict[0], time.monotonic() - self._began, verdict[1])
 
     def _verdict(self) -> Verdict:
+        if self._broken:
+            self.process.kill()
+            return DAMAGE, self._broken
         code, setting = self.process.code, self._setting_now
         if code is None:
             self.process.kill()
@@ -147,10 +149,14 @@ class Running:
             return DAMAGE, f"it ended before it could be disturbed; {detail}"
         if self.process.left_behind():
             return DAMAGE, "processes that it started were still there"
-        wrong = self.case.check(self.scratch)
+        try:
+            wrong = self.case.check(self.scratch)
+        except Exception as error:  # a file that is missing or cannot be read any more
+            wrong = repr(error)
         return (DAMAGE, wrong) if wrong else (OK, detail)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End what it started beside, and take its disk away."""
         for process in self.scratch.started:
             process.kill()
         if self._mount is not None:
@@ -186,4 +192,4 @@ def run_cases(cases: Sequence[Case], places: Places, jobs: int, real: bool) -> I
     finally:
         for one in running:
             one.process.kill()
-            one._end()
+            one.end()

@@ -92,7 +92,7 @@ TEXTS: Mapping[str, tuple[Prepare, str, Expected]] = {
     "hard links": (_hard_links, "texts", done()),
     "a link to a folder": (_linked_folder, "all", done()),
     "a name that is not UTF-8": (_with_file(BYTES), "texts", either("data")),
-    "a name with markup": (_with_file("[/x].txt"), "texts", done()),
+    "a name with markup": (_with_file("[bold]x.txt"), "texts", done()),
     "a name of two lines": (_with_file("a\nb.txt"), "texts", done()),
     "a name of 255 bytes": (_with_file("a" * 251 + ".txt"), "texts", done()),
     "a pipe among them": (_with_pipe, "texts", done()),

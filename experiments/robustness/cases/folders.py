@@ -53,7 +53,7 @@ def _kept(name: str, content: str, folder: str = "mine") -> Callable[[Scratch], 
         path = place / folder / name
         if not path.exists():
             return f"{name} was deleted"
-        return "" if path.read_text() == content else f"{name} was overwritten"
+        return "" if path.read_bytes() == content.encode() else f"{name} was overwritten"
 
     return check
 
