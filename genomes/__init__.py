@@ -21,6 +21,7 @@ from .files import genome_file_text as genome_file_text
 from .files import library_names as library_names
 from .files import load_genome as load_genome
 from .files import read_genome_file as read_genome_file
+from .files import read_genome_settings as read_genome_settings
 from .files import read_library as read_library
 from .files import write_genome_file as write_genome_file
 from .genes import GENE_NAMES as GENE_NAMES
@@ -30,6 +31,8 @@ from .genes import Genes as Genes
 from .genome import Genome as Genome
 from .genome import Liv as Liv
 from .genome import fit_depth as fit_depth
+from .identity import current_id as current_id
+from .identity import former_id as former_id
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig

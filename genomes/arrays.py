@@ -7,8 +7,6 @@ that "the group of each LIV" is an array (genomes, depth) of indices: where LIVs
 a group, it is 0 1 0 3.
 """
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 
@@ -28,6 +26,7 @@ from .genes import (
     Genes,
 )
 from .genes import STRATEGIES as STRATEGIES
+from .identity import content_id
 
 CHUNK = 512  # genomes whose temporaries stay in the processor's cache
 
@@ -314,8 +313,8 @@ def ids(canonical_genes: Genes, alphabet: Alphabet) -> list[str]:
     """The ids of genomes in canonical form, genes (genomes, depth, 5).
 
     An id is a hash over operator codes, not class ids, so that alphabets which agree on the classes
-    used agree on it: 12 hexadecimal digits of the SHA-256 of, for example,
-    `12123.1.1.1.1-91142.1.1.1.1`. Different LIVs are few, so each is written once.
+    used agree on it: `content_id` of, for example, `12123.1.1.1.1-91142.1.1.1.1`. Different LIVs
+    are few, so each is written once.
     """
     if not canonical_genes.size:
         return []
@@ -325,7 +324,7 @@ def ids(canonical_genes: Genes, alphabet: Alphabet) -> list[str]:
     livs = canonical_genes.reshape(-1, GENES_PER_LIV)[first].tolist()
     texts = np.array([_liv_text(alphabet, *liv) for liv in livs], dtype=object)
     contents = map("-".join, texts[which.reshape(keys.shape)].tolist())
-    return [hashlib.sha256(content.encode()).hexdigest()[:12] for content in contents]
+    return [content_id(content) for content in contents]
 
 
 def _liv_text(alphabet: Alphabet, liv_class: int, *sharing: int) -> str:

@@ -12,6 +12,7 @@ import yaml
 from .alphabets import OPERATORS, Alphabet, get_alphabet, with_operators
 from .errors import GenomeError
 from .genome import Genome, Liv, fit_depth
+from .identity import current_id
 from .operators import LivClass, read_code
 
 SCHEMA = 1
@@ -25,6 +26,7 @@ _KEYS = {
     "notes": str,
     "metrics": dict,
     "parents": list,
+    "settings": dict,
 }
 
 
@@ -34,6 +36,8 @@ class GenomeFile:
 
     `pattern` tells that the genome is a motif to be repeated or cut to the wanted depth, not one
     fixed backbone. `metrics` maps names to numbers (or text), `parents` lists genome ids.
+    `settings` are those of the run that it comes from, by section (`model`, `cache`, `training`,
+    `data`), which `star.runs.origin` reads.
     """
 
     name: str
@@ -42,6 +46,7 @@ class GenomeFile:
     notes: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
     parents: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def _parse_yaml(text: str, source: str) -> dict[str, Any]:
@@ -101,7 +106,8 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
         pattern="pattern" in content,
         notes=content.get("notes", ""),
         metrics=content.get("metrics", {}),
-        parents=[str(parent) for parent in content.get("parents", [])],
+        settings=content.get("settings", {}),
+        parents=[current_id(str(parent)) for parent in content.get("parents", [])],
     )
 
 
@@ -164,14 +170,25 @@ def _named_alphabet(genome: Genome) -> tuple[str, dict[int, str]]:
     return alphabet.name, dict(sorted(lacking.items()))
 
 
-def read_genome_file(path: str | Path) -> GenomeFile:
-    """Read a genome file. Raises `GenomeError` naming the file and what is wrong with it."""
+def _read_text(path: str | Path) -> str:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise GenomeError(f"{path}: cannot be read ({reason})") from None
-    return parse_genome_file(text, str(path))
+
+
+def read_genome_file(path: str | Path) -> GenomeFile:
+    """Read a genome file. Raises `GenomeError` naming the file and what is wrong with it."""
+    return parse_genome_file(_read_text(path), str(path))
+
+
+def read_genome_settings(path: str | Path) -> dict[str, Any]:
+    """The settings that a genome file carries, without its genome, whose classes may be of a plugin
+    that is not loaded yet. Raises `GenomeError` naming the file and what is wrong with it."""
+    content = _parse_yaml(_read_text(path), str(path))
+    _check_keys(content, str(path))
+    return content.get("settings", {})
 
 
 def genome_file_text(content: GenomeFile) -> str:
@@ -188,7 +205,7 @@ def genome_file_text(content: GenomeFile) -> str:
         **({"operators": operators} if operators else {}),
         "pattern" if content.pattern else "genome": content.genome.to_text(),
     }
-    optional = {"notes": content.notes, "metrics": content.metrics, "parents": content.parents}
+    optional = {key: getattr(content, key) for key in ("notes", "metrics", "parents", "settings")}
     document.update({key: value for key, value in optional.items() if value})
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 

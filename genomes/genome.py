@@ -131,7 +131,7 @@ class Genome:
 
     @cached_property
     def id(self) -> str:
-        """Stable content hash of the canonical form: 12 hexadecimal digits (`arrays.ids`)."""
+        """Stable content hash of the canonical form, such as `ada095119eb9` (`arrays.ids`)."""
         return _id(self)
 
     def classes(self) -> tuple[LivClass, ...]:

@@ -25,11 +25,11 @@ from star.genomes import (
     ModelConfig,
     fit_depth,
     liv_cache_bytes,
-    load_genome,
     parameter_count,
 )
 from star.runs.extensions import use_extensions
 from star.runs.lineage import Lineage
+from star.runs.origin import configured, load_reference, read_origin
 from star.runs.run import Run, split_reference
 
 FORMATS = ("table", "json")
@@ -53,6 +53,8 @@ class DescribeConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: CacheSetting = field(default_factory=CacheSetting)
 
+    origin = staticmethod(read_origin)  # of `genome`: what is taken from there unless it is given
+
 
 def _sharing_text(genome: Genome, index: int) -> str:
     """In words, whose weights and features one LIV uses."""
@@ -68,19 +70,6 @@ def _sharing_text(genome: Genome, index: int) -> str:
         f"weights of {', '.join(groups)} tied to LIV {owner}" for owner, groups in tied.items()
     ]
     return "; ".join(parts) or "-"
-
-
-def read_genome(config: DescribeConfig) -> tuple[Genome, str, list[str]]:
-    """The genome, its name and notices.
-
-    Raises `GenomeError` as `load_genome`, and `UserError` for an id that a run does not have.
-    """
-    place = None if Path(config.genome).exists() else split_reference(config.genome)
-    if place is None:
-        return load_genome(config.genome, config.depth, config.alphabet)
-    folder, genome_id = place
-    found = Run.open(folder).genome(genome_id)
-    return (found if config.depth is None else fit_depth(found, config.depth)), genome_id, []
 
 
 def print_lineage(config: DescribeConfig) -> None:
@@ -176,7 +165,9 @@ def main(config: DescribeConfig, arguments: list[str]) -> None:
     if config.lineage:
         print_lineage(config)
         return
-    genome, name, notices = read_genome(config)
+    origin = read_origin(config.genome)
+    genome, name, notices = load_reference(config.genome, config.depth, config.alphabet)
+    notices += origin.notices(config) if origin else []
     content = {**description(genome, config.model, config.cache, name), "notices": notices}
     if config.format == "json":
         print(json.dumps(content))
@@ -186,13 +177,16 @@ def main(config: DescribeConfig, arguments: list[str]) -> None:
 
 def describe(
     genome: Genome | str | Path,
-    width: int = 768,
+    width: int | None = None,
     depth: int | None = None,
-    context: int = 4096,
-    batch: int = 1,
-    dtype: str = "bfloat16",
+    context: int | None = None,
+    batch: int | None = None,
+    dtype: str | None = None,
 ) -> dict[str, Any]:
     """What a genome is and what it costs, as a mapping: `star.describe` of the Python face.
+
+    Sizes that are None are those that a genome file carries, or else 768, 4,096 positions, 1 and
+    bfloat16.
 
     Args:
         genome: a genome, a design's name, a file or a text.
@@ -205,13 +199,15 @@ def describe(
     Raises:
         GenomeError: for what is no genome, or sizes it cannot have.
     """
-    name = "genome"
+    name, origin = "genome", None
     if not isinstance(genome, Genome):
-        genome, name, _ = load_genome(str(genome), depth)
+        origin = read_origin(str(genome))
+        genome, name, _ = load_reference(str(genome), depth)
     elif depth is not None:
         genome = fit_depth(genome, depth)
-    cache = CacheSetting(context, batch, dtype)
-    return description(genome, ModelConfig(width=width), cache, name)
+    model = configured(ModelConfig(width=768), origin, "model", width=width)
+    asked = {"context": context, "batch": batch, "dtype": dtype}
+    return description(genome, model, configured(CacheSetting(), origin, "cache", **asked), name)
 
 
 class _CallableModule(ModuleType):

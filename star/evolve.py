@@ -9,8 +9,9 @@ from textwrap import shorten
 
 from rich.console import Console
 
-from star.base.command_line import EXIT_INTERRUPTED, fail, run_command
+from star.base.command_line import fail, run_command
 from star.base.console import make_console, say
+from star.base.interrupts import exit_code
 from star.genomes import GenomeError
 from star.runs.progress import SearchProgress
 from star.runs.tables import WIDTH, ClosingTable
@@ -50,10 +51,10 @@ def main(config: EvolveConfig, arguments: list[str]) -> None:
     try:
         with SearchProgress(console) as progress:
             run = opened.run(progress)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         count = len(search.archive)
         say(console, f"interrupted; {count} finished candidates are in {opened.path}")
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        raise SystemExit(exit_code(error)) from None
     if search.ended_by:
         say(console, f"ended by {search.ended_by}")
     if not search.archive.feasible:

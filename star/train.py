@@ -6,7 +6,8 @@ needed to go on bit for bit. Running the same command again resumes an interrupt
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,34 +16,34 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from star.base import files
-from star.base.command_line import EXIT_INTERRUPTED, fail, run_command
+from star.base.command_line import fail, run_command
 from star.base.console import make_console, say
-from star.base.interrupts import deferred_interrupt
+from star.base.errors import UserError
+from star.base.files import writing
+from star.base.interrupts import deferred_interrupt, exit_code
 from star.base.settings import expect, expect_one_of, expect_seed
-from star.data import Corpus, DataConfig, open_corpus
+from star.data import DataConfig, open_corpus
 from star.evaluation import Measured, Recipe
 from star.genomes import (
     CacheSetting,
-    Genome,
     GenomeError,
     GenomeFile,
     ModelConfig,
     check_fits,
-    load_genome,
+    current_id,
 )
 from star.models import LanguageModel, decode, save_checkpoint
+from star.models.checkpoint import GENOME, MODEL, WEIGHTS
+from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
-from star.runs.provenance import (
-    CONFIGURATION,
-    check_same_run,
-    new_folder,
-    write_provenance,
-    writing,
-)
+from star.runs.origin import load_reference, origin_settings, read_origin
+from star.runs.provenance import check_same_run, new_folder, write_provenance
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
-from star.training.log import TENSORBOARD, TrainingLog
+from star.training.log import EVENTS, LOG, TENSORBOARD, TrainingLog
 
 STATE, EVALUATION = "training_state.safetensors", "evaluation.json"
+# What a training leaves in its folder beside its provenance, and a folder of others must not hold.
+WRITTEN = (GENOME, MODEL, WEIGHTS, STATE, EVALUATION, LOG, EVENTS)
 
 
 @dataclass
@@ -67,6 +68,7 @@ class TrainConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
 
+    origin = staticmethod(read_origin)  # of `genome`: what is taken from there unless it is given
     CHOICES: ClassVar[tuple[str, ...]] = ("data",)
 
     def check(self) -> None:
@@ -91,32 +93,10 @@ STEPS = {"steps", "training.steps"}  # free too at a constant rate: more steps t
 
 def upgrade_settings(there: dict[str, Any]) -> dict[str, Any]:
     """Settings of an earlier version with the keys of now."""
-    return {"plugins": [], "library": [], **there} if "genome" in there else there
-
-
-def open_folder(
-    config: TrainConfig, genome: Genome, corpus: Corpus, arguments: list[str] | None
-) -> Path:
-    """The run folder, new or of the same training.
-
-    Args:
-        config: the settings.
-        genome: what is trained.
-        corpus: the text.
-        arguments: of the command that repeats the training; None where there is none.
-
-    Raises:
-        UserError: for a folder of another training, or one that is not writable.
-    """
-    settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
-    if config.run_dir and (Path(config.run_dir) / CONFIGURATION).exists():
-        free = FREE | (STEPS if config.training.schedule == "constant" else set())
-        check_same_run(Path(config.run_dir), "a training", settings, free, upgrade_settings)
-    path = Path(config.run_dir) if config.run_dir else new_folder("train")
-    with writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-    write_provenance(path, "train", settings, corpus.fingerprint, arguments)
-    return path
+    if "genome" not in there:
+        return there
+    upgraded = {"plugins": [], "library": [], **there}
+    return {**upgraded, "genome_id": current_id(str(there.get("genome_id", "")))}
 
 
 @dataclass
@@ -131,8 +111,12 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint and, last, the state to go on from."""
-        save_checkpoint(self.folder, self.model, self.genome, self.config.model)
-        save_state(self.folder / STATE, self.trainer)
+        fingerprint = self.trainer.corpus.fingerprint
+        settings = origin_settings({**asdict(self.config), "data_fingerprint": fingerprint})
+        genome = replace(self.genome, settings=settings)
+        with writing(self.folder):
+            save_checkpoint(self.folder, self.model, genome, self.config.model)
+            save_state(self.folder / STATE, self.trainer)
 
     def steps(self, log: TrainingLog) -> Iterator[float]:
         """Train to the last step, validating and saving on the way; gives each step's loss."""
@@ -160,7 +144,7 @@ class Training:
 def show_progress(training: Training, log: TrainingLog, console: Console) -> None:
     """Train with a progress bar.
 
-    Ctrl-C ends at the next step with everything saved; raises SystemExit then.
+    Ctrl-C or SIGTERM ends it at the next step with everything saved; raises SystemExit then.
     """
     columns = (
         TextColumn("training"),
@@ -174,12 +158,12 @@ def show_progress(training: Training, log: TrainingLog, console: Console) -> Non
         task = progress.add_task("", total=total, completed=trainer.step, loss="-")
         for loss in training.steps(log):
             progress.update(task, completed=trainer.step, loss=f"{loss:.4f}")
-            if interrupt.pressed:
+            if interrupt.error is not None:
                 break
-    if interrupt.pressed and trainer.step < total:
+    if interrupt.error is not None and trainer.step < total:
         training.save()
         say(console, f"interrupted after step {trainer.step}; the same command goes on from there")
-        raise SystemExit(EXIT_INTERRUPTED)
+        raise SystemExit(exit_code(interrupt.error))
 
 
 def evaluate(training: Training) -> dict[str, Any]:
@@ -189,41 +173,73 @@ def evaluate(training: Training) -> dict[str, Any]:
     recipe = Recipe(config.model, config.cache, config.training, config.data, config.seed)
     static = Measured.of(()).measure_static(training.genome.genome, recipe)
     content = {"steps": trainer.step, "tokens": trainer.tokens, **vars(quality), **static}
-    files.write_text(training.folder / EVALUATION, json.dumps(content, indent=2) + "\n")
+    with writing(training.folder):
+        files.write_text(training.folder / EVALUATION, json.dumps(content, indent=2) + "\n")
     return content
 
 
-def open_training(config: TrainConfig, arguments: list[str] | None) -> tuple[Training, list[str]]:
-    """The training, new or as far as it has come, and notices.
+@contextmanager
+def opened_training(
+    config: TrainConfig, arguments: list[str] | None
+) -> Iterator[tuple[Training, list[str]]]:
+    """The training, new or as far as it has come, and notices; nobody else works in its folder.
 
-    Raises `UserError` or `GenomeError` for a setting or a folder that cannot be used.
+    Args:
+        config: the settings.
+        arguments: of the command that repeats the training; None where there is none.
+
+    Raises:
+        UserError: for a setting that cannot be used, and for a folder of something else or of
+            another training; nothing is written then.
+        GenomeError: for a genome that cannot be used, or not at these sizes.
     """
     use_extensions(config.plugins, config.library)
     config.check()
-    genome, name, notices = load_genome(config.genome, config.depth, config.alphabet)
+    genome, name, notices = load_reference(config.genome, config.depth, config.alphabet)
     genome = genome.canonical()
     check_fits(genome, config.model)
     corpus = open_corpus(config.data, config.training.length, config.model.vocabulary)
-    folder = open_folder(config, genome, corpus, arguments)
-    torch.manual_seed(config.seed)
-    model = decode(genome, config.model)
-    trainer = Trainer(model, corpus, config.training, config.seed)
-    if (folder / STATE).exists():
-        load_state(folder / STATE, trainer)
-        notices.append(f"going on after step {trainer.step}")
-    return Training(config, folder, GenomeFile(name, genome), model, trainer), notices
+    origin = read_origin(config.genome)
+    notices += origin.notices(config, corpus.fingerprint) if origin else []
+    settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
+    free = FREE | (STEPS if config.training.schedule == "constant" else set())
+    folder = Path(config.run_dir) if config.run_dir else new_folder("train")
+    with claimed_folder(
+        folder,
+        WRITTEN,
+        lambda: check_same_run(folder, "a training", settings, free, upgrade_settings),
+    ):
+        torch.manual_seed(config.seed)
+        model = decode(genome, config.model)
+        trainer = Trainer(model, corpus, config.training, config.seed)
+        if (folder / STATE).exists():
+            load_state(folder / STATE, trainer)
+            notices.append(f"going on after step {trainer.step}")
+        if trainer.step > config.training.steps:
+            raise UserError(
+                f"steps={config.training.steps}: the training in {folder} has done {trainer.step} "
+                "steps already; give at least as many, or another run_dir"
+            )
+        write_provenance(folder, "train", settings, corpus.fingerprint, arguments)
+        yield Training(config, folder, GenomeFile(name, genome), model, trainer), notices
 
 
 def main(config: TrainConfig, arguments: list[str]) -> None:
     """Check the settings, train or go on training, evaluate, leave the checkpoint."""
     console = make_console()
-    training, notices = open_training(config, arguments)
+    with opened_training(config, arguments) as (training, notices):
+        for notice in notices:
+            say(console, f"note: {notice}")
+        content = training.genome
+        say(console, f"training {content.name} ({content.genome.id}) in {training.folder}")
+        finish(training, console)
+
+
+def finish(training: Training, console: Console) -> None:
+    """Train to the end, evaluate, write the checkpoint, show the result."""
     folder, content = training.folder, training.genome
-    for notice in notices:
-        say(console, f"note: {notice}")
-    say(console, f"training {content.name} ({content.genome.id}) in {folder}")
     try:
-        with TrainingLog(folder, training.trainer.step, config.tensorboard) as log:
+        with TrainingLog(folder, training.trainer.step, training.config.tensorboard) as log:
             show_progress(training, log, console)
         result = evaluate(training)
     except Diverged as error:

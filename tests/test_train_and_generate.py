@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from star import train
 from star.base.command_line import compose_config
 from star.genomes import CacheSetting, Genome, ModelConfig, cache_bytes
+from tests.full_disk import FullDisk
 
 SMALL = (
     "genome=lfm2",
@@ -119,6 +120,11 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path, command: Comma
     )
 
 
+def test_a_training_with_an_id_of_before_is_known() -> None:
+    there = train.upgrade_settings({"genome": "lfm2", "genome_id": "3f1e60c3b2a4"})
+    assert there["genome_id"] == "jf1e60c3b2a4"
+
+
 @pytest.mark.parametrize(
     ("verb", "arguments", "message"),
     [
@@ -165,6 +171,100 @@ def test_divergence_ends_with_one_line_and_keeps_the_folder(
     assert len(result.stderr.splitlines()) == 1 and (tmp_path / "run" / "log.csv").exists()
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("genome.yaml", "model.yaml", "model.safetensors", "training_state.safetensors"),
+        *("log.csv", "evaluation.json", "environment.json", "command.txt", "tensorboard/mine"),
+    ],
+)
+def test_a_folder_with_a_file_that_a_training_would_overwrite_is_refused_and_kept(
+    tmp_path: Path, command: Command, name: str
+) -> None:
+    (tmp_path / "mine" / name).parent.mkdir(parents=True)
+    (tmp_path / "mine" / name).write_text("mine")
+    result = command("train", *SMALL, "steps=2", "run_dir=mine")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    held = name.removesuffix("/mine")
+    assert f"error: run_dir=mine: holds {held} without config.yaml" in result.stderr
+    assert content(tmp_path / "mine") == {name: b"mine"}
+
+
+def test_a_genome_file_of_ones_own_is_not_overwritten(tmp_path: Path, command: Command) -> None:
+    text = "# by hand\nschema: 1\ngenome: 71111-91111-71111-91111\n"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "genome.yaml").write_text(text)
+    small = [part for part in SMALL if not part.startswith("genome=")]
+    result = command("train", *small, "genome=mine/genome.yaml", "steps=2", "run_dir=mine")
+    assert result.returncode == 2 and "run_dir=mine: holds genome.yaml" in result.stderr
+    assert content(tmp_path / "mine") == {"genome.yaml": text.encode()}
+    result = command("train", *small, "genome=mine/genome.yaml", "steps=2", "run_dir=trained")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_training_does_not_go_back(tmp_path: Path, command: Command) -> None:
+    constant = (*SMALL, "training.schedule=constant", "checkpoint_every=2", "run_dir=run")
+    assert command("train", *constant, "steps=4").returncode == 0
+    before = content(tmp_path / "run")
+    result = command("train", *constant, "steps=3")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "steps=3" in result.stderr and "4 steps" in result.stderr, result.stderr
+    assert content(tmp_path / "run") == before
+    assert command("train", *constant, "steps=4").returncode == 0
+    assert command("train", *constant, "steps=5").returncode == 0
+    assert len(pd.read_csv(tmp_path / "run" / "log.csv")) == 5
+
+
+def test_a_training_works_in_its_folder_alone(tmp_path: Path, command: Command) -> None:
+    arguments = [*SMALL, "steps=2", f"run_dir={tmp_path}/run"]
+    with train.opened_training(compose_config("train", arguments), None):
+        for verb in ("train", "evolve"):
+            other = arguments if verb == "train" else ["+experiment=smoke", arguments[-1]]
+            result = command(verb, *other)
+            assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+            assert f"another process works in it (process {os.getpid()} on" in result.stderr
+    assert command("train", *arguments).returncode == 0
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [
+        *(("config.yaml", 0), ("log.csv", 0), ("genome.yaml", 0), ("model.safetensors", 0)),
+        *(("model.safetensors", 1), ("training_state", 1), ("evaluation.json", 0)),
+    ],
+)
+def test_a_full_disk_ends_with_one_line_and_the_training_goes_on_later(
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    checkpoint: Path,
+    name: str,
+    after: int,
+) -> None:
+    arguments = (*SMALL, "steps=6", "checkpoint_every=2", "validate_every=3", "run_dir=run")
+    with monkeypatch.context() as context:
+        FullDisk(context, f"/.{name}", after)
+        result = command("train", *arguments)
+    assert result.returncode == 2
+    assert result.stderr.splitlines() == [
+        "error: run_dir=run: cannot be written (No space left on device); free some space, and the "
+        "same command goes on from what is there"
+    ]
+    assert not list((tmp_path / "run").glob(".*"))
+    assert command("train", *arguments).returncode == 0
+    for kept in ("model.safetensors", "evaluation.json", "genome.yaml"):
+        assert (tmp_path / "run" / kept).read_bytes() == (checkpoint / kept).read_bytes()
+
+
 LONG = (*SMALL, "steps=60", "checkpoint_every=7", "run_dir=run")
 
 
@@ -199,13 +299,13 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(
     whole.mkdir()
     killed.mkdir()
     assert command("train", *LONG, cwd=whole).returncode == 0
-    moments = sorted(random.Random(0).sample(range(1, 45), 4))
+    moments = sorted(random.Random(0).sample(range(1, 40), 4))
     for steps in moments:
         assert start_and_signal(killed, steps, signal.SIGKILL).returncode == -signal.SIGKILL
-    interrupted = start_and_signal(killed, steps_done(killed) + 1, signal.SIGINT)
-    assert interrupted.returncode == 130 and "interrupted after step" in interrupted.stdout, (
-        interrupted.stderr
-    )
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        interrupted = start_and_signal(killed, steps_done(killed) + 1, number)
+        assert interrupted.returncode == code and interrupted.stderr == ""
+        assert "interrupted after step" in interrupted.stdout
     result = command("train", *LONG, cwd=killed)
     assert result.returncode == 0 and "going on after step" in result.stdout
     for name in ("model.safetensors", "evaluation.json", "genome.yaml"):

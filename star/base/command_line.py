@@ -3,18 +3,18 @@
 `compose_config` is the one way to a configuration, for commands, tests, studies and notebooks.
 `run_command` adds the command line around it. Exit codes: 0 done, 1 failed, with one line on
 standard error (`fail`) or a traceback, 2 a user's mistake (one line on standard error, nothing
-written), 130 interrupted with Ctrl-C.
+written), 130 interrupted with Ctrl-C, 143 ended by SIGTERM.
 """
 
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
@@ -30,10 +30,11 @@ from omegaconf.errors import (
 
 from star.base.errors import UserError, plain
 from star.base.help import describe_settings
+from star.base.interrupts import exit_code
+from star.base.settings import flat
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
 
 # The dataclass of each command's settings; imported when it is asked for.
@@ -126,7 +127,33 @@ def _compose(
         if key == "experiment":
             hint = "the experiment's file must begin with the line '# @package _global_'"
         raise UserError(f"{key}: unknown key; {hint}")
+    _use_origin(config, load_schema(command), overrides)
     return config
+
+
+def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> None:
+    """Take the settings that a genome carries, where the command line says nothing else.
+
+    Raises `UserError` for one that the command cannot have, and whatever reading them raises.
+    """
+    if not hasattr(schema, "origin") or OmegaConf.is_missing(config, "genome"):
+        return
+    origin = schema.origin(str(config.genome))
+    if origin is None:
+        return
+    typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    written = flat(cast(Mapping[str, Any], OmegaConf.to_container(config, resolve=False)))
+    for key in origin.wanted.keys() & written.keys():
+        # `width` stands for `model.width`, and either may be typed; `data=files` means all of data.
+        text = str(written[key])
+        target = text[2:-1] if text.startswith("${") else key
+        if not typed.isdisjoint({key, target, key.partition(".")[0]}):
+            continue
+        try:
+            OmegaConf.update(config, target, origin.wanted[key])
+        except OmegaConfBaseException as error:
+            reason = f"settings.{key}={origin.wanted[key]!r}: {plain(error.msg)}"
+            raise UserError(f"{origin.source}: {reason}") from None
 
 
 def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
@@ -321,6 +348,6 @@ def run_command(
             task(settings, repeat + own)
     except (UserError, OmegaConfBaseException, *mistakes) as error:
         fail(one_line(error), EXIT_USER_ERROR)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        raise SystemExit(exit_code(error)) from None

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping
+import platform
+import re
+import shutil
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +20,27 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+# What to do about what the system says; anything else is a folder one may not write to.
+FULL = "free some space, and the same command goes on from what is there"
+REMEDIES = {
+    errno.ENOSPC: FULL,
+    errno.EDQUOT: FULL,
+    errno.EFBIG: FULL,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "it was moved or deleted, or cannot be made there",
+}
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Raise `UserError` for what the system does not let this process write in a run folder."""
+    try:
+        yield
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, "choose a folder you may write to")
+        reason = error.strerror or plain(error)
+        raise UserError(f"run_dir={folder}: cannot be written ({reason}); {remedy}") from None
+
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8."""
@@ -20,13 +48,70 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file; a process killed at any instant leaves the old one or the new one."""
+    """Write a file; a process killed at any instant leaves the old one or the new one.
+
+    What it leaves beside it, half of the new one under another name, `remove_leftovers` finds.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:  # a full disk, or Ctrl-C
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def remove_leftovers(folder: Path, names: str) -> None:
+    """Remove the half-written files of processes that were killed while they wrote.
+
+    Those of a process that is alive stay, but for ones named after this process, which writes
+    nothing there yet: its number was that of another one before, as in a container.
+
+    Args:
+        folder: where to look.
+        names: a regular expression that the whole names of the files themselves match.
+    """
+    pattern = re.compile(rf"\.(?:{names})\.(?P<process>[1-9]\d{{0,9}})")
+    for name in os.listdir(folder) if folder.is_dir() else ():
+        match = pattern.fullmatch(name)
+        if match and not _is_other_process(int(match["process"])):
+            with suppress(OSError):
+                (folder / name).unlink()
+
+
+def temporary_folder(parent: Path, prefix: str) -> Path:
+    """A fresh folder, named after this process; those of dead processes are removed.
+
+    Args:
+        parent: where it lies; may be shared with other machines.
+        prefix: of its name.
+    """
+    machine = f"{zlib.crc32(platform.node().encode()) & 0xFFFF:04x}"
+    pattern = re.compile(rf"{re.escape(prefix)}_{machine}_(?P<process>[1-9]\d{{0,9}})_\w+")
+    for name in os.listdir(parent):
+        match = pattern.fullmatch(name)
+        if match and not _is_running(int(match["process"])):
+            shutil.rmtree(parent / name, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}_{machine}_{os.getpid()}_", dir=parent))
+
+
+def _is_other_process(number: int) -> bool:
+    return number != os.getpid() and _is_running(number)
+
+
+def _is_running(number: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is somebody else's
+        return True
+    return True
 
 
 def write_tensors(

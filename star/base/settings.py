@@ -55,6 +55,17 @@ def parse_duration(key: str, value: Any) -> float:
     return float(match[1]) * SECONDS[match[2]]
 
 
+def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys: `{"model": {"width": 64}}` has `model.width`."""
+    found = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            found.update(flat(value, f"{prefix}{key}."))
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
 def differences(
     there: Mapping[str, Any],
     here: Mapping[str, Any],

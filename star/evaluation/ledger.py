@@ -17,6 +17,7 @@ from star.base.errors import UserError
 from star.evaluation.failures import CIRCUMSTANTIAL
 from star.evaluation.recipe import recipe_id
 from star.evaluation.result import Evaluation
+from star.genomes import current_id, former_id
 
 APPLICATION_ID = 0x53544152  # "STAR", in the header of the file
 SCHEMA_VERSION = 2
@@ -52,7 +53,7 @@ _SCHEMA = (
 )
 
 # `IS NOT` is 0 for rows of the run itself, which so come first; without a run it is 1 for all.
-_LOOK_UP = """SELECT * FROM evaluation WHERE genome_id = ? AND recipe = ? AND seed = ?
+_LOOK_UP = """SELECT * FROM evaluation WHERE genome_id IN (?, ?) AND recipe = ? AND seed = ?
 ORDER BY run IS NOT ?, finished, run"""
 
 
@@ -203,8 +204,9 @@ class Ledger:
         but the failures in `CIRCUMSTANTIAL` hold for their own run only. Without a run, any
         evaluation counts.
         """
+        wanted = (current_id(genome_id), former_id(genome_id), recipe, seed, run)
         with self._errors():
-            rows = self._connection.execute(_LOOK_UP, (genome_id, recipe, seed, run)).fetchall()
+            rows = self._connection.execute(_LOOK_UP, wanted).fetchall()
         found = ((row["run"], _evaluation(row)) for row in rows)
         return next(
             (e for owner, e in found if run in (None, owner) or e.failure not in CIRCUMSTANTIAL),
@@ -219,7 +221,7 @@ class Ledger:
             )
             for row in rows:
                 yield Record(
-                    genome_id=row["genome_id"],
+                    genome_id=current_id(row["genome_id"]),
                     genome=row["genome"],
                     alphabet=row["alphabet"],
                     seed=row["seed"],
@@ -227,7 +229,7 @@ class Ledger:
                     run=row["run"],
                     generation=row["generation"],
                     origin=row["origin"],
-                    parents=tuple(row["parents"].split()),
+                    parents=tuple(map(current_id, row["parents"].split())),
                     variation=json.loads(row["variation"]),
                     finished=row["finished"],
                 )

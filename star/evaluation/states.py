@@ -66,6 +66,11 @@ class StateStore:
         self._files.mv(unfinished, place)
 
     def clear(self) -> None:
-        """Remove all states."""
-        with suppress(FileNotFoundError):
-            self._files.rm(self._root, recursive=True)
+        """Remove all states, and their folder unless somebody keeps other files there."""
+        with suppress(OSError):
+            self._files.invalidate_cache()
+            found = self._files.ls(self._root, detail=False)
+            states = [path for path in found if SUFFIX in path.rpartition("/")[2]]
+            if states:
+                self._files.rm(states)
+            self._files.rmdir(self._root)

@@ -20,9 +20,9 @@ from star.genomes import (
     liv_cache_bytes,
     parameter_count,
 )
-from star.genomes import load_genome as load_genome_with_notices
 from star.models import LanguageModel
 from star.models import decode as decode_genome
+from star.runs.origin import Origin, configured, load_reference, read_origin
 from star.search import EvolveConfig
 from star.search.search import make_recipe
 
@@ -41,7 +41,7 @@ class Costs:
 
 
 def load_genome(reference: GenomeLike, depth: int | None = None, alphabet: str = "star") -> Genome:
-    """A genome by name, file or text.
+    """A genome by name, file or text, or of a run by `<run>/<id>`.
 
     Args:
         reference: a design such as `lfm2`, a genome file, or a text such as `71111-91111`.
@@ -53,32 +53,41 @@ def load_genome(reference: GenomeLike, depth: int | None = None, alphabet: str =
     """
     if isinstance(reference, Genome):
         return reference if depth is None else fit_depth(reference, depth)
-    return load_genome_with_notices(str(reference), depth, alphabet)[0]
+    return load_reference(str(reference), depth, alphabet)[0]
 
 
-def _sizes(width: int, model: ModelConfig | None) -> ModelConfig:
-    return ModelConfig(width=width) if model is None else model
+def _origin(genome: GenomeLike) -> Origin | None:
+    return None if isinstance(genome, Genome) else read_origin(str(genome))
 
 
-def decode(genome: GenomeLike, width: int = 64, model: ModelConfig | None = None) -> LanguageModel:
+def _sizes(genome: GenomeLike, width: int | None, model: ModelConfig | None) -> ModelConfig:
+    if model is not None:
+        return model
+    return configured(ModelConfig(), _origin(genome), "model", width=width)
+
+
+def decode(
+    genome: GenomeLike, width: int | None = None, model: ModelConfig | None = None
+) -> LanguageModel:
     """The language model of a genome, an `nn.Module`: tokens (batch, length) to logits.
 
     `torch.manual_seed` before the call fixes its weights.
 
     Args:
         genome: what to build.
-        width: of the model, where `model` is not given.
+        width: of the model, where `model` is not given; None is the one that the genome's file
+            carries, or 64.
         model: all sizes.
 
     Raises:
         GenomeError: for an invalid genome or a width it cannot have.
     """
-    return decode_genome(load_genome(genome), _sizes(width, model))
+    return decode_genome(load_genome(genome), _sizes(genome, width, model))
 
 
 def costs(
     genome: GenomeLike,
-    width: int = 64,
+    width: int | None = None,
     model: ModelConfig | None = None,
     cache: CacheSetting | None = None,
 ) -> Costs:
@@ -86,15 +95,17 @@ def costs(
 
     Args:
         genome: what to count.
-        width: of the model, where `model` is not given.
+        width: of the model, where `model` is not given; None is the one that the genome's file
+            carries, or 64.
         model: all sizes.
-        cache: positions, sequences and dtype of the generation cache; 4,096, 1 and bfloat16 if
-            None.
+        cache: positions, sequences and dtype of the generation cache; None: those that the
+            genome's file carries, or 4,096, 1 and bfloat16.
 
     Raises:
         GenomeError: for an invalid genome, or sizes it cannot have.
     """
-    found, sizes, setting = load_genome(genome), _sizes(width, model), cache or CacheSetting()
+    found, sizes = load_genome(genome), _sizes(genome, width, model)
+    setting = cache or configured(CacheSetting(), _origin(genome), "cache")
     count = parameter_count(found, sizes)
     per_liv = liv_cache_bytes(found, sizes, setting)
     return Costs(count.non_embedding, count.embedding, sum(per_liv), count.per_liv, per_liv)

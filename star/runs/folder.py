@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from star.base import files
-from star.base.errors import UserError
-from star.genomes import GenomeFile, genome_file_text
+from star.base.files import writing as writing
+from star.genomes import GenomeFile
 from star.runs.columns import columns
-from star.runs.provenance import CONFIGURATION
-from star.runs.provenance import writing as writing
+from star.runs.genome_files import GenomeFiles
 
 POPULATION, PARETO, LEDGER, GENOMES = "population.csv", "pareto.csv", "ledger.sqlite", "genomes"
 STATES = "states"  # training states, there while a generation climbs its rungs
@@ -25,20 +24,6 @@ SHARE, FREE_SECONDS = 0.01, 0.5
 
 Row = Mapping[str, Any]
 Views = tuple[Sequence[Row], Sequence[tuple[Row, GenomeFile]]]
-
-
-def check_foreign(path: Path) -> None:
-    """Raise `UserError` for a folder with results that no run of this program left.
-
-    A run leaves its configuration or its ledger first and its CSVs last, so that one killed at any
-    instant is known as a run.
-    """
-    known = (path / LEDGER).exists() or (path / CONFIGURATION).exists()
-    if (path / POPULATION).exists() and not known:
-        raise UserError(
-            f"run_dir={path}: holds {POPULATION} without a ledger to go on from, and no "
-            f"{CONFIGURATION}; choose another folder"
-        )
 
 
 class RunFolder:
@@ -52,12 +37,12 @@ class RunFolder:
             metrics: names of the measured objectives, in the order of their columns.
 
         Raises:
-            UserError: when it cannot be written or holds something else.
+            UserError: when it cannot be written.
         """
         self.path, self.columns = path, columns(metrics)
-        check_foreign(path)
         with writing(path):
-            (path / GENOMES).mkdir(parents=True, exist_ok=True)
+            self._genomes = GenomeFiles(path / GENOMES, path / POPULATION)
+            self._lines_before = _count_lines(path / POPULATION)
         self._ranked, self._unranked = self._csv([]), ""
         self._started, self._writing_seconds = time.monotonic(), 0.0
 
@@ -83,29 +68,45 @@ class RunFolder:
         """`write_views` of what `view` gives, unless generations pass faster than files."""
         self._write_in_time(lambda: self.write_views(*view()))
 
-    def _write_in_time(self, write: Callable[[], None]) -> None:
+    def _write_in_time(self, write: Callable[[], object]) -> None:
         start = time.monotonic()
         if self._writing_seconds < FREE_SECONDS + SHARE * (start - self._started):
             write()
             self._writing_seconds += time.monotonic() - start
 
-    def _write_population(self) -> None:
-        files.write_text(self.path / POPULATION, self._ranked + self._unranked)
+    def _write_population(self) -> bool:
+        """Write it unless it would be shorter than before: a resumed run first catches up."""
+        text = self._ranked + self._unranked
+        if text.count("\n") < self._lines_before:
+            return False
+        with writing(self.path):
+            files.write_text(self.path / POPULATION, text)
+        return True
 
-    def write_views(self, rows: Iterable[Row], front: Sequence[tuple[Row, GenomeFile]]) -> None:
+    def write_views(
+        self, rows: Iterable[Row], front: Sequence[tuple[Row, GenomeFile]], is_whole: bool = False
+    ) -> None:
         """Write both CSVs, and the genome files of the front.
+
+        A resumed run leaves them as they are until it has caught up with them.
 
         Args:
             rows: of all candidates, with their ranks over the whole run.
             front: rows of the front and the content of their genome files.
+            is_whole: the run has come to its end, with fewer candidates than before perhaps.
+
+        Raises:
+            UserError: when they cannot be written.
         """
         self._ranked, self._unranked = self._csv(rows), ""
-        self._write_population()
-        files.write_text(self.path / PARETO, self._csv(row for row, _ in front))
-        wanted = {f"{content.name}.yaml": content for _, content in front}
-        for name, content in wanted.items():
-            if not (self.path / GENOMES / name).exists():
-                files.write_text(self.path / GENOMES / name, genome_file_text(content))
-        for path in (self.path / GENOMES).glob("*.yaml"):
-            if path.name not in wanted:
-                path.unlink()
+        if is_whole:
+            self._lines_before = 0
+        if not self._write_population():
+            return
+        with writing(self.path):
+            files.write_text(self.path / PARETO, self._csv(row for row, _ in front))
+            self._genomes.write(content for _, content in front)
+
+
+def _count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0

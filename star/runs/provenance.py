@@ -7,8 +7,8 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
@@ -20,9 +20,11 @@ import yaml
 from star import __version__
 from star.base import files
 from star.base.errors import UserError, plain
+from star.base.files import writing as writing
 from star.base.settings import differences
 
 CONFIGURATION, ENVIRONMENT, COMMAND = "config.yaml", "environment.json", "command.txt"
+FROM_PYTHON = "# continued from Python, with the settings in config.yaml"  # a line of COMMAND
 PACKAGES = ("torch", "triton", "numba", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
 
 
@@ -45,18 +47,6 @@ def new_folder(kind: str) -> Path:
     raise AssertionError("unreachable")
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Raise `UserError` for what the system does not let this process write in a run folder."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"run_dir={folder}: cannot be written ({error.strerror}); choose a folder you may "
-            f"write to"
-        ) from None
-
-
 def write_provenance(
     folder: Path,
     verb: str,
@@ -66,26 +56,66 @@ def write_provenance(
 ) -> None:
     """Write `config.yaml` (resolved) first, `environment.json`, and `command.txt`.
 
+    In a folder that has them, the new settings take the place of those before; the environments of
+    before are kept in the new one, under `earlier`, and a command is added behind those before.
+
     Args:
         folder: of the run.
         verb: of the command.
         configuration: the settings.
         fingerprint: of the data.
-        arguments: the command line after `python -m star.<verb>`; `run_dir` is left out of the
-            command that repeats it. None where a run was started from Python: no such file.
+        arguments: the command line after `python -m star.<verb>`. None where a run was started from
+            Python.
 
     Raises:
         UserError: where the folder cannot be written.
     """
-    environment = {**describe_environment(), "data_fingerprint": fingerprint}
     with writing(folder):
         text = yaml.safe_dump(dict(configuration), sort_keys=False)
         files.write_text(folder / CONFIGURATION, text)
-        files.write_text(folder / ENVIRONMENT, json.dumps(environment, indent=2) + "\n")
-        if arguments is not None:
-            repeated = [part for part in arguments if not part.startswith("run_dir=")]
-            command = shlex.join(["python", "-m", f"star.{verb}", *repeated])
-            files.write_text(folder / COMMAND, command + "\n")
+        _write_environment(folder / ENVIRONMENT, fingerprint)
+        _add_command(folder, verb, arguments)
+
+
+def _write_environment(path: Path, fingerprint: str) -> None:
+    now = {**describe_environment(), "data_fingerprint": fingerprint}
+    earlier: list[Any] = []
+    # None, or a damaged one, is as good as none.
+    with suppress(FileNotFoundError, ValueError, AttributeError, TypeError, RecursionError):
+        before = json.loads(path.read_bytes())
+        earlier = [*before.pop("earlier", [])]
+        if before != now:
+            earlier.append(before)
+    content = {**now, **({"earlier": earlier} if earlier else {})}
+    files.write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def _add_command(folder: Path, verb: str, arguments: Sequence[str] | None) -> None:
+    """Add a line to `command.txt`, unless it is the last one already.
+
+    It names the folder, so that it goes on there, or repeats the run in a place that has none.
+    """
+    path = folder / COMMAND
+    there = path.read_bytes() if path.exists() else b""
+    if arguments is not None:
+        has_folder = any(part.lstrip("+").startswith("run_dir=") for part in arguments)
+        own = [] if has_folder else [f"run_dir={folder}"]
+        line = shlex.join(["python", "-m", f"star.{verb}", *arguments, *own])
+    elif there:
+        line = FROM_PYTHON
+    else:
+        return
+    added = f"{line}\n".encode("utf-8", "surrogateescape")  # names of files that are not UTF-8
+    if not there.endswith(added):
+        files.write_bytes(path, there + added)
+
+
+def read_command(folder: Path) -> str:
+    """The last command in `command.txt`; empty where there is none."""
+    path = folder / COMMAND
+    text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
+    *_, last = f"\n{text}".replace(f"\n{FROM_PYTHON}", "").split("\npython -m star.")
+    return f"python -m star.{last}".strip() if last.strip() else ""
 
 
 def check_same_run(

@@ -10,12 +10,20 @@ from typing import Any
 import pandas as pd
 
 from star.base.errors import UserError, plain
-from star.genomes import Alphabet, Genome, GenomeError, get_alphabet, with_operators
+from star.genomes import (
+    Alphabet,
+    Genome,
+    GenomeError,
+    current_id,
+    get_alphabet,
+    with_operators,
+)
 from star.runs.columns import AFTER, BEFORE
 from star.runs.folder import LEDGER, PARETO, POPULATION
-from star.runs.provenance import COMMAND, ENVIRONMENT, read_configuration
+from star.runs.provenance import ENVIRONMENT, read_command, read_configuration
 
 TEXT = ("genome_id", "parents", "variation", "genome", "status", "reason", "origin")
+IDS = {"genome_id", "parents"}
 
 
 @dataclass(frozen=True)
@@ -63,9 +71,9 @@ class Run:
 
     @property
     def command(self) -> str:
-        """The command that repeats it; empty for a run that was started from Python."""
-        path = self.path / COMMAND
-        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+        """The command that repeats it, the last where it was resumed by others; empty for a run
+        that was started from Python."""
+        return read_command(self.path)
 
     @property
     def ledger_path(self) -> Path:
@@ -90,6 +98,8 @@ class Run:
             )  # fmt: skip
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from None
+        for column in IDS & set(frame.columns):  # of a run of before; several stand in one cell
+            frame[column] = [" ".join(map(current_id, cell.split())) for cell in frame[column]]
         return frame
 
     def _numbers(self, name: str) -> list[str]:
@@ -139,10 +149,11 @@ class Run:
 
     def candidate(self, genome_id: str) -> RunCandidate:
         """The candidate of that id. Raises `UserError` when there is none."""
-        if genome_id not in self.candidates:
+        found = self.candidates.get(current_id(genome_id))
+        if found is None:
             where = self.path / POPULATION
             raise UserError(f"genome={self.path}/{genome_id}: no candidate of that id in {where}")
-        return self.candidates[genome_id]
+        return found
 
     def genome(self, genome_id: str) -> Genome:
         """The genome of that id. Raises `UserError` when there is none."""

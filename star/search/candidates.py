@@ -56,8 +56,8 @@ class Evaluated:
         }
 
 
-def genome_file(evaluated: Evaluated) -> GenomeFile:
-    """The content of its genome file in a run folder."""
+def genome_file(evaluated: Evaluated, settings: dict[str, Any]) -> GenomeFile:
+    """The content of its genome file in a run folder. settings: of the search, by section."""
     candidate = evaluated.candidate
     return GenomeFile(
         name=evaluated.genome_id,
@@ -65,4 +65,5 @@ def genome_file(evaluated: Evaluated) -> GenomeFile:
         notes=f"{candidate.origin} of generation {candidate.generation}",
         metrics=dict(evaluated.evaluation.metrics),
         parents=list(candidate.parents),
+        settings=settings,
     )

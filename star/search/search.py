@@ -8,27 +8,26 @@ folder and resumes one; `generations` is the same search in memory.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from star.base.errors import UserError
+from star.base.files import remove_leftovers
 from star.base.interrupts import deferred_interrupt
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.states import StateStore
 from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
+from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
-from star.runs.folder import STATES, RunFolder, Views, check_foreign
+from star.runs.folder import GENOMES, LEDGER, PARETO, POPULATION, STATES, RunFolder, Views
+from star.runs.genome_files import SUMS, written_genomes
+from star.runs.origin import origin_settings
 from star.runs.progress import Progress
-from star.runs.provenance import (
-    CONFIGURATION,
-    check_same_run,
-    new_folder,
-    write_provenance,
-    writing,
-)
+from star.runs.provenance import CONFIGURATION, check_same_run, new_folder, write_provenance
 from star.runs.run import Run
 from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
@@ -36,7 +35,7 @@ from star.search.candidates import Evaluated, genome_file
 from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
-from star.search.memory import SearchMemory, check_ledger, open_memory
+from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
@@ -46,6 +45,8 @@ from star.search.upgrade import upgrade_settings
 FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins", "library"} | {
     f"search.{key}" for key in ("generations", "stop")
 }
+# What a search leaves in its folder beside its provenance, and a folder of others must not hold.
+WRITTEN = (POPULATION, PARETO, STATES, f"{GENOMES}/{SUMS}")
 
 
 def ignore(evaluated: Evaluated) -> None:
@@ -87,7 +88,8 @@ class Search:
         measured, recipe = make_recipe(config)
         objectives = measured.selected(config.search.objectives)
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
-        seeds, notices = read_seeds(config.search.seeds, problem)
+        own = written_genomes(Path(config.run_dir) / GENOMES) if config.run_dir else set()
+        seeds, notices = read_seeds(config.search.seeds, problem, own)
         used = config.search.population
         if len(seeds) > used:
             notices.append(
@@ -192,7 +194,8 @@ class Search:
         """Rows of all candidates with their ranks, and those of the front with genome files."""
         ranks = self.archive.ranks()
         rows = [e.row(ranks.get(e.genome_id)) for e in self.archive.all]
-        return rows, [(e.row(0), genome_file(e)) for e in self.archive.front()]
+        origin = origin_settings(self.settings())
+        return rows, [(e.row(0), genome_file(e, origin)) for e in self.archive.front()]
 
     def failures(self) -> str:
         """How many candidates were not measured, by kind: `2 diverged, 1 out_of_memory`."""
@@ -209,30 +212,43 @@ class SearchInFolder:
         self._progress: Progress = Progress()
         config = search.config
         settings = search.settings()
-        given = Path(config.run_dir) if config.run_dir else None
-        if given is not None and (given / CONFIGURATION).exists():
-            check_same_run(given, "a search", settings, FREE, upgrade_settings)
         check_ledger(config.ledger)
-        path = new_folder(config.experiment_name) if given is None else given
-        check_foreign(path)
-        self.memory = open_memory(
-            config.ledger, path, search.recipe, search.measured, search.fingerprint
-        )
-        try:
-            with writing(path):
-                path.mkdir(parents=True, exist_ok=True)
-            write_provenance(path, "evolve", settings, search.fingerprint, arguments)
-            self._folder = RunFolder(path, search.measured.names)
-        except BaseException:
-            self.memory.close()
-            raise
+        path = Path(config.run_dir) if config.run_dir else new_folder(config.experiment_name)
         url = getattr(config.executor, "states", None)
         name = f"{path.resolve().name}-{search.fingerprint[:8]}"
         self._states = StateStore(f"{url.rstrip('/')}/{name}" if url else str(path / STATES))
+        with ExitStack() as opened:
+            opened.enter_context(
+                claimed_folder(
+                    path,
+                    WRITTEN,
+                    lambda: check_same_run(path, "a search", settings, FREE, upgrade_settings),
+                    LEDGER if config.ledger == RUN else CONFIGURATION,
+                )
+            )
+            self.memory = open_memory(
+                config.ledger, path, search.recipe, search.measured, search.fingerprint
+            )
+            opened.callback(self.memory.close)
+            self._ledger_file = _identity(self.memory.ledger.path)
+            write_provenance(path, "evolve", settings, search.fingerprint, arguments)
+            self._folder = RunFolder(path, search.measured.names)
+            remove_leftovers(path / STATES, r"\w+\.safetensors")
+            self._opened = opened.pop_all()  # nothing was raised: `run` closes them
 
     def _candidate_finished(self, evaluated: Evaluated) -> None:
         self._folder.append(evaluated.row())
         self._progress.candidate_finished()
+        self._check_ledger_is_there()
+
+    def _check_ledger_is_there(self) -> None:
+        """Raise `UserError` where its file is gone, which SQLite would go on writing."""
+        path = self.memory.ledger.path
+        if _identity(path) != self._ledger_file:
+            raise UserError(
+                f"ledger {path}: was moved, deleted or replaced while the search ran; what was "
+                f"finished is in {self.path / POPULATION}"
+            )
 
     def _state(self) -> str:
         archive = self.search.archive
@@ -246,25 +262,41 @@ class SearchInFolder:
     def run(self, progress: Progress | None = None) -> Run:
         """Search to the end; the folder is whole whenever this returns or raises."""
         self._progress = progress or Progress()
+        with self._opened:
+            try:
+                self._run_generations()
+            except BaseException:
+                with suppress(UserError):  # the first error says more than a second one
+                    self._folder.write_views(*self.search.views())
+                raise
+            self._folder.write_views(*self.search.views(), is_whole=True)
+            self._check_ledger_is_there()
+        return Run.open(self.path)
+
+    def _run_generations(self) -> None:
         search, config = self.search, self.search.config.search
         baselines, population = len(search.baselines), config.population
         total = baselines + config.generations * population
         self._progress.started(total, config.generations, self._state)
-        try:
-            with deferred_interrupt() as interrupt:
-                for generation in search.generations(
-                    self.memory, self._candidate_finished, interrupt.check, self._states
-                ):
-                    self._folder.update_views(search.views)
-                    if generation < 0:
-                        self._progress.generation_started(0)
-                        continue
-                    proposed = baselines + (generation + 1) * population
-                    self._progress.generation_finished(generation, proposed)
-        finally:
-            self._folder.write_views(*search.views())
-            self.memory.close()
-        return Run.open(self.path)
+        with deferred_interrupt() as interrupt:
+            for generation in search.generations(
+                self.memory, self._candidate_finished, interrupt.check, self._states
+            ):
+                self._folder.update_views(search.views)
+                if generation < 0:
+                    self._progress.generation_started(0)
+                    continue
+                proposed = baselines + (generation + 1) * population
+                self._progress.generation_finished(generation, proposed)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another of its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from star.base.interrupts import deferred_interrupt
+from star.base.interrupts import Terminated, deferred_interrupt, exit_code
 
 
-def press() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
+def press(number: int = signal.SIGINT) -> None:
+    os.kill(os.getpid(), number)
     time.sleep(0.01)
 
 
@@ -29,3 +29,15 @@ def test_the_second_is_raised_at_once() -> None:
         press()
         with pytest.raises(KeyboardInterrupt):
             press()
+
+
+def test_sigterm_is_noted_as_ctrl_c_is() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with deferred_interrupt() as interrupt:
+        press(signal.SIGTERM)
+        with pytest.raises(Terminated) as caught:
+            interrupt.check()
+        with pytest.raises(Terminated):
+            press(signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert exit_code(caught.value) == 143 and exit_code(KeyboardInterrupt()) == 130

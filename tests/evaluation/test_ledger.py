@@ -16,6 +16,7 @@ from star.base.errors import UserError
 from star.evaluation import Evaluation
 from star.evaluation.failures import CIRCUMSTANTIAL
 from star.evaluation.ledger import Ledger, Record, recipe_id
+from star.genomes import current_id, former_id
 from tests.search.made_up import RECIPE
 
 CONTENT = RECIPE.content("f00d", {})
@@ -31,7 +32,7 @@ RESULT = Evaluation(
 
 def record(number: int, seed: int = 3) -> Record:
     return Record(
-        f"{number:012x}",
+        current_id(f"{number:012x}"),
         "71111",
         "star",
         seed,
@@ -58,6 +59,19 @@ def test_what_is_added_is_read_back_exactly(tmp_path: Path) -> None:
         )
         assert list(ledger.records(recipe)) == [record(1)] and len(ledger) == 1
         assert ledger.recipes() == {recipe_id(CONTENT): CONTENT}
+
+
+def test_rows_with_ids_of_before_are_found_and_read_with_those_of_now(tmp_path: Path) -> None:
+    number = 0x3F1E60C3B2A4
+    genome_id, parents = record(number).genome_id, ("0bcdef012345", "abcdef012345")
+    with Ledger(tmp_path / "ledger") as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        before = replace(record(number), genome_id=former_id(genome_id), parents=parents)
+        ledger.add(before, recipe)
+        assert genome_id != before.genome_id
+        assert ledger.get(genome_id, recipe, 3) == ledger.get(before.genome_id, recipe, 3) == RESULT
+        (found,) = ledger.records(recipe)
+    assert (found.genome_id, found.parents) == (genome_id, ("gbcdef012345", "abcdef012345"))
 
 
 def test_a_finished_evaluation_is_never_overwritten(tmp_path: Path) -> None:

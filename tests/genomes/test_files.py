@@ -26,10 +26,16 @@ def test_file_round_trip(tmp_path: Path) -> None:
         genome=Genome.from_text("18.1.1.1.1-9.1.1.1.1", "extended"),
         notes="best of run 3",
         metrics={"validation_loss": 2.25},
-        parents=["0123456789ab", "000000000000"],
+        parents=["g123456789ab", "abcdef012345"],
     )
     write_genome_file(tmp_path / "g.yaml", content)
     assert read_genome_file(tmp_path / "g.yaml") == content
+
+
+def test_parents_of_before_have_the_ids_of_now(tmp_path: Path) -> None:
+    text = "schema: 1\ngenome: '11111-91111'\nparents: ['0123456789ab', 123456789012]\n"
+    (tmp_path / "g.yaml").write_text(text)
+    assert read_genome_file(tmp_path / "g.yaml").parents == ["g123456789ab", "h23456789012"]
 
 
 def test_single_liv_stays_text(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """The training log: whole rows, none of them twice."""
 
+import errno
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pytest
@@ -61,3 +63,48 @@ def test_a_demanded_but_missing_tensorboard_is_named(
     with pytest.raises(UserError, match=r"pip install 'star-synthesis\[tensorboard\]'"):
         TrainingLog(tmp_path, 0, "always")
     write(tmp_path, 0, range(1, 2), tensorboard="auto")
+
+
+class Full:
+    """A stream that takes some bytes, then says that the disk is full."""
+
+    def __init__(self, stream: BinaryIO, room: int) -> None:
+        self._stream, self._room = stream, room
+
+    def write(self, content: bytes) -> int:
+        if not self._room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = self._stream.write(content[: self._room])
+        self._room -= taken
+        return taken
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@pytest.mark.parametrize("room", [0, 1, 10])
+def test_a_full_disk_is_one_line_and_leaves_whole_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    with TrainingLog(tmp_path, 0, "never") as log:
+        log.write(step=1, tokens=8, train_loss=1.0)
+        monkeypatch.setattr(log, "_stream", Full(log._stream, room))
+        with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
+            log.write(step=2, tokens=16, train_loss=0.5)
+    assert (tmp_path / LOG).read_text() == f"{','.join(COLUMNS)}\n1,8,1.0,,,,0.0\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("step\n1\n", "step,tokens\nx,1\n", "step,tokens\n" + "9" * 5000 + ",1\n"),
+        *("\xff\xfe\n", "step,tokens\n1,\0\n", f"{','.join(COLUMNS)}\n1,8,1.0,,,,soon\n"),
+        f"{','.join(COLUMNS)}\n1,8,{'9' * 200_000},,,,1\n",
+    ],
+    ids=["columns", "words", "digits", "bytes", "nul", "seconds", "long"],
+)
+def test_a_damaged_log_is_one_line_and_stays(tmp_path: Path, text: str) -> None:
+    (tmp_path / LOG).write_bytes(text.encode("latin1"))
+    with pytest.raises(UserError, match=r"log\.csv: not readable as the log of a training"):
+        TrainingLog(tmp_path, 1, "never")
+    assert (tmp_path / LOG).read_bytes() == text.encode("latin1")

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from star.base.errors import UserError
+from star.base.files import temporary_folder
+from star.base.interrupts import kept_handlers
 from star.base.settings import expect
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, never, text_fingerprint
 from star.evaluation.executors.processes import POLL, Processes, usable_cores
@@ -36,7 +38,8 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # and no warning about a change of this default
 }
 OBJECT_STORE = 10**8  # bytes; only results pass through it
-SHORT_FOLDER = "/tmp" if sys.platform != "win32" else None  # paths of sockets have 107 characters
+# Paths of sockets have 107 characters.
+SHORT_FOLDER = Path("/tmp" if sys.platform != "win32" else tempfile.gettempdir())
 PATIENCE = 10.0  # seconds for an address to answer
 STAFFING = 5.0  # seconds between two looks at what the cluster holds
 SPARE = 1  # actors beyond that, which wait for a node that joins
@@ -273,7 +276,10 @@ class RayExecutor:
         this is the cluster's doing, seldom theirs."""
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
             return attempt, infeasible(OUT_OF_MEMORY, f"its node: {_first_line(error)}")
-        if self._is_lost(slot.node):
+        # A driver that hears nothing of an actor for a second or two calls it unavailable; the
+        # cluster finds only later that its node is lost.
+        unavailable = isinstance(error, self._ray.exceptions.ActorUnavailableError)
+        if unavailable or self._is_lost(slot.node):
             again = replace(attempt, losses=attempt.losses + 1)
             if again.losses < MOST_LOSSES:
                 return again, None
@@ -341,7 +347,7 @@ class Connection:
         """address: None starts a local cluster, which ends with the context."""
         self._address, self._ray = address, import_ray()
         self._is_own = not self._ray.is_initialized()
-        self._folder: str | None = None
+        self._folder: Path | None = None
 
     def __enter__(self) -> None:
         """Connect. Raises `UserError` where there is no cluster."""
@@ -351,16 +357,18 @@ class Connection:
         try:
             if self._address is not None:
                 _check_listens(self._address)
-                self._ray.init(address=self._address, **quiet)
+                with kept_handlers():
+                    self._ray.init(address=self._address, **quiet)
                 return
-            self._folder = tempfile.mkdtemp(prefix="star_", dir=SHORT_FOLDER)
-            self._ray.init(
-                num_cpus=usable_cores(),
-                include_dashboard=False,
-                object_store_memory=OBJECT_STORE,
-                _temp_dir=self._folder,
-                **quiet,
-            )
+            self._folder = temporary_folder(SHORT_FOLDER, "star")
+            with kept_handlers():  # Ray takes SIGTERM for itself
+                self._ray.init(
+                    num_cpus=usable_cores(),
+                    include_dashboard=False,
+                    object_store_memory=OBJECT_STORE,
+                    _temp_dir=str(self._folder),
+                    **quiet,
+                )
         except (OSError, RuntimeError, ValueError) as error:  # ConnectionError is an OSError
             self.__exit__()
             address = "null" if self._address is None else self._address

@@ -1,7 +1,7 @@
 """Genomes that a search starts from: designs, genome files, folders of them, CSVs and run
 folders."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import pandas as pd
@@ -52,16 +52,20 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> 
     return genomes
 
 
-def _read_seed(reference: str, bounds: Bounds, alphabet: str, notices: list[str]) -> list[Genome]:
+def _read_seed(
+    reference: str, bounds: Bounds, alphabet: str, notices: list[str], left_out: Set[Path]
+) -> list[Genome]:
     path = Path(reference).expanduser()
     if path.is_dir() and (path / POPULATION).is_file():
         return _read_csv(path / PARETO, bounds, alphabet, notices)
     if path.is_dir():
-        files = sorted(path.glob("*.yaml"))
+        files = [file for file in sorted(path.glob("*.yaml")) if file.resolve() not in left_out]
         if not files:
             raise UserError(f"search.seeds: the folder {reference} holds no genome files (*.yaml)")
         return [
-            genome for file in files for genome in _read_seed(str(file), bounds, alphabet, notices)
+            genome
+            for file in files
+            for genome in _read_seed(str(file), bounds, alphabet, notices, left_out)
         ]
     if path.suffix == ".csv":
         return _read_csv(path, bounds, alphabet, notices)
@@ -89,7 +93,9 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
     return Genome(genome.livs, alphabet)
 
 
-def read_seeds(references: Sequence[str], problem: GenomeProblem) -> tuple[list[Genome], list[str]]:
+def read_seeds(
+    references: Sequence[str], problem: GenomeProblem, left_out: Set[Path] = frozenset()
+) -> tuple[list[Genome], list[str]]:
     """The seed genomes within the problem's depths, and notices about those repeated or cut.
 
     None is repeated. Genomes of another depth are fitted to the nearest that the problem has.
@@ -97,6 +103,8 @@ def read_seeds(references: Sequence[str], problem: GenomeProblem) -> tuple[list[
     Args:
         references: library names, genome files, folders of them, CSVs and run folders.
         problem: the search space.
+        left_out: absolute paths of files in such folders that are no seeds: those that the search
+            itself wrote before it was resumed.
 
     Raises:
         UserError: naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
@@ -106,7 +114,7 @@ def read_seeds(references: Sequence[str], problem: GenomeProblem) -> tuple[list[
     seeds: dict[str, Genome] = {}
     bounds = problem.least_depth, problem.vector_depth
     for reference in references:
-        for genome in _read_seed(reference, bounds, problem.alphabet.name, notices):
+        for genome in _read_seed(reference, bounds, problem.alphabet.name, notices, left_out):
             try:
                 adopted = _adopted(genome, problem.alphabet)
             except GenomeError as error:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -209,6 +210,30 @@ def test_a_dead_actor_is_an_attempt_and_a_lost_node_is_none(nodes: Any, tmp_path
     assert found[1].reason.endswith("in attempt 2"), found
     losses = {index: e.metrics.get("validation_loss") for index, e in found.items()}
     assert losses == {0: 4, 1: None, 2: 2, 3: 5, 4: 3}
+
+
+def pause_head(head: subprocess.Popen[bytes], marker: Path, seconds: float) -> None:
+    """Stop the process that watches over the nodes as soon as a node is about to be lost."""
+    while not marker.exists():
+        time.sleep(0.01)
+    head.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    head.send_signal(signal.SIGCONT)
+
+
+def test_an_actor_that_is_silent_before_its_node_is_known_to_be_lost_is_no_attempt(
+    nodes: Any, tmp_path: Path
+) -> None:
+    (head,) = nodes.head_node.all_processes["gcs_server"]
+    setup = Setup(RECIPE, LimitsConfig(retries=0))
+    pause = threading.Thread(target=pause_head, args=(head.process, tmp_path / "3", 6))
+    with RayExecutor(
+        RayConfig(address=nodes.address), setup, partial(kill_actor, tmp_path)
+    ) as executor:
+        pause.start()
+        ((_, found),) = executor.evaluate(tasks([3]))
+    pause.join()
+    assert found.metrics == {"validation_loss": 3}, found
 
 
 def start_command(folder: Path, value: str) -> subprocess.Popen[str]:

@@ -1,0 +1,63 @@
+"""`star <command> ...` is `python -m star.<command> ...`; `star --help` lists the commands.
+
+A command's module is imported when it is asked for, so that the list costs nothing.
+"""
+
+import runpy
+import sys
+from difflib import get_close_matches
+
+from star import __version__
+
+# Each command's module and what it does.
+COMMANDS = {
+    "evolve": ("star.evolve", "evolve architectures and leave a Pareto front in a run folder"),
+    "describe": ("star.describe", "say what a genome is and what it costs; lineage=true: ancestry"),
+    "train": ("star.train", "train one genome and leave a checkpoint"),
+    "generate": ("star.generate", "stream text from a checkpoint"),
+    "certify": ("star.kernels.certify", "check the kernels on this machine, and certify them"),
+    "bench": ("star.kernels.bench", "measure the kernels beside their peers"),
+}
+EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+
+
+def describe_commands() -> str:
+    """The list of commands, as text."""
+    rows = [f"  {name:<10}{meaning}" for name, (_, meaning) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: star <command> [key=value ...] [options]",
+            "",
+            *rows,
+            "",
+            "star <command> --help explains every setting of a command; star --version.",
+            "The first search: star evolve +experiment=cache_frontier",
+        ]
+    )
+
+
+def main() -> None:
+    """Run the command that the first argument names, with the others as its own."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    if name in ("--help", "-h", "help"):
+        print(describe_commands())
+    elif name == "--version":
+        print(f"star-synthesis {__version__}")
+    elif name in COMMANDS:
+        module = COMMANDS[name][0]
+        sys.argv = [f"star {name}", *rest]
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except KeyboardInterrupt:  # while the command's modules are imported
+            print("interrupted", file=sys.stderr)
+            raise SystemExit(EXIT_INTERRUPTED) from None
+    else:
+        similar = get_close_matches(name, COMMANDS, 1)
+        known = f"expected one of {', '.join(COMMANDS)}"
+        hint = f"did you mean {similar[0]}?" if similar else known
+        print(f"error: {name!r} is no command; {hint}", file=sys.stderr)
+        raise SystemExit(EXIT_USER_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Locks on files: one process at a time. The kernel frees them, however their process ends."""
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing is locked
+    fcntl = None
+
+MOST_BYTES = 500  # of a file that names who holds it
+
+
+class LockedError(Exception):
+    """Another process, or another place in this one, holds the lock; the message names it."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock on a file, which is there meanwhile and names the process.
+
+    A file that a dead process left is not locked and is taken over. Where the file system knows no
+    locks, nothing is locked.
+
+    Args:
+        path: of the file, in a folder that exists.
+
+    Raises:
+        LockedError: while somebody else holds it.
+        OSError: where the file cannot be made.
+    """
+    descriptor = _acquire(path)
+    try:
+        with suppress(OSError):  # a full disk hinders no lock
+            os.truncate(descriptor, 0)
+            os.write(descriptor, _name_of_this_process().encode())
+        yield
+    finally:
+        # Removed while it is held: whoever opened it meanwhile finds that it is gone, see below.
+        with suppress(OSError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _acquire(path: Path) -> int:
+    """A descriptor of the locked file."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(descriptor)
+            if _is_file_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # its holder removed it before it was locked here: another try
+
+
+def _lock(descriptor: int) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(descriptor, MOST_BYTES, 0).decode("utf-8", "replace")
+        raise LockedError(" ".join(holder.split()) or "a process that just begins") from None
+    except OSError:  # a file system without locks
+        return
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _name_of_this_process() -> str:
+    since = datetime.now().isoformat(sep=" ", timespec="seconds")
+    return f"process {os.getpid()} on {platform.node()}, since {since}\n"

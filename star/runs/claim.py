@@ -1,0 +1,74 @@
+"""The folder of a run is its own: files of others are not overwritten, and one process works in it.
+
+A run leaves its configuration first. So a folder that has one is known by it, and one that has none
+must not hold any file that the run would write.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from star.base.errors import UserError
+from star.base.files import remove_leftovers, writing
+from star.base.locks import LockedError, locked
+from star.runs.provenance import COMMAND, CONFIGURATION, ENVIRONMENT
+
+LOCK = ".lock"
+
+
+@contextmanager
+def claimed_folder(
+    path: Path,
+    written: Sequence[str],
+    check_configuration: Callable[[], None],
+    first: str = CONFIGURATION,
+) -> Iterator[None]:
+    """Make a run folder, or go on in it, and keep other processes away meanwhile.
+
+    Half-written files of processes that were killed in it are removed.
+
+    Args:
+        path: of the folder.
+        written: names of what such a run writes there, beside the files of its provenance.
+        check_configuration: raises `UserError` unless the configuration there is this run's.
+        first: a file that such a run may leave before its configuration.
+
+    Raises:
+        UserError: while another process works in it, where it cannot be written, or for a folder
+            with something else; nothing in it is changed then.
+    """
+    names = (ENVIRONMENT, COMMAND, *written)
+    with ExitStack() as held:
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_lock(path))
+            if (path / CONFIGURATION).exists():
+                check_configuration()
+            elif not (path / first).exists():
+                _check_free(path, names)
+            remove_leftovers(path, "|".join(map(re.escape, (CONFIGURATION, *names))))
+        yield
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    try:
+        with locked(path / LOCK):
+            yield
+    except LockedError as error:
+        raise UserError(
+            f"run_dir={path}: another process works in it ({error}); wait for its end, or choose "
+            "another folder"
+        ) from None
+
+
+def _check_free(path: Path, names: Sequence[str]) -> None:
+    """Raise `UserError` where a file would be overwritten that no run of this program left."""
+    for name in names:
+        if os.path.lexists(path / name):
+            raise UserError(
+                f"run_dir={path}: holds {name} without {CONFIGURATION} of a run that left it, and "
+                "would be overwritten; choose another folder"
+            )
