@@ -140,7 +140,6 @@ def _kinds() -> Iterator[Case]:
         "a training in /proc": train("run_dir=/proc/none_such"),
         "a search in /dev/full": tabular("run_dir=/dev/full/run"),
         "a search in a link to itself": tabular("run_dir=loop"),
-        "a search in no folder": tabular("run_dir="),
         "describing an id that a run lacks": describe("genome=tabular/none_such"),
         "describing a run": describe("genome=tabular"),
         "the lineage of a file": describe("genome=file", "lineage=true"),
@@ -351,7 +350,7 @@ def _leftovers() -> Iterator[Case]:
     """Half-written files of processes that are dead."""
 
     def prepare(place: Scratch) -> None:
-        for name in ("population.csv", "environment.json", "ledger.sqlite", "genomes/x.yaml"):
+        for name in ("population.csv", "environment.json", "genomes/x.yaml"):
             path = Path(name)
             place.text(f"tabular/{path.parent}/.{path.name}.999999", "half")
 
