@@ -30,6 +30,7 @@ from .genes import NOT_SHARED as NOT_SHARED
 from .genes import Genes as Genes
 from .genome import Genome as Genome
 from .genome import Liv as Liv
+from .genome import check_depth as check_depth
 from .genome import fit_depth as fit_depth
 from .identity import current_id as current_id
 from .identity import former_id as former_id

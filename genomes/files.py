@@ -9,6 +9,10 @@ from typing import Any
 
 import yaml
 
+from star.base.errors import UserError, shown
+from star.base.reading import expanded, is_folder, kind_of, list_folder, read_text
+from star.base.safe_yaml import parse_yaml
+
 from .alphabets import OPERATORS, Alphabet, get_alphabet, with_operators
 from .errors import GenomeError
 from .genome import Genome, Liv, fit_depth
@@ -51,19 +55,23 @@ class GenomeFile:
 
 def _parse_yaml(text: str, source: str) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise GenomeError(f"{source}: not readable as YAML ({reason})") from None
+        content = parse_yaml(text, source)
+    except UserError as error:
+        raise GenomeError(str(error)) from None
     if not isinstance(content, dict):
         raise GenomeError(f"{source}: expected a mapping with the keys {', '.join(_KEYS)}")
     return content
 
 
+def _quoted(value: Any) -> str:
+    """A value from a file, in an error."""
+    return shown(repr(value), 60)
+
+
 def _check_keys(content: dict[str, Any], source: str) -> None:
     schema = content.get("schema")
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise GenomeError(f"{source}: key 'schema' is {schema!r}, expected {SCHEMA}")
+        raise GenomeError(f"{source}: key 'schema' is {_quoted(schema)}, expected {SCHEMA}")
     if schema > SCHEMA:
         raise GenomeError(
             f"{source}: key 'schema' is {schema}, but this version reads up to {SCHEMA}; upgrade "
@@ -71,11 +79,13 @@ def _check_keys(content: dict[str, Any], source: str) -> None:
         )
     unknown = [str(key) for key in content if key not in _KEYS]
     if unknown:
-        raise GenomeError(f"{source}: unknown key {unknown[0]!r}, expected only {', '.join(_KEYS)}")
+        raise GenomeError(
+            f"{source}: unknown key {_quoted(unknown[0])}, expected only {', '.join(_KEYS)}"
+        )
     for key, kind in _KEYS.items():
         if key in content and not isinstance(content[key], kind):
             raise GenomeError(
-                f"{source}: key {key!r} is {content[key]!r}, expected {kind.__name__} "
+                f"{source}: key {key!r} is {_quoted(content[key])}, expected {kind.__name__} "
                 "(quote text that looks like a number)"
             )
     if ("genome" in content) == ("pattern" in content):
@@ -122,8 +132,8 @@ def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
     for number, code in operators.items():
         if type(number) is not int or not isinstance(code, str):
             raise GenomeError(
-                f"key 'operators' has {number!r}: {code!r}, expected a class id and a quoted code: "
-                f"23: '12213'"
+                f"key 'operators' has {_quoted(number)}: {_quoted(code)}, expected a class id and "
+                f"a quoted code: 23: '12213'"
             )
         if number in alphabet.by_id:
             raise GenomeError(
@@ -172,10 +182,9 @@ def _named_alphabet(genome: Genome) -> tuple[str, dict[int, str]]:
 
 def _read_text(path: str | Path) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise GenomeError(f"{path}: cannot be read ({reason})") from None
+        return read_text(Path(path))
+    except UserError as error:
+        raise GenomeError(str(error)) from None
 
 
 def read_genome_file(path: str | Path) -> GenomeFile:
@@ -231,7 +240,12 @@ def add_library(folder: str | Path) -> None:
     To add the same folder again is harmless, and adds what is new in it. Raises `GenomeError` for a
     folder that does not exist or holds no genome file, and for a name that another file has.
     """
-    paths = {path.stem: path.resolve() for path in sorted(Path(folder).glob("*.yaml"))}
+    try:
+        is_there = is_folder(folder, "library")
+        entries = [Path(e.path) for e in list_folder(folder, "library")] if is_there else []
+    except UserError as error:
+        raise GenomeError(str(error)) from None
+    paths = {path.stem: path.resolve() for path in entries if path.suffix == ".yaml"}
     if not paths:
         raise GenomeError(f"library {folder}: expected a folder with genome files (*.yaml)")
     known = _library()
@@ -253,7 +267,7 @@ def read_library(name: str) -> GenomeFile:
     library = _library()
     if name not in library:
         raise GenomeError(
-            f"library genome {name!r} is unknown; available: {', '.join(sorted(library))}"
+            f"library genome {shown(name)!r} is unknown; available: {', '.join(sorted(library))}"
         )
     if name in _LIBRARIES:
         return read_genome_file(_LIBRARIES[name])
@@ -262,6 +276,21 @@ def read_library(name: str) -> GenomeFile:
 
 def _looks_like_text(reference: str) -> bool:
     return bool(reference) and set(reference) <= set("0123456789.-")
+
+
+def _read_named(reference: str) -> GenomeFile:
+    """The genome file at a path, or the library design of that name."""
+    path = expanded(reference)
+    try:
+        what = kind_of(path, "genome")
+    except UserError as error:
+        raise GenomeError(str(error)) from None
+    if what == "a folder" and reference not in library_names():
+        raise GenomeError(
+            f"genome={reference}: is a folder, expected a genome file, its text or a design's name"
+        )
+    is_path = path.suffix in {".yaml", ".yml"} or what not in ("", "a folder")
+    return read_genome_file(path) if is_path else read_library(reference)
 
 
 def load_genome(
@@ -277,11 +306,7 @@ def load_genome(
     if _looks_like_text(reference):
         genome, name, is_pattern = Genome.from_text(reference, alphabet).check(), "genome", False
     else:
-        path = Path(reference)
-        is_path = path.suffix in {".yaml", ".yml"} or path.exists()
-        content = (
-            read_genome_file(path) if is_path and not path.is_dir() else read_library(reference)
-        )
+        content = _read_named(reference)
         genome, name, is_pattern = content.genome, content.name, content.pattern
     if depth is not None and depth != genome.depth:
         change = "repeated" if depth > genome.depth else "cut"

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from star.base.errors import shown
+
 from . import arrays
 from .alphabets import Alphabet, get_alphabet
 from .errors import GenomeError
@@ -16,6 +18,10 @@ from .genes import GENES_PER_LIV, NOT_SHARED, Genes
 from .operators import LivClass
 from .sharing import LivSharing, resolve_sharing
 from .validity import GeneProblem, find_problems
+
+MOST_LIVS = 100_000  # of a genome
+MOST_DIGITS = 9  # of a gene
+MOST_NAMED = 8  # problems that an error lists
 
 
 class Liv(NamedTuple):
@@ -28,14 +34,20 @@ class Liv(NamedTuple):
     feature_sharing: int = NOT_SHARED
 
 
+def check_depth(depth: int, key: str = "depth") -> None:
+    """Raise `GenomeError` naming the key for a number of LIVs that no genome has."""
+    if not 1 <= depth <= MOST_LIVS:
+        raise GenomeError(f"{key}={depth}: expected 1 to {MOST_LIVS:,} LIVs")
+
+
 def _parse_liv(text: str, position: int, whole: str) -> Liv:
     parts = text.split(".") if "." in text else list(text)
     if len(parts) != GENES_PER_LIV or not all(
-        part.isdecimal() and part.isascii() for part in parts
+        part.isdecimal() and part.isascii() and len(part) <= MOST_DIGITS for part in parts
     ):
         raise GenomeError(
-            f"genome {whole!r}: LIV {position} is {text!r}, expected five digits such as 21211, "
-            "or five numbers with dots such as 10.1.2.1.1; LIVs are joined by '-'"
+            f"genome {shown(whole)!r}: LIV {position} is {shown(text, 60)!r}, expected five digits "
+            "such as 21211, or five numbers with dots such as 10.1.2.1.1; LIVs are joined by '-'"
         )
     return Liv(*map(int, parts))
 
@@ -52,7 +64,9 @@ class Genome:
     def from_text(cls, text: str, alphabet: str | Alphabet = "star") -> "Genome":
         """Read `21211-31112` or `10.1.2.1.1-9.1.1.1.1`. Raises `GenomeError` naming the malformed
         LIV."""
-        livs = tuple(_parse_liv(liv, n, text) for n, liv in enumerate(text.strip().split("-")))
+        texts = text.strip().split("-")
+        check_depth(len(texts))
+        livs = tuple(_parse_liv(liv, n, text) for n, liv in enumerate(texts))
         return cls(livs, get_alphabet(alphabet))
 
     @classmethod
@@ -110,9 +124,12 @@ class Genome:
         return list(self._problems)
 
     def check(self) -> "Genome":
-        """The genome itself when it is valid. Raises `GenomeError` with every problem otherwise."""
+        """The genome itself when it is valid. Raises `GenomeError` with its problems otherwise."""
         if self._problems:
-            raise GenomeError(f"genome {self.to_text()!r}: " + "; ".join(map(str, self._problems)))
+            more = len(self._problems) - MOST_NAMED
+            named = "; ".join(map(str, self._problems[:MOST_NAMED]))
+            others = f"; and {more} more" if more > 0 else ""
+            raise GenomeError(f"genome {shown(self.to_text())!r}: {named}{others}")
         return self
 
     @cached_property
@@ -154,11 +171,10 @@ def _id(genome: Genome) -> str:
 def fit_depth(genome: Genome, depth: int) -> Genome:
     """Repeat or cut a genome to `depth` LIVs; each repetition shares within itself only.
 
-    Sharing that a cut leaves with one member is inert and is removed. Raises `GenomeError` for
-    depth < 1.
+    Sharing that a cut leaves with one member is inert and is removed. Raises `GenomeError` as
+    `check_depth`.
     """
-    if depth < 1:
-        raise GenomeError(f"depth {depth}: expected at least 1 LIV")
+    check_depth(depth)
     if depth == genome.depth:
         return genome
     fitted = arrays.fit_depth(genome._as_one(), depth, genome.alphabet)

@@ -13,6 +13,8 @@ from fractions import Fraction
 from functools import cache
 from typing import NamedTuple
 
+from star.base.errors import shown
+
 from .errors import GenomeError
 from .genes import NOT_SHARED, STRATEGIES
 from .model_config import ModelConfig
@@ -199,10 +201,11 @@ class OperatorGenome(NamedTuple):
     def from_code(cls, code: str) -> "OperatorGenome":
         """Read a code. Raises `GenomeError` unless it is a valid operator genome."""
         parts = code.split(".") if "." in code else list(code)
-        if len(parts) != 5 or not all(part.isdecimal() and part.isascii() for part in parts):
+        is_number = [part.isdecimal() and part.isascii() and len(part) < 10 for part in parts]
+        if len(parts) != 5 or not all(is_number):
             raise GenomeError(
-                f"operator genome {code!r}: expected five digits such as 12123, or five numbers "
-                f"such as 10.4.1.1.3"
+                f"operator genome {shown(code, 60)!r}: expected five digits such as 12123, or five "
+                f"numbers such as 10.4.1.1.3"
             )
         operator = cls(*map(int, parts))
         if operator not in valid_operators():

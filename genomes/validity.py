@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from .alphabets import Alphabet
 from .genes import (
     CLASS,
-    FEATURE_GROUP,
-    FEATURE_SHARING,
-    FEATURIZER_GROUP,
-    FEATURIZER_SHARING,
     GENE_NAMES,
     NOT_SHARED,
     SHARED,
@@ -29,12 +25,12 @@ class GeneProblem:
     liv: int
     gene: str
     value: int
-    allowed: tuple[int, ...]
+    allowed: Sequence[int]
 
     def __str__(self) -> str:
         """One line, as shown to the user."""
         low, high = self.allowed[0], self.allowed[-1]
-        contiguous = self.allowed == tuple(range(low, high + 1)) and len(self.allowed) > 3
+        contiguous = 3 < len(self.allowed) == high - low + 1
         allowed = f"{low} to {high}" if contiguous else ", ".join(map(str, self.allowed))
         is_unknown_class = self.gene == GENE_NAMES[CLASS] and self.value > high
         hint = " (alphabet=extended has more, plugins=[...] those of users)" * is_unknown_class
@@ -42,36 +38,27 @@ class GeneProblem:
         return f"{where}: {self.value} is not allowed, expected {allowed}{hint}"
 
 
-def allowed_values(
-    livs: Sequence[Sequence[int]], liv: int, gene: int, alphabet: Alphabet
-) -> tuple[int, ...]:
-    """Values valid for one gene given the LIV's earlier genes and all shallower LIVs (taken to be
-    valid)."""
-    if gene == CLASS:
-        return alphabet.ids
-    if gene in (FEATURIZER_GROUP, FEATURE_GROUP):
-        return tuple(range(1, len(livs) + 1))
-    if gene == FEATURIZER_SHARING:
-        return (NOT_SHARED, SHARED)
-    liv_class, _, _, number, _ = livs[liv]
-    for other in livs[:liv]:
-        if (
-            other[CLASS] == liv_class
-            and other[FEATURE_GROUP] == number
-            and other[FEATURE_SHARING] != NOT_SHARED
-        ):
-            return (NOT_SHARED, other[FEATURE_SHARING])
-    return (NOT_SHARED, *alphabet.by_id[liv_class].operator.structure.sharing)
-
-
 def find_problems(livs: Sequence[Sequence[int]], alphabet: Alphabet) -> list[GeneProblem]:
-    """Every invalid gene of a backbone, shallowest first; empty when the genome is valid."""
+    """Every invalid gene of a backbone, shallowest first; empty when the genome is valid.
+
+    Each gene is judged given the LIV's earlier genes and all shallower LIVs, which are taken to be
+    valid. Of the strategies, nothing is said where the class is unknown.
+    """
     problems: list[GeneProblem] = []
+    numbers = range(1, len(livs) + 1)
+    strategies: dict[tuple[int, int], int] = {}  # of each class and feature group
     for liv, genes in enumerate(livs):
-        for gene, value in enumerate(genes):
-            if gene == FEATURE_SHARING and genes[CLASS] not in alphabet.by_id:
-                continue  # which strategies are valid is unknown until the class is
-            allowed = allowed_values(livs, liv, gene, alphabet)
-            if value not in allowed:
-                problems.append(GeneProblem(liv, GENE_NAMES[gene], value, allowed))
+        liv_class, _, _, number, strategy = genes
+        allowed = [alphabet.ids, numbers, (NOT_SHARED, SHARED), numbers]
+        if liv_class in alphabet.by_id:
+            own = alphabet.by_id[liv_class].operator.structure.sharing
+            first = strategies.get((liv_class, number))
+            allowed.append((NOT_SHARED, *(own if first is None else (first,))))
+            if strategy != NOT_SHARED:
+                strategies.setdefault((liv_class, number), strategy)
+        problems += [
+            GeneProblem(liv, name, value, values)
+            for name, value, values in zip(GENE_NAMES, genes, allowed, strict=False)
+            if value not in values
+        ]
     return problems

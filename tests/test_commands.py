@@ -99,7 +99,7 @@ def test_describe_table_shows_sharing_and_totals(command: Callable[..., Any]) ->
         ("evolve", ["run_dir=/proc/run"], "error: run_dir=/proc/run: cannot be written"),
         ("evolve", ["ledger=empty"], "error: ledger empty: "),
         ("evolve", ["seed=-1"], "error: seed=-1: expected a whole number from 0"),
-        ("evolve", ["context=0"], "error: cache.context=0: expected a whole number"),
+        ("evolve", ["context=0"], "error: context=0: expected a whole number"),
         (
             "evolve",
             ["model.vocabulary=10"],
@@ -107,7 +107,7 @@ def test_describe_table_shows_sharing_and_totals(command: Callable[..., Any]) ->
         ),
         ("evolve", [PLAIN_GA], "minimises one objective, but search.objectives names 2"),
         ("evolve", ["training.steps=few"], "error: training.steps=few: "),
-        ("evolve", ["width=40"], "error: model.width=40: expected a multiple of 16"),
+        ("evolve", ["width=40"], "error: width=40: expected a multiple of 16"),
         ("describe", ["genome=nope"], "error: library genome 'nope' is unknown; available: gqa"),
         ("describe", ["format=xml"], "error: format=xml: expected one of table, json"),
         ("describe", ["lineage=true"], "lineage=true expects <run folder>/<genome id>"),

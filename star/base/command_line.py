@@ -6,12 +6,14 @@ standard error (`fail`) or a traceback, 2 a user's mistake (one line on standard
 written), 130 interrupted with Ctrl-C, 143 ended by SIGTERM.
 """
 
+import re
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -28,14 +30,20 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from star.base.errors import UserError, plain
+from star.base.config_files import search_path
+from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
 from star.base.interrupts import exit_code
+from star.base.literals import as_written, text_keys
+from star.base.reading import named, reason
 from star.base.settings import flat
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
 DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
+
+# Parts of torch's messages about memory.
+NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "size calculation overflowed")
 
 # The dataclass of each command's settings; imported when it is asked for.
 SCHEMAS = {
@@ -105,12 +113,10 @@ def _compose(
     _register(command)
     renamed = getattr(load_schema(command), "RENAMED", {})
     _check_overrides(overrides, renamed)
-    given = [f"++{text}" if text.startswith(OPEN) else text for text in overrides]
+    literal = as_written(overrides, text_keys(load_schema(command)), sweep=False)
+    given = [f"++{text}" if text.startswith(OPEN) else text for text in literal]
     if config_dir is not None:
-        folder = Path(config_dir).expanduser()
-        if not folder.is_dir():
-            raise UserError(f"--config-dir={config_dir}: no such folder")
-        given.append(f"hydra.searchpath=[file://{folder.resolve()}]")
+        given.append(search_path(config_dir))
     try:
         with (
             warnings.catch_warnings(action="ignore"),
@@ -120,8 +126,9 @@ def _compose(
     except (HydraException, OmegaConfBaseException) as error:
         _check_renamed(getattr(_cause(error), "full_key", ""), renamed)  # of a user's file
         raise UserError(one_line(error)) from None
-    except ValueError as error:  # Hydra names no override here
-        raise UserError(f"{one_line(error)}; given: {' '.join(overrides)}") from None
+    except (ValueError, RecursionError) as error:  # Hydra names no override here
+        given_text = shown(" ".join(overrides))
+        raise UserError(f"{shown(one_line(error))}; given: {given_text}") from None
     for key in _unknown_keys(config):
         hint = "--cfg job lists the keys"
         if key == "experiment":
@@ -214,9 +221,12 @@ def one_line(error: BaseException) -> str:
     reason = str(cause).splitlines()[0]
     if cause is error:
         return f"{reason} (key: {cause.full_key})"
-    if "ListConfig" in reason:
+    if "is not a ListConfig" in reason:
         reason = "expected a list, such as [a,b]"
     where = str(error).removeprefix("Error merging override ").splitlines()[0]
+    found = re.match(r"In '.*': (?=ValidationError)", where)
+    if found:  # a value of a file
+        return f"{found[0]}{cause.full_key}: {reason}"
     return f"{where.removesuffix(':')}: {reason}"
 
 
@@ -229,7 +239,7 @@ def _cause(error: BaseException) -> BaseException:
 
 def fail(message: str, code: int = EXIT_FAILED) -> NoReturn:
     """End the command with one line on standard error."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {plain(message)}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -282,12 +292,13 @@ def _take_literals(arguments: list[str], keys: Sequence[str]) -> tuple[list[str]
     return rest, taken
 
 
-def _jobs(options: Namespace) -> list[list[str]]:
+def _jobs(command: str, options: Namespace) -> list[list[str]]:
     """The overrides of each run: one, or with `--multirun` one for each combination of values."""
     if not options.multirun:
         return [options.overrides]
+    overrides = as_written(options.overrides, text_keys(load_schema(command)), sweep=True)
     try:
-        parsed = OverridesParser.create().parse_overrides(options.overrides)
+        parsed = OverridesParser.create().parse_overrides(overrides)
         choices = [
             [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
             if override.is_sweep_override()
@@ -304,6 +315,16 @@ def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
     has_scale = hasattr(load_schema(command), "GROUPS")
     named = any(override.startswith("scale=") for override in overrides)
     return [*overrides, *([f"scale={default_scale()}"] if has_scale and not named else [])]
+
+
+def _as_typed(message: str, config: DictConfig | None) -> str:
+    """An error's message with the key that a user types: `width`, where `model.width` is that."""
+    key, equals, rest = message.partition("=")
+    node: Any = None if config is None else OmegaConf.to_container(config, resolve=False)
+    for part in key.split("."):
+        node = node.get(part) if isinstance(node, dict) else None
+    alias = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
+    return f"{alias[1]}{equals}{rest}" if alias else message
 
 
 def _install_completion(command: str) -> None:
@@ -329,13 +350,17 @@ def run_command(
         mistakes: errors that are the user's to fix, beside `UserError`: one line, exit code 2.
         literal: keys whose value is text that Hydra's grammar shall not read, such as a prompt.
     """
+    for stream in (sys.stdout, sys.stderr):  # no name or text is without a form they can show
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     given, texts = _take_literals(sys.argv[1:], literal)
     if any(argument.startswith(("--shell-completion", "-sc")) for argument in given):
         _install_completion(command)
         return
     options = _parser(command).parse_intermixed_args(given)
+    config = None
     try:
-        for overrides in _jobs(options):
+        for overrides in _jobs(command, options):
             config = _compose(command, overrides, options.config_dir)
             if options.cfg:
                 print(OmegaConf.to_yaml(config, resolve=options.resolve), end="")
@@ -347,7 +372,15 @@ def run_command(
             own = ["--config-dir", options.config_dir] if options.config_dir else []
             task(settings, repeat + own)
     except (UserError, OmegaConfBaseException, *mistakes) as error:
-        fail(one_line(error), EXIT_USER_ERROR)
+        fail(_as_typed(one_line(error), config), EXIT_USER_ERROR)
+    except OSError as error:  # what was not expected of this path; others have a better message
+        if error.filename is None:
+            raise
+        fail(f"{named('', str(error.filename))}: {reason(error)}", EXIT_USER_ERROR)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(t in str(error) for t in NO_MEMORY):
+            raise
+        fail(f"not enough memory for these settings ({shown(plain(error))})", EXIT_USER_ERROR)
     except KeyboardInterrupt as error:
         print("interrupted", file=sys.stderr)
         raise SystemExit(exit_code(error)) from None

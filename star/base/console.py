@@ -8,8 +8,12 @@ PLAIN_WIDTH = 110  # columns where there is no terminal
 
 
 def make_console(width: int = PLAIN_WIDTH) -> Console:
-    """The console of a command. width: columns where standard output is no terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=width)
+    """The console of a command, on which names are text: no markup, no emoji.
+
+    width: columns where standard output is no terminal.
+    """
+    columns = None if sys.stdout.isatty() else width
+    return Console(width=columns, markup=False, emoji=False)
 
 
 def say(console: Console, text: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from star.base import files
-from star.base.errors import UserError, plain
+from star.base.errors import UserError, shown
 from star.base.files import copy_weights, named_weights, read_tensors
+from star.base.safe_yaml import read_yaml
 from star.genomes import GenomeFile, ModelConfig, genome_file_text, read_genome_file
 
 from .language_model import LanguageModel, decode
@@ -66,10 +67,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
 
 def read_model_config(path: Path) -> ModelConfig:
     """Read `model.yaml`. Raises `UserError` naming the file, the key and what was expected."""
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML ({plain(error)})") from None
+    content: Any = read_yaml(path)
     if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
         raise UserError(
             f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes"
@@ -77,9 +75,12 @@ def read_model_config(path: Path) -> ModelConfig:
     expected = {field.name: type(field.default) for field in fields(ModelConfig)}
     for key in (*content, *expected):
         if key not in expected:
-            raise UserError(f"{path}: unknown key {key!r}, expected only {', '.join(expected)}")
+            raise UserError(
+                f"{path}: unknown key {shown(repr(key), 60)}, expected only {', '.join(expected)}"
+            )
         if type(content.get(key)) is not expected[key]:
             raise UserError(
-                f"{path}: key {key!r} is {content.get(key)!r}, expected {expected[key].__name__}"
+                f"{path}: key {key!r} is {shown(repr(content.get(key)), 60)}, expected "
+                f"{expected[key].__name__}"
             )
     return ModelConfig(**content)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.markup import escape
 from rich.tree import Tree
 
 from star.evaluation.objectives import OBJECTIVES
@@ -101,8 +100,11 @@ class Lineage:
         return f"changed {what}  ({gains or 'not comparable'})"
 
     def tree(self, candidate: RunCandidate) -> Tree:
-        """The ancestry as a tree; an ancestor that was shown before is only named again."""
-        tree, shown = Tree(escape(self._label(candidate))), set()
+        """The ancestry as a tree, for a console without markup (`star.base.console`).
+
+        An ancestor that was shown before is only named again.
+        """
+        tree, shown = Tree(self._label(candidate)), set()
 
         def grow(branch: Tree, child: RunCandidate) -> None:
             shown.add(child.genome_id)
@@ -110,12 +112,12 @@ class Lineage:
                 parent = self.run.candidates.get(genome_id)
                 if parent is None:
                     missing = f"{genome_id}  not among the candidates of this run"
-                    branch.add(escape(missing))
+                    branch.add(missing)
                 elif genome_id in shown:
-                    branch.add(escape(f"{genome_id}  see above; {self._step(child, parent)}"))
+                    branch.add(f"{genome_id}  see above; {self._step(child, parent)}")
                 else:
                     step = f"{self._label(parent)}\n{self._step(child, parent)}"
-                    grow(branch.add(escape(step)), parent)
+                    grow(branch.add(step), parent)
 
         grow(tree, candidate)
         return tree

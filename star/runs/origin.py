@@ -4,15 +4,16 @@ Genome files of runs and checkpoints carry them, so that the commands that take 
 with the same model on the same text unless they are told otherwise.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from star.base.errors import plain
+from star.base.reading import expanded, is_file
 from star.base.settings import flat
 from star.genomes import (
     CacheSetting,
@@ -43,7 +44,7 @@ def origin_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     kept = {key: settings[key] for key in (*SECTIONS, FINGERPRINT) if key in settings}
     path = kept.get("data", {}).get("path")
     if path is not None:
-        kept["data"] = {**kept["data"], "path": str(Path(path).expanduser().absolute())}
+        kept["data"] = {**kept["data"], "path": str(expanded(path).absolute())}
     return kept
 
 
@@ -108,7 +109,7 @@ def load_reference(
         GenomeError: for what is no genome.
         UserError: for an id that the run does not have.
     """
-    place = None if Path(reference).exists() else split_reference(reference)
+    place = None if os.path.exists(reference) else split_reference(reference)
     if place is None:
         return load_genome(reference, depth, alphabet)
     found = Run.open(place[0]).genome(place[1])
@@ -152,18 +153,18 @@ def read_origin(reference: str) -> Origin | None:
         GenomeError: for a genome file that cannot be read.
         UserError: for a run whose settings cannot be read.
     """
-    path = Path(reference).expanduser()
+    path = expanded(reference)
     place = split_reference(str(path))
     if place is not None and path.suffix not in SUFFIXES:
         path = place[0] / GENOMES / f"{place[1]}.yaml"
-    if path.suffix in SUFFIXES and path.is_file():
+    if path.suffix in SUFFIXES and is_file(path):
         settings = read_genome_settings(path)
         if settings:
             return _origin(str(path), settings)
     if place is None or path.parent.name != GENOMES:
         return None
     source = place[0] / CONFIGURATION
-    return _origin(str(source), read_configuration(place[0])) if source.is_file() else None
+    return _origin(str(source), read_configuration(place[0])) if is_file(source) else None
 
 
 def _origin(source: str, settings: Mapping[str, Any]) -> Origin:

@@ -19,8 +19,9 @@ import yaml
 
 from star import __version__
 from star.base import files
-from star.base.errors import UserError, plain
+from star.base.errors import UserError
 from star.base.files import writing as writing
+from star.base.safe_yaml import read_yaml
 from star.base.settings import differences
 
 CONFIGURATION, ENVIRONMENT, COMMAND = "config.yaml", "environment.json", "command.txt"
@@ -149,11 +150,7 @@ def check_same_run(
 
 def read_configuration(folder: Path) -> dict[str, Any]:
     """The settings in a run folder. Raises `UserError` when they cannot be read."""
-    path = folder / CONFIGURATION
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: not readable as YAML ({plain(error)})") from None
+    content = read_yaml(folder / CONFIGURATION)
     return content if isinstance(content, dict) else {}
 
 

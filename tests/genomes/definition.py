@@ -15,7 +15,14 @@ from star.genomes import (
     OperatorGenome,
     Structure,
 )
-from star.genomes.validity import allowed_values
+from star.genomes.genes import (
+    CLASS,
+    FEATURE_GROUP,
+    FEATURE_SHARING,
+    FEATURIZER_GROUP,
+    FEATURIZER_SHARING,
+    SHARED,
+)
 
 Livs = Sequence[Sequence[int]]
 Group = tuple[int, list[int]]  # strategy, members
@@ -130,6 +137,28 @@ def fitted_livs(livs: Livs, depth: int, alphabet: Alphabet) -> tuple[tuple[int, 
             (liv_class, featurizer_group + raised, tied, feature_group + raised, strategy)
         )
     return canonical_livs(repeated, alphabet)
+
+
+def allowed_values(
+    livs: Sequence[Sequence[int]], liv: int, gene: int, alphabet: Alphabet
+) -> tuple[int, ...]:
+    """Values valid for one gene given the LIV's earlier genes and all shallower LIVs (taken to be
+    valid)."""
+    if gene == CLASS:
+        return alphabet.ids
+    if gene in (FEATURIZER_GROUP, FEATURE_GROUP):
+        return tuple(range(1, len(livs) + 1))
+    if gene == FEATURIZER_SHARING:
+        return (NOT_SHARED, SHARED)
+    liv_class, _, _, number, _ = livs[liv]
+    for other in livs[:liv]:
+        if (
+            other[CLASS] == liv_class
+            and other[FEATURE_GROUP] == number
+            and other[FEATURE_SHARING] != NOT_SHARED
+        ):
+            return (NOT_SHARED, other[FEATURE_SHARING])
+    return (NOT_SHARED, *alphabet.by_id[liv_class].operator.structure.sharing)
 
 
 def repair_livs(

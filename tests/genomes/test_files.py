@@ -1,5 +1,6 @@
 """Genome files and the library."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,19 @@ def test_single_liv_stays_text(tmp_path: Path) -> None:
         ("- a\n", "expected a mapping"),
         ("a: [\n", "not readable as YAML"),
         ("schema: 1\ngenome: !!python/object/apply:os.system [true]\n", "not readable as YAML"),
+        ("schema: 1\ngenome: 91111-91111\ngenome: 11111-91111\n", "the key 'genome' occurs twice"),
+        ("schema: 1\ngenome: &a [*a]\n", "'a' refers to itself"),
+        (f"schema: 1\ngenome: [{'x, ' * 10_000}]\n", "'genome' is ['x', 'x',"),
+        (f"schema: 1\n? {'k' * 10_000}\n: 1\n", "unknown key 'kkk"),
+        (f"schema: 1\ngenome: {'9' * 5000}-91111\n", "LIV 0 is '999"),
+        (f"schema: 1\ngenome: {'9' * 5000}.1.1.1.1\n", "expected five digits"),
+        (f"schema: 1\noperators: {{23: '{'1' * 5000}'}}\ngenome: 23.1.1.1.1\n", "operator genome"),
+        (
+            f"schema: 1\ngenome: '91111{'-91111' * 100_000}'\n",
+            "depth=100001: expected 1 to 100,000",
+        ),
     ],
+    ids=lambda text: text[:30],
 )
 def test_bad_files_are_named_with_their_fault(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bad.yaml"
@@ -102,7 +115,49 @@ def test_bad_files_are_named_with_their_fault(tmp_path: Path, text: str, message
     with pytest.raises(GenomeError) as caught:
         read_genome_file(path)
     assert message in str(caught.value) and "bad.yaml" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 4000
+
+
+@pytest.mark.parametrize("name", ["2024-13-01", "2024-01-13", "[bold]x", "1e5x"])
+def test_names_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
+    quoted = f"'{name}'" if name.startswith("[") else name
+    (tmp_path / "g.yaml").write_text(f"schema: 1\nname: {quoted}\ngenome: 91111-91111\n")
+    assert read_genome_file(tmp_path / "g.yaml").name == name
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "folder").mkdir()
+    refused = {
+        "pipe.yaml": "is a named pipe, expected a file",
+        "folder.yaml": "is a folder, expected a genome file",
+        "folder": "is a folder, expected a genome file",
+        "loop.yaml": "cannot be read (Too many levels of symbolic links)",
+        "n" * 300 + ".yaml": "cannot be read (File name too long)",
+        "missing.yaml": "cannot be read (No such file or directory)",
+        "nul\0.yaml": "cannot be read (embedded null byte)",
+    }
+    (tmp_path / "loop.yaml").symlink_to(tmp_path / "loop.yaml")
+    for name, message in refused.items():
+        with pytest.raises(GenomeError) as caught:
+            load_genome(str(tmp_path / name))
+        assert message in str(caught.value), name
+    with pytest.raises(GenomeError, match=r"/dev/zero: is a device, expected a file"):
+        load_genome("/dev/zero")
+
+
+def test_a_text_longer_than_any_file_name_is_a_genome() -> None:
+    genome, name, _ = load_genome("-".join(["11111"] * 48))
+    assert genome.depth == 48 and name == "genome"
+
+
+def test_a_file_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_genome_file(tmp_path / "g.yaml", GenomeFile("g", Genome.from_text("71111-91111")))
+    assert load_genome("~/g.yaml")[1] == "g"
+    with pytest.raises(GenomeError, match="no_such_user/g.yaml: cannot be read"):
+        load_genome("~no_such_user/g.yaml")
 
 
 def test_library_designs_fit_any_depth() -> None:

@@ -1,5 +1,7 @@
 """The backbone genome: text and array forms, validity, repair, canonical form."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from star.genomes import (
     ALPHABETS,
+    GENE_NAMES,
     Alphabet,
     Featurizer,
     Genome,
@@ -23,7 +26,12 @@ from star.genomes import (
 )
 from star.genomes.operators import PER_CHANNEL, SEMI_SEPARABLE, projections
 from tests import registrations
-from tests.genomes.definition import canonical_livs, repair_livs, valid_gene_values
+from tests.genomes.definition import (
+    allowed_values,
+    canonical_livs,
+    repair_livs,
+    valid_gene_values,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -110,6 +118,43 @@ def test_validate_lists_every_problem() -> None:
     assert "LIV 0 gene liv_class: 18 is not allowed, expected 1 to 17" in str(problems[0])
     with pytest.raises(GenomeError, match=r"LIV 0 gene liv_class.*LIV 3 gene feature_sharing"):
         Genome.from_text("18.1.3.4.1-9.1.1.1.4-1.1.1.1.2-1.1.1.1.3").check()
+
+
+@given(SEEDS, st.integers(1, 9))
+def test_problems_are_those_of_the_definition(seed: int, depth: int) -> None:
+    rng = np.random.default_rng(seed)
+    alphabet = ALPHABETS["star"]
+    livs = rng.integers([0, 0, 0, 0, 0], [20, depth + 2, 4, depth + 2, 6], (depth, 5)).tolist()
+    livs = [[max(1, liv_class - 14) if seed % 2 else liv_class, *rest] for liv_class, *rest in livs]
+    expected = [
+        (liv, GENE_NAMES[gene], value, tuple(allowed_values(livs, liv, gene, alphabet)))
+        for liv, genes in enumerate(livs)
+        for gene, value in enumerate(genes)
+        if gene < 4 or genes[0] in alphabet.by_id
+        if value not in allowed_values(livs, liv, gene, alphabet)
+    ]
+    found = Genome.from_genes(livs).validate()
+    assert [(p.liv, p.gene, p.value, tuple(p.allowed)) for p in found] == expected
+
+
+def test_genomes_of_thousands_of_livs_take_linear_time() -> None:
+    def seconds(depth: int) -> float:
+        genome = Genome.from_text("-".join(["1.1.1.2.2", "9.1.1.1.1"] * (depth // 2)))
+        wrong = Genome.from_text("-".join(["1.99999.1.99999.1"] * depth))
+        start = time.perf_counter()
+        genome.check()
+        with pytest.raises(GenomeError) as caught:
+            wrong.check()
+        assert f"and {2 * depth - 8} more" in str(caught.value) and len(str(caught.value)) < 2000
+        return time.perf_counter() - start
+
+    assert seconds(8000) < 30 * max(seconds(1000), 0.005)  # quadratic: 64 times
+
+
+@pytest.mark.parametrize("depth", [0, -1, 10**9, 10**18])
+def test_a_depth_that_no_genome_has(depth: int) -> None:
+    with pytest.raises(GenomeError, match=f"depth={depth}: expected 1 to 100,000 LIVs"):
+        fit_depth(Genome.from_text("11111"), depth)
 
 
 def repaired(

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from star.base.errors import UserError, plain
+from star.base.reading import read_bytes
+from star.base.safe_yaml import read_yaml
 from star.base.settings import differences, expect
 from star.data.tokenizers import BYTES_PER_TOKEN
 from star.evaluation.evaluate import measured_by
@@ -52,10 +53,10 @@ class Table:
         """Raises `UserError` for a table that is missing, cannot be read, or has no recipe beside
         it."""
         try:
-            content = path.read_bytes()
+            content = read_bytes(path)
             rows = pd.read_csv(path, dtype={"genome": str, "seed": int})
-            recipe = yaml.safe_load((path.parent / RECIPE).read_text(encoding="utf-8"))
-        except (OSError, ValueError, EOFError, yaml.YAMLError) as error:
+            recipe = read_yaml(path.parent / RECIPE)
+        except (OSError, ValueError, EOFError, UserError) as error:
             raise _unusable(path, plain(error)) from None
         if not isinstance(recipe, dict) or not {*RECIPE_KEYS, "seeds", "steps"} <= recipe.keys():
             raise _unusable(path, f"{RECIPE} beside it is not a table's recipe")
