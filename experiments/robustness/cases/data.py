@@ -8,7 +8,7 @@ from pathlib import Path
 
 from launch import Process
 
-from cases.case import Case, Expected, Scratch, done, either, refused, smoke, train
+from cases.case import Case, Expected, Scratch, done, either, fine, refused, smoke, train
 
 BYTES = os.fsdecode(b"caf\xe9.txt")
 OWN_CACHE = (("STAR_CACHE_DIR", "cache"),)
@@ -234,11 +234,31 @@ def _changes() -> Iterator[Case]:
     )
 
 
+def _once(place: Scratch) -> str:
+    """Whether each file is in the corpus once, with the byte that separates files."""
+    files = {path.stat().st_ino: path.stat().st_size for path in (place / "texts").glob("*.txt")}
+    wanted = sum(files.values()) + len(files)
+    found = sum(path.stat().st_size for path in (place / "cache/corpora").glob("*/*.bin"))
+    return "" if found == wanted else f"the corpus has {found} bytes, the files have {wanted}"
+
+
+# Of these the corpus is known: every file once.
+PLAIN = ("a glob over a link to itself", "a folder with a link to itself", "hard links")
+
+
 def _lists() -> Iterator[Case]:
     for name, (prepare, path, expected) in TEXTS.items():
         quoted = f"'{path}'" if set(path) & set("[ ") else path  # in Hydra's grammar
         words = train("run_dir=run", f"data.path={quoted}", steps=2)
-        yield Case(f"data/{name}", words, expected, prepare, environment=OWN_CACHE, limit=40)
+        yield Case(
+            f"data/{name}",
+            words,
+            expected,
+            prepare,
+            check=_once if name in PLAIN else fine,
+            environment=OWN_CACHE,
+            limit=40,
+        )
     kinds = ("none_such", "no_module:name", "os:no_name", "os:getcwd", "json:loads", "''", "[a]")
     for kind in kinds:
         words = train("run_dir=run", f"data.kind={kind}", "data.path=null")
