@@ -274,7 +274,8 @@ def read_library(name: str) -> GenomeFile:
     return parse_genome_file(library[name].read_text(encoding="utf-8"), f"{name}.yaml")
 
 
-def _looks_like_text(reference: str) -> bool:
+def is_genome_text(reference: str) -> bool:
+    """Whether a reference can be a genome's text only, and neither a path nor a name."""
     return bool(reference) and set(reference) <= set("0123456789.-")
 
 
@@ -303,7 +304,7 @@ def load_genome(
     that is none of the three.
     """
     notices: list[str] = []
-    if _looks_like_text(reference):
+    if is_genome_text(reference):
         genome, name, is_pattern = Genome.from_text(reference, alphabet).check(), "genome", False
     else:
         content = _read_named(reference)

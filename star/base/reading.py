@@ -4,6 +4,7 @@ A path may name a pipe that never ends, a folder one may not enter, or nothing t
 could hold. Each function here either answers or raises `UserError` with one line.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 from star.base.errors import UserError, shown
 
 LARGEST_TEXT = 10**7  # bytes; files of settings and genomes are far smaller
-NOTHING = (FileNotFoundError, NotADirectoryError)  # errors that say that a path names nothing
+NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # a path that leads nowhere
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
@@ -49,9 +50,9 @@ def look(path: str | Path, key: str = "") -> os.stat_result | None:
     """
     try:
         return os.stat(path)
-    except NOTHING:
-        return None
     except (OSError, ValueError) as error:  # the latter for a null character
+        if getattr(error, "errno", None) in NOTHING:
+            return None
         raise UserError(f"{named(key, path)}: cannot be read ({reason(error)})") from None
 
 

@@ -4,17 +4,20 @@ A source is a function of the settings that gives documents: files, or texts fro
 the user's own is named by its import path, `data.kind=my_package.texts:letters`.
 """
 
-import glob
 import hashlib
 import sysconfig
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from star.base.errors import UserError, plain
+from star.base.errors import UserError, plain, shown
 from star.base.imports import import_object, is_import_path
+from star.base.reading import expanded, kind_of, look, read_bytes
 from star.data.config import DataConfig
+from star.data.listing import files_below, glob_files
+from star.data.tokenizers import encoded
 
 THIRD_PARTY = {"site-packages", "dist-packages", "__pycache__"}
 
@@ -45,16 +48,18 @@ class TextFile:
     name: str  # within the corpus: relative, with slashes
 
     def stamp(self) -> str:
-        """Path, name, size and time."""
-        status = self.path.stat()
+        """Path, name, size and time. Raises `UserError` for a file that has gone meanwhile."""
+        status = look(self.path, "data.path")
+        if status is None:
+            raise UserError(f"data file {shown(str(self.path))} has gone while the data were read")
         return f"{self.path}\0{self.name}\0{status.st_size}\0{status.st_mtime_ns}"
 
     def read(self) -> bytes:
         """The whole file."""
         try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise UserError(f"data file {self.path} cannot be read ({error.strerror})") from None
+            return read_bytes(self.path)
+        except UserError as error:
+            raise UserError(f"data file {error}") from None
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,11 @@ class Text:
 
     def stamp(self) -> str:
         """A digest of all of it."""
-        return f"{self.name}\0{hashlib.sha256(self.text.encode()).hexdigest()}"
+        return f"{self.name}\0{hashlib.sha256(self.read()).hexdigest()}"
 
     def read(self) -> bytes:
         """The text in UTF-8."""
-        return self.text.encode("utf-8")
+        return encoded(self.text)
 
 
 Source = Callable[[DataConfig], Iterable[Document]]
@@ -92,19 +97,19 @@ def _standard_library(config: DataConfig) -> list[TextFile]:
 def _given_files(config: DataConfig) -> list[TextFile]:
     if not config.path:
         raise UserError("data.path is not set: data=files expects data.path=<folder, file or glob>")
-    root = Path(config.path).expanduser()
-    if root.is_dir():
-        paths = [path for path in root.rglob("*") if path.is_file()]
+    root = expanded(config.path)
+    what = kind_of(root, "data.path")
+    if what == "a folder":
+        paths = files_below(root)
+    elif what == "" and has_magic(str(root)):
+        paths, root = glob_files(root), Path(".")
+    elif what == "a file":
+        paths, root = [root], root.parent
     else:
-        paths = [
-            Path(path) for path in glob.glob(str(root), recursive=True) if Path(path).is_file()
-        ]
-        if not paths and not glob.has_magic(str(root)):
-            raise UserError(
-                f"data.path={config.path}: no such file or folder; expected a folder, file or glob "
-                f"of text"
-            )
-        root = Path(glob.escape(str(root))).parent if not glob.has_magic(str(root)) else Path(".")
+        there = f"is {what}" if what else "no such file or folder"
+        raise UserError(
+            f"data.path={shown(config.path)}: {there}; expected a folder, file or glob of text"
+        )
     suffixes = set(config.suffixes or [])
     return [
         TextFile(
@@ -160,14 +165,14 @@ def list_documents(config: DataConfig) -> list[Document]:
     if not documents:
         wanted = f" with suffix {', '.join(config.suffixes)}" if config.suffixes else ""
         raise UserError(
-            f"data.path={config.path}: no file{wanted} found there; expected text files"
+            f"data.path={shown(str(config.path))}: no file{wanted} found there; expected text files"
         )
     return documents
 
 
 def _draw(document: Document) -> float:
     """A number in [0, 1) from the name alone, so that adding documents moves no other one."""
-    return int.from_bytes(hashlib.sha256(document.name.encode()).digest()[:8], "big") / 2**64
+    return int.from_bytes(hashlib.sha256(encoded(document.name)).digest()[:8], "big") / 2**64
 
 
 def split(documents: list[Document], held_out: float) -> tuple[list[Document], list[Document]]:

@@ -16,8 +16,9 @@ from pathlib import Path
 import platformdirs
 
 from star.base.errors import UserError
+from star.base.reading import read_bytes, read_text
 from star.data.sources import Document
-from star.data.tokenizers import SEPARATOR
+from star.data.tokenizers import SEPARATOR, encoded
 
 FORMAT = 1
 PARTS = ("train", "validation")
@@ -35,22 +36,22 @@ def listing_key(parts: dict[str, list[Document]]) -> str:
     digest = hashlib.sha256(f"format {FORMAT}".encode())
     for part in PARTS:
         for file in parts[part]:
-            digest.update(f"{part}\0{file.stamp()}\n".encode())
+            digest.update(encoded(f"{part}\0{file.stamp()}\n"))
     return digest.hexdigest()[:24]
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def verified(entry: Path) -> dict[str, str] | None:
     """The description of a whole entry, or None when it is missing, incomplete or corrupt."""
     try:
-        description = json.loads((entry / "corpus.json").read_text(encoding="utf-8"))
+        description = json.loads(read_text(entry / "corpus.json"))
         whole = all(_sha256(entry / f"{part}.bin") == description[part] for part in PARTS)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (UserError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return description if whole else None
+    return description if whole and isinstance(description.get("fingerprint"), str) else None
 
 
 def _read(document: Document) -> bytes:
@@ -73,7 +74,7 @@ def build(entry: Path, parts: dict[str, list[Document]]) -> dict[str, str]:
                     if content:
                         stream.write(content + SEPARATOR)
                         digest = hashlib.sha256(content).hexdigest()
-                        fingerprint.update(f"{part}\0{file.name}\0{digest}\n".encode())
+                        fingerprint.update(encoded(f"{part}\0{file.name}\0{digest}\n"))
             if not (work / f"{part}.bin").stat().st_size:
                 raise UserError(
                     f"the corpus has no text for {part}: all its files are empty or binary; set "
@@ -91,7 +92,9 @@ def build(entry: Path, parts: dict[str, list[Document]]) -> dict[str, str]:
 def _move(work: Path, entry: Path) -> None:
     """Put a finished folder into place; another process may have been faster with the same
     content."""
-    if entry.exists():
+    if os.path.islink(entry) or os.path.isfile(entry):
+        entry.unlink()
+    elif os.path.lexists(entry):
         shutil.rmtree(entry, ignore_errors=True)
     try:
         os.rename(work, entry)
@@ -106,7 +109,7 @@ def open_entry(parts: dict[str, list[Document]]) -> tuple[Path, dict[str, str]]:
     entry = cache_root() / listing_key(parts)
     description = verified(entry)
     if description is None:
-        if entry.exists():
+        if os.path.lexists(entry):
             log.warning("the cached corpus in %s is corrupt and is built again", entry)
         try:
             description = build(entry, parts)

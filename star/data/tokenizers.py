@@ -7,9 +7,19 @@ BYTES_PER_TOKEN = 1.0
 SEPARATOR = b"\x00"  # never occurs inside text, so a model can learn where documents end
 
 
+def encoded(text: str) -> bytes:
+    """A text in UTF-8. What stands for bytes that are not UTF-8, as in names of files, becomes
+    those bytes again; anything else that has no UTF-8 becomes a question mark."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")
+
+
 def encode(text: str) -> list[int]:
-    """The bytes of the text in UTF-8; for no text at all, the separator that begins a document."""
-    return list(text.encode("utf-8") or SEPARATOR)
+    """The bytes of the text (`encoded`); for no text at all, the separator that begins a
+    document."""
+    return list(encoded(text) or SEPARATOR)
 
 
 class TextStream:

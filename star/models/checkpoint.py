@@ -10,6 +10,7 @@ import yaml
 from star.base import files
 from star.base.errors import UserError, shown
 from star.base.files import copy_weights, named_weights, read_tensors
+from star.base.reading import expanded, is_file, is_folder
 from star.base.safe_yaml import read_yaml
 from star.genomes import GenomeFile, ModelConfig, genome_file_text, read_genome_file
 
@@ -46,13 +47,13 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
     Raises `UserError` or `GenomeError`, on one line, for a folder or file that is missing,
     unreadable or does not fit the others.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    folder = expanded(folder)
+    if not is_folder(folder, "checkpoint"):
         raise UserError(
             f"checkpoint={folder}: no such folder; expected a checkpoint folder ({_MAKE})"
         )
     for name in (GENOME, MODEL, WEIGHTS):
-        if not (folder / name).is_file():
+        if not is_file(folder / name, "checkpoint"):
             raise UserError(
                 f"checkpoint={folder}: {name} is missing; expected {GENOME}, {MODEL} and {WEIGHTS} "
                 f"there ({_MAKE})"

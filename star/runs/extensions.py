@@ -1,9 +1,9 @@
 """What users add without editing the package: modules with operators, and folders of designs."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from star.base.imports import import_plugins
+from star.base.reading import expanded
 from star.genomes import add_library
 
 
@@ -20,4 +20,4 @@ def use_extensions(plugins: Sequence[str], library: Sequence[str]) -> None:
     """
     import_plugins(plugins)
     for folder in library:
-        add_library(Path(folder).expanduser())
+        add_library(expanded(folder))

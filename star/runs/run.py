@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from star.base.errors import UserError, plain
+from star.base.reading import expanded, is_file, read_text
 from star.genomes import (
     Alphabet,
     Genome,
@@ -51,8 +52,8 @@ class Run:
     @classmethod
     def open(cls, folder: str | Path) -> "Run":
         """The run in a folder. Raises `UserError` when there is none."""
-        path = Path(folder).expanduser()
-        if not (path / POPULATION).is_file():
+        path = expanded(folder)
+        if not is_file(path / POPULATION, "run"):
             raise UserError(f"{path}: not a run, it has no {POPULATION}")
         return cls(path)
 
@@ -66,8 +67,12 @@ class Run:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """Versions, hardware and the data's fingerprint."""
-        return json.loads((self.path / ENVIRONMENT).read_text(encoding="utf-8"))
+        """Versions, hardware and the data's fingerprint. Raises `UserError` when they cannot be
+        read."""
+        try:
+            return json.loads(read_text(self.path / ENVIRONMENT))
+        except (ValueError, RecursionError) as error:
+            raise self._unreadable(error) from None
 
     @property
     def command(self) -> str:
@@ -162,8 +167,8 @@ class Run:
 
 def split_reference(reference: str) -> tuple[Path, str] | None:
     """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, else None."""
-    path = Path(reference)
+    path = expanded(reference)
     for folder in (path.parent, path.parent.parent):
-        if (folder / POPULATION).is_file():
+        if is_file(folder / POPULATION, "genome"):
             return folder, path.name.removesuffix(".yaml")
     return None

@@ -10,6 +10,7 @@ from typing import Any
 import platformdirs
 
 from star.base.errors import UserError
+from star.base.reading import expanded
 from star.base.settings import differences
 from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.failures import BUILD_ERROR, failure
@@ -103,7 +104,7 @@ def ledger_path(setting: str, folder: Path) -> Path:
     if setting == SHARED:
         root = os.environ.get("STAR_CACHE_DIR") or platformdirs.user_data_dir("star")
         return Path(root) / LEDGER
-    return Path(setting).expanduser()
+    return expanded(setting)
 
 
 def check_ledger(setting: str) -> None:

@@ -3,6 +3,7 @@
 import io
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def describe_in(encoding: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> s
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
     monkeypatch.setattr(sys, "argv", ["star.describe", f"genome={path}"])
-    run_command("describe", sys.modules["star.describe"].main)
+    run_command("describe", import_module("star.describe").main)
     sys.stdout.flush()
     return written.getvalue().decode(encoding)
 

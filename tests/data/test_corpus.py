@@ -1,7 +1,8 @@
 """Text corpora: files, held-out split, cache, batches."""
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,48 @@ def test_fingerprint_is_of_the_content_not_of_the_place_or_time(tmp_path: Path) 
     assert first.fingerprint == second.fingerprint
     (tmp_path / "b" / "000.txt").write_text("changed " * 40)
     assert load_corpus(DataConfig("files", str(tmp_path / "b"))).fingerprint != first.fingerprint
+
+
+def test_an_entry_that_is_no_corpus_is_rebuilt(tmp_path: Path, cache: Path) -> None:
+    config = write_texts(tmp_path / "texts")
+    good = load_corpus(config)
+    (path,) = cache_files(cache)
+    entry, description = path.parent, (path.parent / "corpus.json").read_text()
+
+    def no_description(text: str) -> None:
+        (entry / "corpus.json").write_text(text)
+
+    def instead(make: Callable[[Path], object], path: Path = entry) -> None:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        make(path)
+
+    damages: list[Callable[[], object]] = [
+        lambda: instead(lambda path: path.write_text("a file")),
+        lambda: instead(lambda path: path.symlink_to("nowhere")),
+        lambda: instead(lambda path: path.symlink_to(tmp_path)),
+        lambda: instead(os.mkfifo, entry / "train.bin"),
+        lambda: no_description("[" * 100_000),
+        lambda: no_description("[]"),
+        lambda: no_description('"x"'),
+        lambda: no_description(description.replace("fingerprint", "print")),
+        lambda: no_description(description.replace('"fingerprint": "', '"fingerprint": 5, "x": "')),
+        lambda: (entry / "corpus.json").write_bytes(b"\xff"),
+    ]
+    for number, damage in enumerate(damages):
+        damage()
+        again = load_corpus(config)
+        assert again.fingerprint == good.fingerprint and len(again.train), number
+        assert (entry / "corpus.json").read_text() == description and not entry.is_symlink(), number
+
+
+@pytest.mark.parametrize("root", ["a file", "a file/below", "n" * 300])
+def test_a_cache_folder_that_cannot_be_is_named(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("STAR_CACHE_DIR", str(tmp_path / root))
+    with pytest.raises(UserError, match=r"cannot be written \(.*set STAR_CACHE_DIR to another"):
+        load_corpus(write_texts(tmp_path / "texts"))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "garble"])

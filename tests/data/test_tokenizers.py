@@ -13,6 +13,11 @@ def test_a_stream_gives_back_the_text(text: str) -> None:
     assert "".join(map(stream.push, encode(text))) + stream.finish() == text
 
 
+def test_bytes_of_a_command_line_that_are_not_utf8_are_kept() -> None:
+    assert bytes(encode("caf\udce9")) == b"caf\xe9"
+    assert bytes(encode("a\ud800b")) == b"a?b"
+
+
 def test_no_text_begins_a_document() -> None:
     assert encode("") == [0]
 

@@ -128,7 +128,7 @@ def test_a_checkpoint_s_genome_and_the_python_face_remember_too(
     [
         ({"model": 3}, "settings.model is 3, expected a mapping"),
         ({"model": {"width": "wide"}}, "settings.model.width='wide'"),
-        ({"model": {"width": 20}}, "model.width=20: expected a multiple of 16"),
+        ({"model": {"width": 20}}, "width=20: expected a multiple of 16"),
         ({"data": {"kind": "files", "path": "/nowhere/x"}}, "data.path=/nowhere/x"),
         ([], "key 'settings' is []"),
     ],

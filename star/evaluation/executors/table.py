@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from star.base.errors import UserError, plain
-from star.base.reading import read_bytes
+from star.base.reading import expanded, read_bytes
 from star.base.safe_yaml import read_yaml
 from star.base.settings import differences, expect
 from star.data.tokenizers import BYTES_PER_TOKEN
@@ -119,7 +119,7 @@ class TableConfig(ExecutorConfig):
 
     def read(self) -> Table:
         """The table. Raises `UserError` for one that cannot be read."""
-        return Table.read(Path(self.path).expanduser() if self.path else PACKAGED)
+        return Table.read(expanded(self.path) if self.path else PACKAGED)
 
     def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:
         """Fingerprint of its losses.

@@ -1,13 +1,17 @@
 """Genomes that a search starts from: designs, genome files, folders of them, CSVs and run
 folders."""
 
+import os
 from collections.abc import Sequence, Set
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
 
-from star.base.errors import UserError, plain
+from star.base.errors import UserError, plain, shown
+from star.base.reading import expanded, is_file, is_folder, list_folder, read_bytes
 from star.genomes import Alphabet, Genome, GenomeError, fit_depth, load_genome
+from star.genomes.files import is_genome_text
 from star.runs.folder import PARETO, POPULATION
 from star.search.space.problem import GenomeProblem
 
@@ -28,9 +32,12 @@ def _fitted(genome: Genome, bounds: Bounds, source: str, notices: list[str]) -> 
 
 def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> list[Genome]:
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"search.seeds: {path} cannot be read as CSV ({plain(error)})") from None
+        table = pd.read_csv(BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
+    except UserError as error:
+        raise UserError(f"search.seeds: {error}") from None
+    except ValueError as error:
+        reason = shown(plain(error))
+        raise UserError(f"search.seeds: {path} cannot be read as CSV ({reason})") from None
     if "genome" not in table.columns:
         raise UserError(
             f"search.seeds: {path} has no column 'genome'; expected a pareto.csv or population.csv"
@@ -55,11 +62,14 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> 
 def _read_seed(
     reference: str, bounds: Bounds, alphabet: str, notices: list[str], left_out: Set[Path]
 ) -> list[Genome]:
-    path = Path(reference).expanduser()
-    if path.is_dir() and (path / POPULATION).is_file():
-        return _read_csv(path / PARETO, bounds, alphabet, notices)
-    if path.is_dir():
-        files = [file for file in sorted(path.glob("*.yaml")) if file.resolve() not in left_out]
+    path = expanded(reference)
+    if is_genome_text(reference) and not os.path.lexists(path):  # a path cannot be that long
+        return [_read_genome(reference, bounds, alphabet, notices)]
+    if is_folder(path, "search.seeds"):
+        if is_file(path / POPULATION, "search.seeds"):
+            return _read_csv(path / PARETO, bounds, alphabet, notices)
+        entries = [Path(entry.path) for entry in list_folder(path, "search.seeds")]
+        files = [e for e in entries if e.suffix == ".yaml" and e.resolve() not in left_out]
         if not files:
             raise UserError(f"search.seeds: the folder {reference} holds no genome files (*.yaml)")
         return [
@@ -69,6 +79,10 @@ def _read_seed(
         ]
     if path.suffix == ".csv":
         return _read_csv(path, bounds, alphabet, notices)
+    return [_read_genome(reference, bounds, alphabet, notices)]
+
+
+def _read_genome(reference: str, bounds: Bounds, alphabet: str, notices: list[str]) -> Genome:
     try:
         genome, _, _ = load_genome(reference, None, alphabet)
         # Again at the wanted depth: a pattern is repeated without a notice.
@@ -76,7 +90,7 @@ def _read_seed(
     except GenomeError as error:
         raise UserError(f"search.seeds: {error}") from None
     notices += [f"seed {note}" for note in notes]
-    return [fitted]
+    return fitted
 
 
 def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:

@@ -1,5 +1,6 @@
 """Seeds: names, files, folders, CSVs and runs, and what is wrong with them."""
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -71,6 +72,37 @@ def test_bad_csv_seeds(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "p.csv").write_text(content)
     with pytest.raises(UserError, match=message):
         read(str(tmp_path / "p.csv"))
+
+
+def test_a_text_longer_than_a_file_name_and_a_folder_that_looks_like_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(read("-".join(["11111", "91111"] * 24))[0]) == 1
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "2026-11-25").mkdir()
+    (tmp_path / "2026-11-25" / "g.yaml").write_text("schema: 1\ngenome: 71111-91111\n")
+    assert len(read("2026-11-25")[0]) == 1
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(path: Path | str) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(UserError, match=r"search.seeds: the folder .* cannot be read \(Permission"):
+        read(str(tmp_path))
+
+
+def test_seeds_that_are_no_regular_files(tmp_path: Path) -> None:
+    for name in ("pipe.csv", "pipe.yaml", "pipe"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(UserError, match=rf"search.seeds: .*{name}: is a named pipe"):
+            read(str(tmp_path / name))
+    for name in ("n" * 300, "n" * 300 + ".csv", "n" * 300 + ".yaml"):
+        with pytest.raises(UserError, match=r"search.seeds.*File name too long"):
+            read(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("reference", ["no_design", "missing.csv", "missing.yaml", "11111-11116"])
