@@ -57,7 +57,7 @@ class Results:
             writer.writerows(sorted(self.rows.values(), key=lambda row: row["name"]))
 
 
-def prepare(places: Places, real: bool) -> None:
+def prepare(places: Places, version: str, real: bool) -> None:
     """Make what the cases copy. Raises SystemExit where a command for it fails."""
 
     def run(command: Sequence[str], folder: Path) -> None:
@@ -67,7 +67,7 @@ def prepare(places: Places, real: bool) -> None:
         if launch(words, setting).wait(300) != 0:
             raise SystemExit(f"{' '.join(words)}: {read(err)}")
 
-    fixtures.prepare(places.shared, run)
+    fixtures.prepare(places.shared, version, run)
 
 
 def report(rows: Sequence[dict[str, str]]) -> int:
@@ -116,12 +116,13 @@ def main() -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     mode = "real" if options.real else "forked"
     path = options.results or options.folder / f"results_{mode}.csv"
-    results = Results(path, commit(), mode)
+    version = commit()
+    results = Results(path, version, mode)
     use_one_thread()
     if not options.real:
         load_commands()
     places = Places(options.folder)
-    prepare(places, options.real)
+    prepare(places, version, options.real)
     waiting = [case for case in cases if options.again or case.name not in results.rows]
     print(f"{len(waiting)} of {len(cases)} commands, {datetime.now():%H:%M}", flush=True)
     run_all(waiting, places, options.jobs, options.real, results)

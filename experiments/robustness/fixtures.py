@@ -33,14 +33,14 @@ def write_texts(folder: Path, files: int = 12, words: int = 400) -> None:
         (folder / f"text_{number:02}.txt").write_text(text + "\n")
 
 
-def prepare(shared: Path, run: Callable[[Sequence[str], Path], None]) -> None:
-    """Make the folder, unless it is there; `run` runs a command in a folder or raises."""
-    whole = shared / ".whole"
-    if whole.exists():
+def prepare(shared: Path, commit: str, run: Callable[[Sequence[str], Path], None]) -> None:
+    """Make the folder, unless this commit made it; `run` runs a command in a folder or raises."""
+    whole = shared / ".commit"
+    if whole.exists() and whole.read_text() == commit:
         return
     shutil.rmtree(shared, ignore_errors=True)
     write_texts(shared / "texts")
     for name, command in COMMANDS.items():
         print(f"preparing {name}", flush=True)
         run(command, shared)
-    whole.touch()
+    whole.write_text(commit)

@@ -106,9 +106,10 @@ def _inside() -> Iterator[Case]:
                 THINGS[kind](place)
                 (place / "thing").rename(path)
 
-            expected = either() if file == "log.csv" else refused(file.partition(".")[0])
-            if fixture == "tabular" and file == "ledger.sqlite":
-                expected = refused("ledger")
+            # A link that leads nowhere may be taken for a file that is not there.
+            is_open = file == "log.csv" or (kind == "a link to itself" and fixture == "tabular")
+            is_open |= kind == "a link to itself" and file.startswith("training_state")
+            expected = either() if is_open else refused(file.partition(".")[0])
             yield Case(f"paths/{kind} as {name}", command, expected, prepare, limit=20)
 
 

@@ -86,7 +86,7 @@ SEARCH: Mapping[str, Sequence[str]] = {
     "limits.retries": ("-1", "nan", "1.5"),
     "executor": ("none_such",),
     "executor.path": ("/dev/null", "/none/such", "."),
-    "ledger": ("/dev/null", "/none/such/ledger.sqlite", "."),
+    "ledger": ("/dev/null", "/proc/none_such/ledger.sqlite", "."),
     "objectives.none_such": ("{a:1}",),
     "scale": ("none_such",),
     "search": ("none_such",),
