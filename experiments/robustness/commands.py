@@ -41,11 +41,14 @@ class Results:
         """Read what is there of this commit and mode."""
         self.path, self._key = path, {"commit": commit, "mode": mode}
         self.rows: dict[str, dict[str, str]] = {}
+        self.failed: set[str] = set()  # names, whatever the commit
         if path.exists():
             with path.open(newline="") as stream:
                 for row in csv.DictReader(stream):
                     if self._key.items() <= row.items():
                         self.rows[row["name"]] = row
+                    if row["kind"] in FAULTS:
+                        self.failed.add(row["name"])
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome."""
@@ -103,6 +106,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="names that hold this text")
     parser.add_argument("--jobs", type=int, default=2, help="commands at a time")
     parser.add_argument("--real", action="store_true", help="a new Python for each command")
+    parser.add_argument("--failed", action="store_true", help="only what had faults before")
     parser.add_argument("--again", action="store_true", help="also what has a result")
     parser.add_argument("--list", action="store_true", help="print the commands only")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of all that is written")
@@ -118,6 +122,8 @@ def main() -> None:
     path = options.results or options.folder / f"results_{mode}.csv"
     version = commit()
     results = Results(path, version, mode)
+    if options.failed:
+        cases = [case for case in cases if case.name in results.failed]
     use_one_thread()
     if not options.real:
         load_commands()
