@@ -35,29 +35,33 @@ def commit() -> str:
 
 
 class Results:
-    """The CSV of outcomes, a row as soon as a case has ended."""
+    """The CSV of outcomes: the latest of each case, written as soon as it has ended."""
 
     def __init__(self, path: Path, commit: str, mode: str) -> None:
-        """Read what is there of this commit and mode."""
+        """Read what is there."""
         self.path, self._key = path, {"commit": commit, "mode": mode}
-        self.rows: dict[str, dict[str, str]] = {}
-        self.failed: set[str] = set()  # names, whatever the commit
+        self._all: dict[str, dict[str, str]] = {}
         if path.exists():
             with path.open(newline="") as stream:
-                for row in csv.DictReader(stream):
-                    if self._key.items() <= row.items():
-                        self.rows[row["name"]] = row
-                    if row["kind"] in FAULTS:
-                        self.failed.add(row["name"])
+                self._all = {row["name"]: row for row in csv.DictReader(stream)}
+
+    @property
+    def rows(self) -> dict[str, dict[str, str]]:
+        """Those of this commit and mode, by name."""
+        return {name: row for name, row in self._all.items() if self._key.items() <= row.items()}
+
+    def failed(self, name: str) -> bool:
+        """Whether a case had a fault when it was run last, at whatever commit."""
+        return name in self._all and self._all[name]["kind"] in FAULTS
 
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome."""
         values = {**asdict(outcome), "seconds": f"{outcome.seconds:.2f}"}
-        self.rows[outcome.name] = {**self._key, **values}
+        self._all[outcome.name] = {**self._key, **values}
         with self.path.open("w", newline="") as stream:
             writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(sorted(self.rows.values(), key=lambda row: row["name"]))
+            writer.writerows(sorted(self._all.values(), key=lambda row: row["name"]))
 
 
 def prepare(places: Places, version: str, real: bool) -> None:
@@ -123,7 +127,7 @@ def main() -> None:
     version = commit()
     results = Results(path, version, mode)
     if options.failed:
-        cases = [case for case in cases if case.name in results.failed]
+        cases = [case for case in cases if results.failed(case.name)]
     use_one_thread()
     if not options.real:
         load_commands()
