@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from .genome import Genome
 from .model_config import DTYPE_BYTES, CacheSetting, ModelConfig
 from .operators import PROJECTION, FeatureGroup, LivClass
+from .sharing import LivSharing
 from .widths import check_repeat, group_width, inner_width, lambda_width, operator_copies
 
 
@@ -73,15 +74,15 @@ def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
     return ParameterCount(sum(per_liv) + model.width, embedding, tuple(per_liv))
 
 
-def _short_convolution_cache(liv_class: LivClass, borrowed: tuple[str, ...], width: int) -> int:
-    """Tails of the featurizer's short convolutions: (length - 1) x group width for each group it
-    computes."""
+def _tails(liv_class: LivClass, sharing: LivSharing, width: int) -> int:
+    """Last inputs of the featurizer's short convolutions: (length - 1) x group width for each group
+    it computes."""
     return sum(
         operator_copies(liv_class, group.name)
         * (group.kernel_length - 1)
         * group_width(group, width)
         for group in liv_class.operator.groups
-        if group.form == PROJECTION and group.kernel_length and group.name not in borrowed
+        if group.form == PROJECTION and group.kernel_length and group.name not in sharing.borrowed
     )
 
 
@@ -96,12 +97,14 @@ def liv_cache_bytes(
     cache = cache or CacheSetting()
     cache.check()
     check_fits(genome, model)
-    elements = (
-        liv_class.operator.structure.cache(liv_class, sharing.borrowed, model, cache.context)
-        + _short_convolution_cache(liv_class, sharing.borrowed, model.width)
-        for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True)
-    )
-    return tuple(cache.batch * DTYPE_BYTES[cache.dtype] * count for count in elements)
+    per_liv = []
+    for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
+        structure, tails = liv_class.operator.structure, _tails(liv_class, sharing, model.width)
+        arguments = (liv_class, sharing.borrowed, model, cache.context)
+        nbytes = DTYPE_BYTES[cache.dtype] * (structure.cache(*arguments) + tails)
+        nbytes += DTYPE_BYTES[cache.state_dtype] * structure.states(*arguments)
+        per_liv.append(cache.batch * nbytes)
+    return tuple(per_liv)
 
 
 def cache_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None = None) -> int:

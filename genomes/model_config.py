@@ -1,12 +1,24 @@
 """The sizes a genome is decoded at. Widths derived from them are in `widths.py`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from star.base.errors import shown
+from star.base.ranges import Range, fault
 
 from .errors import GenomeError
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 HEAD_WIDTH = 64
 NARROW = 256  # below this width the head width is a quarter of the width
+WIDEST = 2**16
+SIZES = {
+    "vocabulary": Range(1, 10**7),
+    "window": Range(1, 10**9),
+    "rope_base": Range(0, 10**15, above=True),
+    "norm_eps": Range(0, 1, above=True),
+}
+CACHE_SIZES = {"context": Range(1, 10**9), "batch": Range(1, 10**9)}
 
 
 @dataclass
@@ -23,18 +35,24 @@ class ModelConfig:
     def check(self) -> None:
         """Raise `GenomeError` when a size cannot be built."""
         check_width("width", self.width)
-        for name in ("vocabulary", "window"):
-            if getattr(self, name) < 1:
-                raise GenomeError(f"model.{name}={getattr(self, name)}: expected at least 1")
+        _expect_ranges("model.", self, SIZES)
+
+
+def _expect_ranges(prefix: str, settings: object, ranges: Mapping[str, Range]) -> None:
+    message = fault(prefix, settings, ranges)
+    if message:
+        raise GenomeError(message)
 
 
 def check_width(name: str, width: int) -> None:
     """Raise `GenomeError` naming the key for a width that no model has."""
+    if width > WIDEST:
+        raise GenomeError(f"model.{name}={shown(str(width))}: expected at most {WIDEST:,}")
     multiple = HEAD_WIDTH if width >= NARROW else 16
     if width < 16 or width % multiple:
         raise GenomeError(
-            f"model.{name}={width}: expected a multiple of 16 below {NARROW}, of {HEAD_WIDTH} from "
-            "there on"
+            f"model.{name}={shown(str(width))}: expected a multiple of 16 below {NARROW}, "
+            f"of {HEAD_WIDTH} from there on"
         )
 
 
@@ -49,14 +67,13 @@ class CacheSetting:
 
     context: int = 4096  # positions held
     batch: int = 1  # sequences
-    dtype: str = "bfloat16"  # of the elements
+    dtype: str = "bfloat16"  # of keys, values and last inputs
+    state_dtype: str = "float32"  # of running states; bfloat16 halves and spoils them
 
     def check(self) -> None:
         """Raise `GenomeError` naming the key, its value and what was expected."""
-        for name in ("context", "batch"):
-            if getattr(self, name) < 1:
-                raise GenomeError(
-                    f"cache.{name}={getattr(self, name)}: expected a whole number of at least 1"
-                )
-        if self.dtype not in DTYPE_BYTES:
-            raise GenomeError(f"cache.dtype={self.dtype}: expected one of {', '.join(DTYPE_BYTES)}")
+        _expect_ranges("cache.", self, CACHE_SIZES)
+        for name in ("dtype", "state_dtype"):
+            value = getattr(self, name)
+            if value not in DTYPE_BYTES:
+                raise GenomeError(f"cache.{name}={value}: expected one of {', '.join(DTYPE_BYTES)}")

@@ -71,6 +71,13 @@ def nothing_of_its_own(liv_class: "LivClass", width: int) -> int:
     return 0
 
 
+def nothing_remembered(
+    liv_class: "LivClass", borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    """The cache of a structure that looks at the present position alone."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Structure:
     """A token-mixing structure: how feature groups become T, and what that costs.
@@ -85,7 +92,10 @@ class Structure:
         sharing: `feature_sharing` strategies (2 to 5), each with the groups that borrowers take
             from the owner. Each leaves a borrower a group of its own.
         featurizers: by number, unique among all structures: an operator finds its structure by it.
-        cache: elements of generation cache besides the short convolutions of projections.
+        cache: elements of generation cache that are written once (keys, values, last inputs),
+            besides the short convolutions of projections.
+        states: elements of generation cache that every position adds to, kept in
+            `cache.state_dtype`: rounded to bfloat16, they stop growing.
         parameters: weights of its own, which are never shared.
         forms: parameter counts of the forms of feature groups that only it has.
         paired: groups that a differential operator needs at full width for each of its two
@@ -102,7 +112,8 @@ class Structure:
     groups: tuple[str, ...]
     sharing: Mapping[int, tuple[str, ...]]
     featurizers: Mapping[int, Featurizer]
-    cache: CacheElements = field(compare=False)
+    cache: CacheElements = field(default=nothing_remembered, compare=False)
+    states: CacheElements = field(default=nothing_remembered, compare=False)
     parameters: OwnParameters = field(default=nothing_of_its_own, compare=False)
     forms: Mapping[str, FormParameters] = field(default_factory=dict, compare=False)
     paired: tuple[str, ...] = ()

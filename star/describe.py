@@ -17,7 +17,7 @@ from rich.table import Table
 from star.base.command_line import run_command
 from star.base.console import make_console, say
 from star.base.errors import UserError
-from star.base.settings import expect_one_of
+from star.base.settings import expect_one_of, size_text
 from star.genomes import (
     CacheSetting,
     Genome,
@@ -123,6 +123,7 @@ def description(
         "context": cache.context,
         "batch": cache.batch,
         "dtype": cache.dtype,
+        "state_dtype": cache.state_dtype,
         "notices": [],
         "livs": livs,
     }
@@ -153,8 +154,9 @@ def print_table(content: dict[str, Any]) -> None:
     table.add_row("", "total", "with the final norm, without embedding", "", *totals)
     console.print(table)
     say(console, f"embedding: {content['embedding_parameters']:,} parameters")
-    setting = f"context {content['context']}, batch {content['batch']}, {content['dtype']}"
-    say(console, f"cache: {content['cache_bytes'] / 1e6:,.2f} MB at {setting}")
+    dtypes = f"{content['dtype']}, running states in {content['state_dtype']}"
+    setting = f"context {content['context']}, batch {content['batch']}, {dtypes}"
+    say(console, f"cache: {size_text(content['cache_bytes'])} at {setting}")
     say(console, f"genome: {content['genome']}")
 
 
@@ -182,6 +184,7 @@ def describe(
     context: int | None = None,
     batch: int | None = None,
     dtype: str | None = None,
+    state_dtype: str | None = None,
 ) -> dict[str, Any]:
     """What a genome is and what it costs, as a mapping: `star.describe` of the Python face.
 
@@ -194,7 +197,8 @@ def describe(
         depth: number of LIVs; None is the genome's own.
         context: positions that the cache holds.
         batch: sequences.
-        dtype: of the cache's elements.
+        dtype: of the cache's keys, values and last inputs.
+        state_dtype: of its running states.
 
     Raises:
         GenomeError: for what is no genome, or sizes it cannot have.
@@ -206,7 +210,7 @@ def describe(
     elif depth is not None:
         genome = fit_depth(genome, depth)
     model = configured(ModelConfig(width=768), origin, "model", width=width)
-    asked = {"context": context, "batch": batch, "dtype": dtype}
+    asked = {"context": context, "batch": batch, "dtype": dtype, "state_dtype": state_dtype}
     return description(genome, model, configured(CacheSetting(), origin, "cache", **asked), name)
 
 

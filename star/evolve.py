@@ -21,12 +21,17 @@ from star.search import EvolveConfig, Search
 def print_counts(console: Console, search: Search) -> None:
     """How many were evaluated, infeasible by reason, and repaired; what halving saved."""
     archive, repair = search.archive, search.built.repair
+    fitted = repair.fitted_genomes
     say(
         console,
         f"evaluated {len(archive)} architectures; infeasible: {search.failures()}; "
         f"repaired {repair.repaired_genes} genes in {repair.repaired_genomes} of {repair.seen} "
-        "proposals",
+        "proposals" + (f", changed {fitted} to keep the constraints" if fitted else ""),
     )
+    proposed = len(search.built.duplicates.proposed)
+    planned = search.config.search.generations * search.config.search.population
+    if proposed < planned and not search.ended_by:
+        say(console, f"proposed {proposed} of {planned} designs: no other new ones were found")
     stopped = archive.stopped()
     if stopped:
         tokens, measured = archive.train_tokens(), len(archive.feasible) + stopped
@@ -63,7 +68,10 @@ def main(config: EvolveConfig, arguments: list[str]) -> None:
         fail(f"no candidate could be measured ({search.failures()}; {first}); {where}")
     baselines = {name: genome.id for name, genome in search.baselines.items()}
     minimised = [objective.name for objective in search.archive.objectives]
-    ClosingTable(run, search.measured.objectives, minimised, baselines).print(console)
+    also = search.reported
+    ClosingTable(run, search.measured.objectives, minimised, baselines, also).print(console)
+    for line in search.lost_seeds():
+        say(console, line)
     print_counts(console, search)
     say(console, f"results: {run.path}")
 

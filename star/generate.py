@@ -41,6 +41,7 @@ class GenerateConfig:
     seed: int = 0  # the same seed gives the same text
     stop: str | None = None  # text that ends the generation, taken as it is written
     dtype: str = "auto"  # of weights and cache: bfloat16 on CUDA, float32 elsewhere
+    state_dtype: str = "float32"  # of running states, which bfloat16 would spoil
     device: str = "auto"  # cpu or cuda
     format: str = "text"  # or json
     plugins: list[str] = field(default_factory=list)  # modules or .py files that add operators
@@ -49,6 +50,7 @@ class GenerateConfig:
         """Raise `UserError` for the first setting that cannot be used."""
         expect_one_of("format", self.format, FORMATS)
         expect_one_of("dtype", self.dtype, DTYPES)
+        expect_one_of("state_dtype", self.state_dtype, DTYPES[1:])
         for name in ("tokens", "context"):
             value = getattr(self, name)
             expect(name, value, value is None or value >= 1, "at least 1")
@@ -87,8 +89,9 @@ def run(
             f"context={context}: the prompt has {len(prompt)} tokens; use a larger context or a "
             f"shorter prompt"
         )
-    dtype = place(checkpoint, config)
-    cache = Cache.allocate(checkpoint.model, 1, context)
+    setting = CacheSetting(context, 1, place(checkpoint, config), config.state_dtype)
+    states = getattr(torch, setting.state_dtype)
+    cache = Cache.allocate(checkpoint.model, 1, context, state_dtype=states)
     sampling = config.sampling()
     stream, pieces, count, start = TextStream(config.stop), [], 0, time.perf_counter()
     first = start
@@ -108,9 +111,7 @@ def run(
         "text": "".join(pieces),
         "tokens": count,
         "tokens_per_second": max(1, count - 1) / seconds,
-        "predicted_cache_bytes": cache_bytes(
-            checkpoint.genome.genome, checkpoint.config, CacheSetting(context, 1, dtype)
-        ),
+        "predicted_cache_bytes": cache_bytes(checkpoint.genome.genome, checkpoint.config, setting),
         "allocated_cache_bytes": cache.nbytes,
     }
 

@@ -29,6 +29,7 @@ from star.genomes import (
     GenomeError,
     GenomeFile,
     ModelConfig,
+    check_depth,
     check_fits,
     current_id,
 )
@@ -73,18 +74,22 @@ class TrainConfig:
 
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first setting that cannot be used."""
+        if self.depth is not None:
+            check_depth(self.depth)
         self.model.check()
         self.cache.check()
         self.training.check()
+        self.data.check()
         for name in ("checkpoint_every", "validate_every"):
             expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
         expect_seed(self.seed)
         expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
 
 
-# Settings that change no number: they may differ when a training is resumed. The genome is compared
-# by its id.
+# Settings that change no number of the training: they may differ when it is resumed. The genome is
+# compared by its id.
 FREE = {
+    "cache.state_dtype",
     *("run_dir", "checkpoint_every", "validate_every", "tensorboard"),
     *("genome", "depth", "alphabet", "plugins", "library"),
 }

@@ -99,7 +99,7 @@ def test_describe_table_shows_sharing_and_totals(command: Callable[..., Any]) ->
         ("evolve", ["run_dir=/proc/run"], "error: run_dir=/proc/run: cannot be written"),
         ("evolve", ["ledger=empty"], "error: ledger empty: "),
         ("evolve", ["seed=-1"], "error: seed=-1: expected a whole number from 0"),
-        ("evolve", ["context=0"], "error: context=0: expected a whole number"),
+        ("evolve", ["context=0"], "error: context=0: expected at least 1"),
         (
             "evolve",
             ["model.vocabulary=10"],

@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 
-from ..model_config import ModelConfig
 from ..operators import (
     DENSE,
     DIAGONAL,
@@ -10,15 +9,9 @@ from ..operators import (
     RELU,
     SWISH,
     Featurizer,
-    LivClass,
     Structure,
     projections,
 )
-
-
-def _cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
-    return 0
-
 
 STRUCTURE = Structure(
     "diagonal",
@@ -27,7 +20,6 @@ STRUCTURE = Structure(
     groups=("C", "V"),
     sharing={2: ("C",), 3: ("V",)},
     featurizers={9: Featurizer(projections("CV", expansion=Fraction(8, 3)))},
-    cache=_cache,
     nonlinearities=(IDENTITY, RELU, SWISH),
     differential=False,
 )

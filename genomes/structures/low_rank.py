@@ -34,13 +34,22 @@ def owns_sum(borrowed: tuple[str, ...]) -> bool:
     return not {"B", "V"} <= set(borrowed)
 
 
-def _cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+def _keys_and_values(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
     operator = liv_class.operator
-    widths = {name: group_width(operator.group(name), model.width) for name in "BV"}
     if is_linear(operator):
-        return widths["B"] * head_width(model.width) * owns_sum(borrowed)
+        return 0
     positions = min(context, model.window) if operator.sparsity == BANDED else context
-    return positions * sum(widths[name] for name in "BV" if name not in borrowed)
+    own = (operator.group(name) for name in "BV" if name not in borrowed)
+    return positions * sum(group_width(group, model.width) for group in own)
+
+
+def _sum(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+    operator = liv_class.operator
+    if not (is_linear(operator) and owns_sum(borrowed)):
+        return 0
+    return group_width(operator.group("B"), model.width) * head_width(model.width)
 
 
 def _grouped_query(repeat: int) -> Featurizer:
@@ -60,7 +69,8 @@ STRUCTURE = Structure(
         3: _grouped_query(repeat=4),
         4: _grouped_query(repeat=2),
     },
-    cache=_cache,
+    cache=_keys_and_values,
+    states=_sum,
     sparsities=(NO_SPARSITY, BANDED),
     nonlinearities=(IDENTITY, SOFTMAX, RELU, SWISH),
 )

@@ -26,7 +26,9 @@ def _norm(liv_class: LivClass, width: int) -> int:
     return head_width(width)
 
 
-def _cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
+def _states(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
     state = inner_width(liv_class, model.width) * head_width(model.width)
     return operator_copies(liv_class, "B") * state
 
@@ -46,7 +48,7 @@ STRUCTURE = Structure(
             )
         )
     },
-    cache=_cache,
+    states=_states,
     parameters=_norm,
     forms={"delta_transition": _delta_transition},
     paired=("A", "B", "C"),

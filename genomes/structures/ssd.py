@@ -12,7 +12,7 @@ from ..operators import (
     projections,
 )
 from ..widths import head_count, inner_width
-from .state_space import SHARING, state_cache
+from .state_space import SHARING, states_of_channels
 
 STATE = 64  # width of B and C
 
@@ -43,7 +43,7 @@ STRUCTURE = Structure(
             state=STATE,
         )
     },
-    cache=state_cache,
+    states=states_of_channels,
     parameters=_skip_and_norm,
     forms={"head_step": _head_step},
     paired=("A", "B", "C"),

@@ -34,7 +34,7 @@ def _state_input(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
     return inner_width(liv_class, width) * liv_class.operator.state
 
 
-def state_cache(
+def states_of_channels(
     liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
 ) -> int:
     """A state of its featurizer's size for every channel and operator."""
@@ -64,7 +64,7 @@ STRUCTURE = Structure(
     groups=("A", "B", "C", "V"),
     sharing=SHARING,
     featurizers={5: _selective(state=16), 6: _selective(state=2)},
-    cache=state_cache,
+    states=states_of_channels,
     parameters=inner_width,  # the skip
     forms={"step_size": _step_size, "state_input": _state_input},
     paired=("A", "B", "C"),

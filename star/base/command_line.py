@@ -31,12 +31,14 @@ from omegaconf.errors import (
 )
 
 from star.base.config_files import search_path
+from star.base.counts import in_digits
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
 from star.base.interrupts import exit_code
 from star.base.literals import as_written, text_keys
 from star.base.reading import named, reason
 from star.base.settings import flat
+from star.base.warn import show_warnings
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -113,8 +115,10 @@ def _compose(
     _register(command)
     renamed = getattr(load_schema(command), "RENAMED", {})
     _check_overrides(overrides, renamed)
-    literal = as_written(overrides, text_keys(load_schema(command)), sweep=False)
-    given = [f"++{text}" if text.startswith(OPEN) else text for text in literal]
+    schema = load_schema(command)
+    literal = as_written(overrides, text_keys(schema), sweep=False)
+    numbers = in_digits(literal, schema)
+    given = [f"++{text}" if text.startswith(OPEN) else text for text in numbers]
     if config_dir is not None:
         given.append(search_path(config_dir))
     try:
@@ -353,6 +357,7 @@ def run_command(
     for stream in (sys.stdout, sys.stderr):  # no name or text is without a form they can show
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    show_warnings()
     given, texts = _take_literals(sys.argv[1:], literal)
     if any(argument.startswith(("--shell-completion", "-sc")) for argument in given):
         _install_completion(command)

@@ -1,25 +1,29 @@
 """Checks of settings, and quantities and durations as people write them."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
-from star.base.errors import UserError
+from star.base.errors import UserError, shown
 
 UNITS = {
-    **{"": 1, "k": 10**3, "M": 10**6, "G": 10**9},
-    **{"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9},
-    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
+    **{"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12},
+    **{"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
+    **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
 }
-SECONDS = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 LARGEST_SEED = 2**63 - 1  # what torch's generators take
-_QUANTITY = re.compile(r"\s*(?P<number>\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?P<unit>[A-Za-z]*)\s*")
+_NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
+_QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-z]*)\s*", re.ASCII)
+_TIME = re.compile(rf"\s*({_NUMBER})\s*([a-z]+)", re.ASCII)
+_DURATION = re.compile(rf"(?:{_TIME.pattern})+\s*", re.ASCII)
 
 
 def expect(key: str, value: object, holds: bool, expected: str) -> None:
     """Raise `UserError` naming the key, its value and what was expected, unless it holds."""
     if not holds:
-        raise UserError(f"{key}={value}: expected {expected}")
+        raise UserError(f"{key}={shown(str(value))}: expected {expected}")
 
 
 def expect_one_of(key: str, value: object, choices: Mapping[str, Any] | tuple[str, ...]) -> None:
@@ -34,25 +38,38 @@ def expect_seed(seed: int) -> None:
 
 
 def parse_quantity(key: str, value: Any) -> float:
-    """A number, or text such as 4MB, 1.5M or 2GiB. Raises `UserError` naming the key otherwise."""
+    """A number, or text such as 64kB, 1.5M or 2GiB. Raises `UserError` naming the key otherwise."""
     match = _QUANTITY.fullmatch(str(value)) if not isinstance(value, bool) else None
-    if match is None or match["unit"] not in UNITS:
+    number = float(match["number"]) * UNITS.get(match["unit"], math.inf) if match else math.inf
+    if not math.isfinite(number):
         units = ", ".join(unit for unit in UNITS if unit)
         raise UserError(
             f"{key}={value}: expected a number, alone or with a unit of {units}, such as 4MB"
         )
-    return float(match["number"]) * UNITS[match["unit"]]
+    return number
+
+
+def size_text(count: float) -> str:
+    """Bytes as people read them: `150.99 MB`, `6.1 kB` or `96 B`."""
+    if count >= 1e6:
+        return f"{count / 1e6:,.2f} MB"
+    return f"{count / 1e3:,.1f} kB" if count >= 1e3 else f"{count:,.0f} B"
 
 
 def parse_duration(key: str, value: Any) -> float:
-    """Seconds from a number or text such as 90min, 2h or 1.5d. Raises `UserError` otherwise."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-z]*)\s*", str(value))
-    if match is None or match[2] not in SECONDS or float(match[1]) <= 0:
+    """Seconds from a number or text such as 90s, 1h30m or 1.5d. Raises `UserError` otherwise."""
+    text = f"{value}s" if re.fullmatch(_NUMBER, str(value), re.ASCII) else str(value)
+    parts = _TIME.findall(text) if _DURATION.fullmatch(text) else []
+    units = [SECONDS.get(unit, 0) for _, unit in parts]
+    seconds = sum(float(number) * unit for (number, _), unit in zip(parts, units, strict=True))
+    if units != sorted(set(units), reverse=True):  # "30m1h" is a slip
+        seconds = 0.0
+    if not 0 < seconds < math.inf or 0 in units:
         raise UserError(
-            f"{key}={value}: expected a positive number of seconds, or with a unit such as "
-            "90min, 2h or 1d"
+            f"{key}={value}: expected a positive number of seconds, or a duration such as "
+            "90s, 15m, 1h30m or 2d"
         )
-    return float(match[1]) * SECONDS[match[2]]
+    return seconds
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -48,11 +48,15 @@ class TextFile:
     name: str  # within the corpus: relative, with slashes
 
     def stamp(self) -> str:
-        """Path, name, size and time. Raises `UserError` for a file that has gone meanwhile."""
+        """Path, name, size and times; that of the last change cannot be set, as `touch -d` does.
+
+        Raises `UserError` for a file that has gone meanwhile.
+        """
         status = look(self.path, "data.path")
         if status is None:
             raise UserError(f"data file {shown(str(self.path))} has gone while the data were read")
-        return f"{self.path}\0{self.name}\0{status.st_size}\0{status.st_mtime_ns}"
+        times = f"{status.st_mtime_ns}\0{status.st_ctime_ns}"
+        return f"{self.path}\0{self.name}\0{status.st_size}\0{times}"
 
     def read(self) -> bytes:
         """The whole file."""
@@ -157,8 +161,7 @@ def list_documents(config: DataConfig) -> list[Document]:
     Raises `UserError` when there is none, or for settings that cannot be used.
     """
     source = _source(config.kind)
-    if not 0 < config.held_out < 1:
-        raise UserError(f"data.held_out={config.held_out}: expected a share between 0 and 1")
+    config.check()
     documents = sorted(_documents(source, config), key=lambda document: document.name)
     if not documents and is_import_path(config.kind):
         raise UserError(f"data.kind={config.kind}: it gave no document")

@@ -32,7 +32,7 @@ def cache_root() -> Path:
 
 
 def listing_key(parts: dict[str, list[Document]]) -> str:
-    """Key of a cache entry: changes when any file's name, size or time, or the split, changes."""
+    """Key of a cache entry: changes when any file's name, size or times, or the split, changes."""
     digest = hashlib.sha256(f"format {FORMAT}".encode())
     for part in PARTS:
         for file in parts[part]:
@@ -60,8 +60,10 @@ def _read(document: Document) -> bytes:
 
 
 def build(entry: Path, parts: dict[str, list[Document]]) -> dict[str, str]:
-    """Write a cache entry and return its description. Raises `UserError` for files that cannot be
-    read or are empty."""
+    """Write a cache entry and return its description.
+
+    Raises `UserError` for files that cannot be read, change meanwhile, or are empty.
+    """
     entry.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", dir=entry.parent))
     try:
@@ -82,6 +84,8 @@ def build(entry: Path, parts: dict[str, list[Document]]) -> dict[str, str]:
                 )
             description[part] = _sha256(work / f"{part}.bin")
         description["fingerprint"] = fingerprint.hexdigest()
+        if listing_key(parts) != entry.name:
+            raise UserError("data: a file changed while it was read; run the same command again")
         (work / "corpus.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
         _move(work, entry)
     finally:

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from star.base.errors import UserError
-from star.base.settings import expect, parse_quantity
+from star.base.settings import expect, parse_duration, parse_quantity
 from star.evaluation.failures import OVER_BUDGET, failure
-from star.evaluation.objectives import Measured
+from star.evaluation.objectives import Context, Measured, measure
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import INFEASIBLE, Evaluation, infeasible
 from star.genomes import Genome
+
+TIMES = ("s", "seconds")  # units of objectives whose limits may be written 1m30s
 
 
 def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float]:
@@ -26,7 +29,8 @@ def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float
                 " (search.also_measure adds others)"
             )
         if value is not None:
-            limits[name] = parse_quantity(f"constraints.{name}", value)
+            parse = parse_duration if measured.objectives[name].unit in TIMES else parse_quantity
+            limits[name] = parse(f"constraints.{name}", value)
             expect(f"constraints.{name}", value, limits[name] > 0, "a positive number")
     return limits
 
@@ -39,6 +43,26 @@ class Budget:
     measured: Measured
     recipe: Recipe
 
+    @cached_property
+    def static(self) -> tuple[str, ...]:
+        """Names of the limited objectives that are known before any training."""
+        known = {objective.name for objective in self.measured.static}
+        return tuple(name for name in self.limits if name in known)
+
+    def static_metrics(self, genome: Genome) -> dict[str, float]:
+        """The limited static objectives of a genome. Raises what measuring them raises."""
+        limited = [self.measured.objectives[name] for name in self.static]
+        return measure(limited, Context(genome, self.recipe))
+
+    def beyond(self, genome: Genome) -> dict[str, float]:
+        """How far each of them is beyond its limit, as a share of it: 0.5 is half as much again,
+        and below 0 it keeps the limit. Raises what measuring them raises."""
+        metrics = self.static_metrics(genome)
+        return {
+            name: self.measured.objectives[name].sign * (metrics[name] / self.limits[name] - 1)
+            for name in self.static
+        }
+
     def violated(self, metrics: Mapping[str, float]) -> str:
         """Which limits the metrics exceed, in words; what is not measured yet violates nothing."""
         over = []
@@ -46,7 +70,7 @@ class Budget:
             objective = self.measured.objectives[name]
             if name in metrics and objective.exceeds(metrics[name], limit):
                 side = "below" if objective.maximised else "above"
-                over.append(f"{name} {metrics[name]:,.6g} {side} {limit:,.6g}")
+                over.append(f"{name} {_digits(metrics[name])} {side} {_digits(limit)}")
         return ", ".join(over)
 
     def refuse(self, genome: Genome) -> Evaluation | None:
@@ -66,3 +90,8 @@ class Budget:
         if not reason:
             return evaluation
         return replace(evaluation, status=INFEASIBLE, reason=f"{OVER_BUDGET}: {reason}")
+
+
+def _digits(value: float) -> str:
+    """Whole numbers with all digits, `1,048,576`; others with six."""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.6g}"

@@ -1,7 +1,6 @@
 """What one evaluation may take in time and memory, how its memory is limited, and how its peak is
 measured."""
 
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from star.base.errors import UserError
-from star.base.settings import expect, parse_quantity
+from star.base.settings import expect, parse_duration, parse_quantity
 
 if sys.platform != "win32":
     import resource
@@ -22,26 +21,37 @@ _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # what to write to clear_refs, see proc(5)
 
 
+AUTO = "auto"
+
+
 @dataclass
 class LimitsConfig:
     """What one candidate may take."""
 
-    seconds: float | None = None  # of its evaluation, the start of its worker not counted
+    # of its evaluation, such as 90s or 1h30m, the start of its worker not counted; null: no limit;
+    # auto: far beyond the slowest so far, for those that hang (executors/patience.py)
+    seconds: Any = AUTO
     memory: Any = None  # such as 4GB, beyond what a fresh worker holds: main memory (Linux), GPU
     retries: int = 1  # further attempts when its worker process dies
 
     def check(self) -> None:
         """Raise `UserError` for the first value that cannot be used."""
-        if self.seconds is not None:
-            fits = self.seconds > 0 and math.isfinite(self.seconds)
-            expected = "a positive number, or null for no limit"
-            expect("limits.seconds", f"{self.seconds:g}", fits, expected)
+        self.fixed_seconds()
         expect("limits.retries", self.retries, self.retries >= 0, "a whole number of at least 0")
         if self.memory_bytes() is not None and not (IS_LINUX or torch.cuda.is_available()):
             raise UserError(
                 f"limits.memory={self.memory}: this system cannot limit memory, Linux can; use "
                 "null here"
             )
+
+    def fixed_seconds(self) -> float | None:
+        """The time limit in seconds, None without one or for auto.
+
+        Raises `UserError` for what is no duration.
+        """
+        if self.seconds is None or self.seconds == AUTO:
+            return None
+        return parse_duration("limits.seconds", self.seconds)
 
     def memory_bytes(self) -> int | None:
         """The memory limit in bytes. Raises `UserError` for what is no positive quantity."""

@@ -73,9 +73,17 @@ class Recipe:
                 are any, so that a new objective changes no key that exists.
         """
         parts = {name: asdict(getattr(self, name)) for name in ("model", "cache", "training")}
+        if self.cache.state_dtype == self.cache.dtype:
+            parts["cache"] = without_state_dtype(parts)["cache"]
         content = {**parts, "data": {"fingerprint": fingerprint}}
         content["evaluation_version"] = EVALUATION_VERSION
         return {**content, "objectives": dict(objectives)} if objectives else content
+
+
+def without_state_dtype(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content as it was before running states had a dtype of their own, not the cache's."""
+    cache = {key: value for key, value in content["cache"].items() if key != "state_dtype"}
+    return {**content, "cache": cache}
 
 
 def recipe_id(content: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from star.base.errors import plain
 
 OK, STOPPED, INFEASIBLE = "ok", "stopped", "infeasible"
 DIVERGED = "diverged"
+LONGEST_REASON = 300  # characters, of an error text that may have millions
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Evaluation:
     train_seconds: float = 0.0
     peak_bytes: int = 0  # peak memory on its device, 0 where it was not measured
     device: str = ""  # name of it
+
+    def __post_init__(self) -> None:
+        """Whoever makes one, its reason is a short line that any file and terminal takes."""
+        object.__setattr__(self, "reason", _harmless(self.reason))
 
     @property
     def feasible(self) -> bool:
@@ -39,13 +44,33 @@ class Evaluation:
 
 
 def infeasible(kind: str, detail: object, metrics: Mapping[str, float] | None = None) -> Evaluation:
-    """An infeasible evaluation whose reason is `<kind>: <detail>` on one line."""
-    return Evaluation(INFEASIBLE, f"{kind}: {plain(detail)}", metrics or {})
+    """An infeasible evaluation whose reason is `<kind>: <detail>` on one line.
+
+    Of the metrics it keeps those that are finite numbers.
+    """
+    finite = {name: value for name, value in (metrics or {}).items() if is_finite(value)}
+    return Evaluation(INFEASIBLE, f"{kind}: {detail}", finite)
+
+
+def _harmless(text: str) -> str:
+    """At most `LONGEST_REASON` characters of a text, on one line; others than printable ones, such
+    as half a surrogate pair or a terminal's escapes, are written as in Python: `\\x1b`."""
+    line = plain(text[: 2 * LONGEST_REASON])
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 3] + "..."
+
+
+def is_finite(value: object) -> bool:
+    """Whether something is a number that a float can be; text, None and 10**400 are not."""
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def require_finite(evaluation: Evaluation) -> Evaluation:
     """The evaluation, or a diverged one without the metrics that are not finite numbers."""
-    finite = {name: value for name, value in evaluation.metrics.items() if math.isfinite(value)}
+    finite = {name: value for name, value in evaluation.metrics.items() if is_finite(value)}
     wrong = [
         f"{name} is {value}" for name, value in evaluation.metrics.items() if name not in finite
     ]

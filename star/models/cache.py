@@ -18,6 +18,10 @@ class Cacheable(Protocol):
         """For each LIV the buffers it needs at that context, without the batch axis."""
         ...
 
+    def state_shapes(self) -> list[dict[str, tuple[int, ...]]]:
+        """For each LIV the buffers that every position adds to, without the batch axis."""
+        ...
+
     @property
     def dtype(self) -> torch.dtype:
         """That of the weights."""
@@ -57,25 +61,41 @@ class Cache:
 
     @classmethod
     def allocate(
-        cls, model: Cacheable, batch: int = 1, context: int = 4096, dtype: torch.dtype | None = None
+        cls,
+        model: Cacheable,
+        batch: int = 1,
+        context: int = 4096,
+        dtype: torch.dtype | None = None,
+        state_dtype: torch.dtype = torch.float32,
     ) -> "Cache":
-        """An empty cache on the model's device; dtype None is that of the weights.
+        """An empty cache on the model's device.
 
-        Raises ValueError for a batch or context below 1.
+        Args:
+            model: what it is for.
+            batch: sequences.
+            context: positions that there is room for.
+            dtype: of what is written once, as keys and values are; None is that of the weights.
+            state_dtype: of running states. In bfloat16, which keeps 8 bits, they stop growing:
+                `CacheSetting` says what that costs.
+
+        Raises:
+            ValueError: for a batch or context below 1.
         """
         for name, value in (("batch", batch), ("context", context)):
             if value < 1:
                 raise ValueError(f"cache {name}={value}: expected at least 1")
         dtype = model.dtype if dtype is None else dtype
+
+        def zeros(shapes: dict[str, tuple[int, ...]], kind: torch.dtype) -> dict[str, torch.Tensor]:
+            return {
+                name: torch.zeros(batch, *shape, dtype=kind, device=model.device)
+                for name, shape in shapes.items()
+            }
+
+        written, states = model.memory_shapes(context), model.state_shapes()
         memories = [
-            Memory(
-                context,
-                {
-                    name: torch.zeros(batch, *shape, dtype=dtype, device=model.device)
-                    for name, shape in shapes.items()
-                },
-            )
-            for shapes in model.memory_shapes(context)
+            Memory(context, zeros(shapes, dtype) | zeros(running, state_dtype))
+            for shapes, running in zip(written, states, strict=True)
         ]
         return cls(memories, batch, context)
 

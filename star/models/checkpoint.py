@@ -12,7 +12,7 @@ from star.base.errors import UserError, shown
 from star.base.files import copy_weights, named_weights, read_tensors
 from star.base.reading import expanded, is_file, is_folder
 from star.base.safe_yaml import read_yaml
-from star.genomes import GenomeFile, ModelConfig, genome_file_text, read_genome_file
+from star.genomes import GenomeError, GenomeFile, ModelConfig, genome_file_text, read_genome_file
 
 from .language_model import LanguageModel, decode
 
@@ -84,4 +84,9 @@ def read_model_config(path: Path) -> ModelConfig:
                 f"{path}: key {key!r} is {shown(repr(content.get(key)), 60)}, expected "
                 f"{expected[key].__name__}"
             )
-    return ModelConfig(**content)
+    config = ModelConfig(**content)
+    try:
+        config.check()
+    except GenomeError as error:
+        raise UserError(f"{path}: {error}") from None
+    return config

@@ -48,7 +48,7 @@ class LivModule(nn.Module):
         self.output = linear(inner, model.width, std=INITIAL_STD / depth**0.5)
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
-        """Buffers that generation needs for this LIV, without the batch axis."""
+        """Buffers that generation writes once, without the batch axis."""
         return self.featurizer.memory_shapes() | self.structure.memory_shapes(context)
 
     def forward(
@@ -130,9 +130,12 @@ class LanguageModel(nn.Module):
         return self.prefill(token[:, None], cache)[:, 0]
 
     def memory_shapes(self, context: int) -> list[dict[str, tuple[int, ...]]]:
-        """For each LIV the buffers that generation needs at that context, without the batch
-        axis."""
+        """For each LIV the buffers that generation writes once, without the batch axis."""
         return [liv.memory_shapes(context) for liv in self.livs]
+
+    def state_shapes(self) -> list[dict[str, tuple[int, ...]]]:
+        """For each LIV the running states of generation, without the batch axis."""
+        return [liv.structure.state_shapes() for liv in self.livs]
 
     @property
     def dtype(self) -> torch.dtype:

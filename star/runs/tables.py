@@ -9,8 +9,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 from star.base.console import say
+from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import STATIC, Objective
 from star.genomes import Genome
 from star.runs.run import Run, RunCandidate
@@ -20,6 +22,7 @@ COSTS = {CACHE: ("cache", "smallest"), PARAMETERS: ("parameters", "fewest")}
 SHOWN = (LOSS, PARAMETERS, CACHE)  # columns of every table; other objectives follow
 TITLE = "Pareto front over the whole run, and the baselines"
 WIDTH = 100  # columns of a file, unless the table takes more
+NAMED_BELOW, ABOVE = "named below:", "above the constraint:"  # what stands over these parts
 HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}  # compared with
 
 
@@ -47,12 +50,17 @@ def share_percent(share: float) -> str:
     return f"{100 * share:.3g}%" if share < 9.995 else f"{100 * share:,.0f}%"
 
 
+def _above(candidate: RunCandidate) -> bool:
+    """Whether it was trained and measured, and is above a constraint."""
+    return candidate.reason.startswith(OVER_BUDGET) and LOSS in candidate.metrics
+
+
 class ClosingTable:
     """The table and the lines below it, for one run."""
 
     def __init__(
         self, run: Run, objectives: Mapping[str, Objective], minimised: Sequence[str],
-        baseline_ids: Mapping[str, str],
+        baseline_ids: Mapping[str, str], also: Sequence[str] = (),
     ) -> None:  # fmt: skip
         """Read the run.
 
@@ -62,18 +70,18 @@ class ClosingTable:
             minimised: names of those that the search minimised.
             baseline_ids: genome ids of the baselines by name; designs that agree at this depth have
                 the same id.
+            also: names of those that were measured for the record, which have columns too.
         """
         candidates = run.candidates
         self.measured = [c for c in candidates.values() if c.status == "ok"]
         self.front = [candidates[genome_id] for genome_id in run.front["genome_id"]]
-        known = {c.genome_id for c in self.measured}
+        named = {name: candidates.get(genome_id) for name, genome_id in baseline_ids.items()}
         self.baselines = {
-            name: candidates[genome_id]
-            for name, genome_id in baseline_ids.items()
-            if genome_id in known
+            name: c
+            for name, c in named.items()
+            if c is not None and (c.status == "ok" or _above(c))
         }
-        names = (*SHOWN, *(name for name in minimised if name not in SHOWN))
-        self.shown = [objectives[name] for name in names]
+        self.shown = [objectives[name] for name in dict.fromkeys((*SHOWN, *minimised, *also))]
         self.costs = [name for name in minimised if objectives[name].cost == STATIC]
 
     def print(self, console: Console) -> None:
@@ -81,7 +89,8 @@ class ClosingTable:
 
         A terminal gets as many comparisons as it has room for; a file is as wide as it takes.
         """
-        compared = [name for name in HEADINGS if name in self.baselines]
+        usual = [name for name in HEADINGS if name in self.baselines]
+        compared = usual or list(self.baselines)[: len(HEADINGS)]
         table = self._table(compared)
         endless = console.options.update(width=10_000)
         needed = Measurement.get(console, endless, table).maximum
@@ -94,24 +103,42 @@ class ClosingTable:
             say(console, self._smallest_cost_line(name, candidate))
 
     def _table(self, compared: list[str]) -> Table:
-        """Front and baselines, beside differences to these baselines."""
+        """Front and baselines, beside differences to these baselines.
+
+        Baselines above a constraint stand apart, and so do genomes that the lines below name though
+        they are not on the front.
+        """
         what = " ".join(f"{objective.heading:>7}" for objective in self.shown)
         table = Table(title=TITLE, title_justify="left", box=SIMPLE, pad_edge=False)
         table.add_column("genome", no_wrap=True)
+        # As texts, since strings would be read as markup: the names are of the user's own.
         for objective in self.shown:
-            table.add_column(objective.heading, justify="right", no_wrap=True)
+            table.add_column(Text(objective.heading), justify="right", no_wrap=True)
         for name in compared:
-            heading = f"against {HEADINGS[name]}:\n{what}"
+            heading = Text(f"against {HEADINGS.get(name, name)}:\n{what}")
             table.add_column(heading, justify="right", no_wrap=True)
-        names = {c.genome_id: name for name, c in reversed(self.baselines.items())}
-        for candidate in self.front:
-            table.add_row(*self._row(candidate, names.get(candidate.genome_id), compared))
-        table.add_section()
-        for name, candidate in self.baselines.items():
-            table.add_row(*self._row(candidate, name, compared))
+        for title, rows in self._sections():
+            if not rows:
+                continue
+            table.add_section()
+            if title:
+                table.add_row(title)
+            for name, candidate in rows:
+                table.add_row(*map(Text, self._row(candidate, name, compared)))
         return table
 
-    def _row(self, candidate: RunCandidate, name: str | None, compared: list[str]) -> list[str]:
+    def _sections(self) -> list[tuple[str, list[tuple[str, RunCandidate]]]]:
+        """The parts of the table: what stands over each, and names and candidates of its rows."""
+        names = {c.genome_id: name for name, c in reversed(self.baselines.items())}
+        front = [(names.get(c.genome_id, c.genome_id), c) for c in self.front]
+        within = [(name, c) for name, c in self.baselines.items() if not _above(c)]
+        above = [(name, c) for name, c in self.baselines.items() if _above(c)]
+        shown = {c.genome_id for _, c in front}
+        best = {c.genome_id: c for c in map(self._best, self.baselines.values()) if c is not None}
+        others = [(genome_id, c) for genome_id, c in best.items() if genome_id not in shown]
+        return [("", front), (NAMED_BELOW, others), ("", within), (ABOVE, above)]
+
+    def _row(self, candidate: RunCandidate, name: str, compared: list[str]) -> list[str]:
         metrics = candidate.metrics
         values = [objective.shown(metrics[objective.name]) for objective in self.shown]
         against = [self.baselines[other].metrics for other in compared]
@@ -119,22 +146,31 @@ class ClosingTable:
             " ".join(f"{percent(metrics[o.name], other[o.name]):>7}" for o in self.shown)
             for other in against
         ]
-        return [name or candidate.genome_id, *values, *differences]
+        return [name, *values, *differences]
 
-    def _smallest_cost_line(self, name: str, baseline: RunCandidate) -> str:
-        """The evolved genome with the smallest cost at or below the baseline's loss, in words."""
-        own = baseline.metrics
-        better = [
+    @property
+    def _cost(self) -> str:
+        """What the lines below speak of: parameters where they alone are an objective, else the
+        cache."""
+        return PARAMETERS if self.costs == [PARAMETERS] else CACHE
+
+    def _best(self, baseline: RunCandidate) -> RunCandidate | None:
+        """The evolved genome with the smallest cost at or below the baseline's loss."""
+        better = (
             candidate
             for candidate in self.measured
-            if candidate.origin != "baseline" and candidate.metrics[LOSS] <= own[LOSS]
-        ]
-        if not better:
+            if candidate.origin != "baseline" and candidate.metrics[LOSS] <= baseline.metrics[LOSS]
+        )
+        order = (self._cost, LOSS)
+        return min(better, key=lambda c: [c.metrics[name] for name in order], default=None)
+
+    def _smallest_cost_line(self, name: str, baseline: RunCandidate) -> str:
+        """What it is, in words."""
+        own, best, cost = baseline.metrics, self._best(baseline), self._cost
+        if best is None:
             return f"{name}: no evolved genome reaches its loss of {own[LOSS]:.4f}"
-        # Parameters where they alone are an objective, else the cache.
-        cost, other = (PARAMETERS, CACHE) if self.costs == [PARAMETERS] else (CACHE, PARAMETERS)
+        other = CACHE if cost == PARAMETERS else PARAMETERS
         words, superlative = COSTS[cost]
-        best = min(better, key=lambda c: (c.metrics[cost], c.metrics[LOSS]))
         metrics = best.metrics
         share = f"{metrics[cost]:,.0f} bytes of {words} where it needs none"
         if own[cost]:

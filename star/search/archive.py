@@ -11,8 +11,9 @@ import numpy.typing as npt
 from pymoo.indicators.hv import HV
 from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
+from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import STATIC, Objective
-from star.search.candidates import BASELINE, Evaluated
+from star.search.candidates import Evaluated
 
 Values = npt.NDArray[np.float64]
 
@@ -88,18 +89,20 @@ class Archive:
 
     @property
     def feasible(self) -> list[Evaluated]:
-        """Candidates that were measured."""
+        """Candidates that were measured to the end and keep the constraints."""
         return [evaluated for evaluated in self._by_id.values() if evaluated.evaluation.feasible]
 
     @property
     def baselines(self) -> list[Evaluated]:
-        """Measured baselines."""
-        return [evaluated for evaluated in self.feasible if evaluated.candidate.origin == BASELINE]
+        """Baselines that were trained and measured, those above a constraint too."""
+        return [e for e in self.all if e.is_baseline and e.evaluation.failure in ("", OVER_BUDGET)]
 
     def failures(self) -> Counter[str]:
-        """How many candidates were infeasible, by kind of failure."""
+        """How many candidates were infeasible, by kind of failure; baselines have no constraint
+        to keep."""
+        kinds = ((e, e.evaluation.failure) for e in self._by_id.values())
         return Counter(
-            e.evaluation.failure for e in self._by_id.values() if not e.evaluation.measured
+            kind for e, kind in kinds if kind and not (e.is_baseline and kind == OVER_BUDGET)
         )
 
     def train_tokens(self) -> int:
@@ -130,7 +133,7 @@ class Archive:
         }
 
     def front(self) -> list[Evaluated]:
-        """Non-dominated candidates over the whole run, baselines included.
+        """Non-dominated candidates over the whole run, baselines within the constraints included.
 
         In order of the static objectives, then of the others, then of ids.
         """

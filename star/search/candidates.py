@@ -36,6 +36,11 @@ class Evaluated:
         """Content hash of the canonical genome."""
         return self.candidate.genome.id
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is there for comparison."""
+        return self.candidate.origin == BASELINE
+
     def row(self, rank: int | None = None) -> dict[str, Any]:
         """The candidate as a row of `population.csv`: its columns but for the metrics' order."""
         candidate, evaluation = self.candidate, self.evaluation

@@ -5,16 +5,27 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from star.base.errors import UserError
-from star.base.settings import expect
+from star.base.ranges import Range, expect_ranges
+from star.base.settings import expect, expect_seed
 from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
 from star.evaluation.recipe import CacheSetting, DataConfig, SearchModelConfig, TrainingConfig
-from star.genomes import ALPHABETS, Alphabet, GenomeError, get_alphabet, with_operators
+from star.genomes import (
+    ALPHABETS,
+    Alphabet,
+    GenomeError,
+    check_depth,
+    get_alphabet,
+    with_operators,
+)
+from star.genomes.genome import MOST_LIVS
 from star.search.halving import HalvingConfig
 from star.search.stopping import StopConfig
 
 DESIGNS = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
+RANGES = {"population": Range(1, 10**5), "generations": Range(1, 10**9)}
+MOST_LIVS_AT_ONCE = 10**7
 NSGA2 = "pymoo.algorithms.moo.nsga2.NSGA2"
 
 
@@ -34,8 +45,10 @@ class SpaceConfig:
             expected = f"from 1 to depth={depth} LIVs, or null"
             expect("search.space.motif", self.motif, 1 <= self.motif <= depth, expected)
         if self.depths:
-            fits = len(self.depths) == 2 and 1 <= self.depths[0] <= self.depths[1]
-            expected = "[least, most], such as [4,12], with 1 <= least <= most, or []"
+            fits = len(self.depths) == 2 and 1 <= self.depths[0] <= self.depths[1] <= MOST_LIVS
+            expected = (
+                f"[least, most], such as [4,12], with 1 <= least <= most <= {MOST_LIVS:,}, or []"
+            )
             expect("search.space.depths", self.depths, fits, expected)
         if self.depths and self.motif is not None:
             raise UserError(
@@ -74,8 +87,7 @@ class VariationConfig:
 
     def check(self) -> None:
         """Raise `UserError` for the first value that cannot be used."""
-        fits = self.crossover_points >= 1
-        expect("search.variation.crossover_points", self.crossover_points, fits, "at least 1")
+        expect_ranges("search.variation.", self, {"crossover_points": Range(1, MOST_LIVS)})
         for name, value in vars(self).items():
             if name.endswith("_probability"):
                 expected = "a probability from 0 to 1"
@@ -91,7 +103,8 @@ class SearchConfig:
     population: int = 16  # candidates of a generation
     generations: int = 18  # the first is the initial population
     seeds: list[str] = field(default_factory=list)  # designs, genome files, folders, CSVs, runs
-    baselines: list[str] = field(default_factory=lambda: list(DESIGNS))  # trained for comparison
+    # trained for comparison: designs, genome files, folders of them, runs (their fronts)
+    baselines: list[str] = field(default_factory=lambda: list(DESIGNS))
     # a pymoo algorithm, `_target_`, and its own arguments; tournament_size: individuals that
     # compete to be a parent, where parents are selected by tournament
     algorithm: dict[str, Any] = field(default_factory=lambda: {"_target_": NSGA2})
@@ -102,9 +115,7 @@ class SearchConfig:
 
     def check(self, depth: int) -> None:
         """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
-        for name in ("population", "generations"):
-            value = getattr(self, name)
-            expect(f"search.{name}", value, value >= 1, "at least 1")
+        expect_ranges("search.", self, RANGES)
         for name in ("objectives", "also_measure", "seeds", "baselines"):
             _expect_names(f"search.{name}", getattr(self, name))
         if "_target_" not in self.algorithm:
@@ -112,6 +123,9 @@ class SearchConfig:
                 "search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search"
             )
         self.space.check(depth)
+        livs = max([depth, *self.space.depths]) * self.population
+        expected = f"at most {MOST_LIVS_AT_ONCE:,} LIVs in a generation"
+        expect("search.population", self.population, livs <= MOST_LIVS_AT_ONCE, expected)
         self.variation.check()
         self.stop.check()
 
@@ -176,7 +190,10 @@ class EvolveConfig:
 
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
-        expect("depth", self.depth, self.depth >= 1, "at least 1 LIV")
+        check_depth(self.depth)
+        for part in (self.model, self.cache, self.training, self.data):
+            part.check()
+        expect_seed(self.seed)
         self.search.check(self.depth)
         self.limits.check()
         self.search.halving.check(self.training.steps)

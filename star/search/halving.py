@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
-from star.base.errors import UserError
 from star.base.settings import expect
 from star.evaluation.result import STOPPED
 from star.search.archive import Values, pareto_ranks
@@ -30,11 +29,10 @@ class HalvingConfig:
 
     def check(self, steps: int) -> None:
         """Raise `UserError` for the first value that cannot be used. steps: of all training."""
-        if any(later <= earlier for earlier, later in pairwise([0, *self.rungs, steps])):
-            raise UserError(
-                f"search.halving.rungs={self.rungs}: expected ascending numbers of steps between 0 "
-                f"and training.steps={steps}, such as [{steps // 8},{steps // 4}], or []"
-            )
+        fits = all(earlier < later for earlier, later in pairwise([0, *self.rungs, steps]))
+        example = f", such as [{steps // 8},{steps // 4}]" if steps >= 8 else ""
+        expected = f"ascending numbers of steps between 0 and training.steps={steps}{example}"
+        expect("search.halving.rungs", self.rungs, fits, f"{expected}, or []")
         fits = 0 < self.keep < 1
         expect("search.halving.keep", self.keep, fits, "a share between 0 and 1, such as 0.5")
 

@@ -14,6 +14,7 @@ from pymoo.problems.static import StaticProblem
 
 from star.evaluation.constraints import Budget
 from star.evaluation.executors import Executor, Task
+from star.evaluation.executors.base import never
 from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.search.algorithms.build import BuiltAlgorithm
@@ -34,11 +35,12 @@ class EvaluationLoop:
     archive: Archive
     executor: Executor
     halving: SuccessiveHalving  # how far each is trained
-    budget: Budget  # of every candidate; baselines have none
+    budget: Budget  # of every candidate; baselines are trained all the same
     seed: int  # of every evaluation, for the record
     on_finished: OnFinished  # called for each candidate as it finishes
     memory: SearchMemory | None = None  # answers what was evaluated before; None remembers nothing
     states: StateStore | None = None  # of trainings that are under way
+    check: Callable[[], None] = never  # called between results; may raise to end the search
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates.
@@ -69,7 +71,8 @@ class EvaluationLoop:
             for index, candidate in candidates.items()
             if candidate.origin == BASELINE
         }
-        yield from self._measure(baselines, self.halving.rungs[-1])
+        for index, evaluated in self._measure(baselines, self.halving.rungs[-1]):
+            yield index, replace(evaluated, evaluation=self.budget.judge(evaluated.evaluation))
         competing: dict[int, Candidate] = {}
         for index, candidate in candidates.items():
             if index in baselines:
@@ -102,6 +105,7 @@ class EvaluationLoop:
             if self.memory:
                 self.memory.remember(evaluated, rung)
             yield index, evaluated
+            self.check()
 
     def _climb(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates from rung to rung; those not promoted, or that fail, leave.

@@ -1,7 +1,8 @@
 """What a search remembers of evaluations: its view of a ledger, under one recipe and seed."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.failures import BUILD_ERROR, failure
 from star.evaluation.ledger import Ledger, Record
 from star.evaluation.objectives import Context, measure
-from star.evaluation.recipe import recipe_id
+from star.evaluation.recipe import recipe_id, without_state_dtype
 from star.evaluation.result import require_finite
 from star.genomes import Genome
 from star.runs.folder import LEDGER, writing
@@ -24,13 +25,17 @@ from star.search.candidates import Evaluated
 
 RUN, SHARED = "run", "shared"
 
+MOST_NAMED = 5  # damaged rows in a warning
+
+log = logging.getLogger(__name__)
+
 
 class SearchMemory:
     """Answers genomes that were evaluated before and appends those that are finished now."""
 
     def __init__(
         self, ledger: Ledger, content: Mapping[str, Any], recipe: Recipe, measured: Measured,
-        run: str, is_own: bool,
+        run: str, is_own: bool, needed: Collection[str] = (),
     ) -> None:  # fmt: skip
         """View a ledger.
 
@@ -41,9 +46,10 @@ class SearchMemory:
             measured: the objectives of the search.
             run: name of the run.
             is_own: the ledger holds no other run, whatever its rows call it: folders are moved.
+            needed: names of the objectives that an answer must have.
         """
         self.ledger, self.content, self.recipe, self.measured = ledger, content, recipe, measured
-        self.run, self.is_own = run, is_own
+        self.run, self.is_own, self._needed = run, is_own, set(needed)
         self._recipe_ids: dict[int, str] = {}
 
     def _recipe_id(self, rung: int) -> str:
@@ -52,16 +58,23 @@ class SearchMemory:
         The whole training has the recipe itself; to a lower rung it has one with the key `rung`.
         """
         if rung not in self._recipe_ids:
-            is_last = rung == self.recipe.training.steps
-            content = self.content if is_last else {**self.content, "rung": rung}
-            self._recipe_ids[rung] = self.ledger.add_recipe(content)
+            self._recipe_ids[rung] = self.ledger.add_recipe(self._content(rung))
         return self._recipe_ids[rung]
+
+    def _content(self, rung: int) -> Mapping[str, Any]:
+        is_last = rung == self.recipe.training.steps
+        return self.content if is_last else {**self.content, "rung": rung}
 
     def recall(self, genome: Genome, rung: int) -> Evaluation | None:
         """The finished evaluation of a genome after so many steps, if there is one."""
         run = None if self.is_own else self.run
         found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
+        if found is None:
+            found = self._of_before(genome, rung, run)
         own = [o for o in self.measured.static if o.name in self.measured.references]
+        needed = self._needed - {objective.name for objective in own}
+        if found is not None and found.measured and not needed <= found.metrics.keys():
+            return None
         if found is None or not own:
             return found
         if not found.measured:  # by a mistake in the user's code, perhaps, which is mended now
@@ -72,6 +85,17 @@ class SearchMemory:
         except Exception as error:  # which would end its evaluation too
             return failure(error, found.metrics)
         return require_finite(replace(found, metrics={**found.metrics, **added}))
+
+    def _of_before(self, genome: Genome, rung: int, run: str | None) -> Evaluation | None:
+        """A measured evaluation of before running states were kept wider than keys: its losses
+        hold, its costs are counted anew."""
+        before = recipe_id(without_state_dtype(self._content(rung)))
+        found = self.ledger.get(genome.id, before, self.recipe.seed, run)
+        if found is None or not found.measured:
+            return None
+        static = [o for o in self.measured.static if o.name not in self.measured.references]
+        counted = measure(static, Context(genome, self.recipe))
+        return replace(found, metrics={**found.metrics, **counted})
 
     def remember(self, evaluated: Evaluated, rung: int) -> None:
         """Append a finished evaluation after so many steps, at once on disk."""
@@ -90,6 +114,21 @@ class SearchMemory:
             finished=datetime.now(UTC).isoformat(),
         )
         self.ledger.add(record, self._recipe_id(rung))
+
+    def report_damage(self) -> None:
+        """Warn of damaged rows of this recipe and its rungs."""
+        own = [
+            name
+            for name, content in self.ledger.recipes().items()
+            if {**content, "rung": None} == {**self.content, "rung": None}
+        ]
+        damaged = self.ledger.damaged(own)
+        if damaged:
+            named = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
+            log.warning(
+                "ledger %s: damaged rows: %d (%s); these genomes are trained again",
+                self.ledger.path, len(damaged), named,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Close the ledger."""
@@ -124,7 +163,12 @@ def _make_parent(setting: str, path: Path) -> None:
 
 
 def open_memory(
-    setting: str, folder: Path, recipe: Recipe, measured: Measured, fingerprint: str
+    setting: str,
+    folder: Path,
+    recipe: Recipe,
+    measured: Measured,
+    fingerprint: str,
+    needed: Collection[str] = (),
 ) -> SearchMemory:
     """Open the ledger for one search.
 
@@ -134,6 +178,7 @@ def open_memory(
         recipe: of every evaluation.
         measured: the objectives of the search.
         fingerprint: of the data.
+        needed: names of the objectives that an answer must have.
 
     Raises:
         UserError: for a ledger that cannot be used, and for a run's own of another recipe.
@@ -148,7 +193,8 @@ def open_memory(
     content = recipe.content(fingerprint, measured.content())
     known = ledger.recipes()
     if setting == RUN and known and recipe_id(content) not in known:
-        there = min(known.values(), key=len)  # those of rungs have a key more
+        whole = filter(None, known.values())
+        there = min(whole, key=len, default={})  # those of rungs have a key more
         changed = "; ".join(differences(there, content))
         ledger.close()
         raise UserError(
@@ -156,4 +202,7 @@ def open_memory(
             "another folder"
         )
     ledger.add_recipe(content)  # before those of its rungs, which say nothing about a resumed run
-    return SearchMemory(ledger, content, recipe, measured, str(folder.resolve()), setting == RUN)
+    run = str(folder.resolve())
+    memory = SearchMemory(ledger, content, recipe, measured, run, setting == RUN, needed)
+    memory.report_damage()
+    return memory

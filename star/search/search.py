@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from star.base.errors import UserError
@@ -19,8 +20,9 @@ from star.base.interrupts import deferred_interrupt
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
+from star.evaluation.executors.base import never
 from star.evaluation.states import StateStore
-from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
+from star.genomes import Genome
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
 from star.runs.folder import GENOMES, LEDGER, PARETO, POPULATION, STATES, RunFolder, Views
@@ -29,17 +31,20 @@ from star.runs.origin import origin_settings
 from star.runs.progress import Progress
 from star.runs.provenance import CONFIGURATION, check_same_run, new_folder, write_provenance
 from star.runs.run import Run
+from star.runs.tables import composition
 from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
-from star.search.candidates import Evaluated, genome_file
+from star.search.candidates import SEED, Evaluated, genome_file
 from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
+from star.search.space.baselines import read_baselines
+from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
-from star.search.upgrade import upgrade_settings
+from star.search.upgrade import count_as_before, upgrade_settings
 
 # Settings that change no evaluation: they may differ when a run is resumed.
 FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins", "library"} | {
@@ -84,12 +89,22 @@ class Search:
             GenomeError: for sizes that a design cannot have.
         """
         use_extensions(config.plugins, config.library)
+        config, kept = count_as_before(config)
         config.check()
         measured, recipe = make_recipe(config)
         objectives = measured.selected(config.search.objectives)
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
+        budget = Budget(read_limits(config.constraints, measured), measured, recipe)
+        fitting = Fitting(problem, budget) if budget.static else None
         own = written_genomes(Path(config.run_dir) / GENOMES) if config.run_dir else set()
         seeds, notices = read_seeds(config.search.seeds, problem, own)
+        notices = [*kept, *notices]
+        if fitting is not None:
+            notices += fitting.exclude()
+            seeds, changed = fitting.fit_seeds(seeds)
+            notices += changed
+        baselines, fitted = read_baselines(config)
+        notices += fitted
         used = config.search.population
         if len(seeds) > used:
             notices.append(
@@ -99,11 +114,11 @@ class Search:
             config=config,
             recipe=recipe,
             measured=measured,
-            budget=Budget(read_limits(config.constraints, measured), measured, recipe),
-            baselines=read_baselines(config),
+            budget=budget,
+            baselines=baselines,
             problem=problem,
             seeds=seeds,
-            built=build_algorithm(config.search, problem, seeds, config.seed),
+            built=build_algorithm(config.search, problem, seeds, config.seed, fitting),
             fingerprint=read_fingerprint(config, recipe, executor),
             notices=notices,
             executor=executor,
@@ -134,19 +149,29 @@ class Search:
         with self._make_executor(check, states) as executor:
             evaluation = EvaluationLoop(
                 self.archive, executor, halving, self.budget,
-                config.seed, on_finished, memory, states,
+                config.seed, on_finished, memory, states, self._between(check),
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
             seeds = {self.problem.architecture(seed).id for seed in self.seeds}
-            stopping = Stopping(config.search.stop)
+            stopping, finished = Stopping(config.search.stop), 0
             for generation in run_generations(
                 self.built, config.search.generations, evaluation, seeds
             ):
                 yield generation
+                finished += 1
                 self.ended_by = stopping.reason(self.archive)
                 if self.ended_by:
                     return
+            if finished < (planned := config.search.generations):
+                self.ended_by = (
+                    f"lack of new designs: none was found after generation {finished} of {planned}"
+                )
+
+    def _between(self, check: Callable[[], None] | None) -> Callable[[], None]:
+        """What is called between results: a given executor is not told of the check, ours call it
+        while candidates train."""
+        return never if check is None or self.executor is None else check
 
     def _make_executor(
         self, check: Callable[[], None] | None, states: StateStore | None
@@ -197,6 +222,23 @@ class Search:
         origin = origin_settings(self.settings())
         return rows, [(e.row(0), genome_file(e, origin)) for e in self.archive.front()]
 
+    @property
+    def reported(self) -> list[str]:
+        """Names of what is measured for the record beside the objectives (`also_measure`)."""
+        own = self.measured.references
+        also = {*own, *self.config.search.also_measure}
+        return [name for name in self.measured.names if name in also]
+
+    def lost_seeds(self) -> list[str]:
+        """A line for each seed that could not be measured, with its reason."""
+        seeds = (e for e in self.archive.all if e.candidate.origin == SEED)
+        return [
+            f"seed {shorten(composition(e.candidate.genome), 80)}: "
+            f"{shorten(e.evaluation.reason, 160)}"
+            for e in seeds
+            if not e.evaluation.measured
+        ]
+
     def failures(self) -> str:
         """How many candidates were not measured, by kind: `2 diverged, 1 out_of_memory`."""
         counts = sorted(self.archive.failures().items())
@@ -226,8 +268,9 @@ class SearchInFolder:
                     LEDGER if config.ledger == RUN else CONFIGURATION,
                 )
             )
+            needed = [objective.name for objective in search.archive.objectives]
             self.memory = open_memory(
-                config.ledger, path, search.recipe, search.measured, search.fingerprint
+                config.ledger, path, search.recipe, search.measured, search.fingerprint, needed
             )
             opened.callback(self.memory.close)
             self._ledger_file = _identity(self.memory.ledger.path)
@@ -286,7 +329,7 @@ class SearchInFolder:
                 if generation < 0:
                     self._progress.generation_started(0)
                     continue
-                proposed = baselines + (generation + 1) * population
+                proposed = baselines + len(search.built.duplicates.proposed)
                 self._progress.generation_finished(generation, proposed)
 
 
@@ -319,20 +362,6 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     )
     recipe.check()
     return measured, recipe
-
-
-def read_baselines(config: EvolveConfig) -> dict[str, Genome]:
-    """The named designs at the search's depth, checked against the model's sizes."""
-    baselines = {}
-    for name in config.search.baselines:
-        try:
-            design, _, _ = load_genome(name)
-        except GenomeError as error:
-            raise UserError(f"search.baselines: {error}") from None
-        baselines[name] = fit_depth(design, config.depth).canonical()
-        check_fits(baselines[name], config.model)
-        check_fits(baselines[name], config.model.when_trained())
-    return baselines
 
 
 def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:

@@ -4,9 +4,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from star.base.settings import expect, parse_duration, parse_quantity
+from star.base.ranges import Range, expect_ranges
+from star.base.settings import parse_duration, parse_quantity
 from star.search.archive import Archive
 
+RANGES = {"evaluations": Range(1, 10**12), "patience": Range(1, 10**9)}
 LEAST_GAIN = 1e-6  # of the hypervolume, which is scaled to 0..1
 
 
@@ -21,9 +23,7 @@ class StopConfig:
 
     def check(self) -> None:
         """Raise `UserError` for the first value that cannot be used."""
-        for name in ("evaluations", "patience"):
-            value = getattr(self, name)
-            expect(f"search.stop.{name}", value, value is None or value >= 1, "at least 1")
+        expect_ranges("search.stop.", self, RANGES)
         self.limits()
 
     def limits(self) -> dict[str, float]:

@@ -1,8 +1,11 @@
 """Settings of a run folder that an earlier version wrote, brought to the keys of now."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+from star.genomes import CacheSetting
+from star.runs.provenance import CONFIGURATION, read_configuration
 from star.search.config import MOVED, EvolveConfig
 
 # Values of before the algorithm's own arguments were grouped; each algorithm has them as defaults.
@@ -51,7 +54,10 @@ def _acted(key: str, value: Any, search: dict[str, Any]) -> bool:
 
 
 def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
-    return _merged(asdict(EvolveConfig()), settings)
+    merged = _merged(asdict(EvolveConfig()), settings)
+    if "cache" in settings and "state_dtype" not in settings["cache"]:
+        merged["cache"]["state_dtype"] = merged["cache"]["dtype"]  # states had that of the keys
+    return merged
 
 
 def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
@@ -61,3 +67,22 @@ def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and isinstance(given.get(key), dict) and key != "algorithm":
             merged[key] = _merged(value, given[key])
     return merged
+
+
+def count_as_before(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
+    """The settings with the `cache.state_dtype` of the run folder, unless another is asked for.
+
+    A run counts its cache to the end as it began to; the notice says so where that is not as usual.
+    """
+    usual = CacheSetting.state_dtype
+    folder = Path(config.run_dir) if config.run_dir else None
+    if config.cache.state_dtype != usual or folder is None:
+        return config, []
+    if not (folder / CONFIGURATION).is_file():
+        return config, []
+    there = upgrade_settings(read_configuration(folder)).get("cache")
+    kept = there.get("state_dtype", usual) if isinstance(there, dict) else usual
+    if kept == usual:
+        return config, []
+    notice = f"cache.state_dtype={kept}: this run began to count its cache so, and goes on to"
+    return replace(config, cache=replace(config.cache, state_dtype=kept)), [notice]

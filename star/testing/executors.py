@@ -25,7 +25,8 @@ import pytest
 from star.base.errors import UserError
 from star.data import DataConfig
 from star.evaluation import Context, Evaluation, LimitsConfig, Objective, Recipe
-from star.evaluation.executors import Executor, Setup, Task
+from star.evaluation.executors import Executor, Setup, Task, patience
+from star.evaluation.executors.base import text_fingerprint
 from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.training import TrainingConfig
@@ -171,6 +172,22 @@ class ExecutorSuite:
         with self.make(Setup(recipe)) as executor, pytest.raises(UserError):
             list(executor.evaluate([_task(self.genomes[0], steps)]))
 
+    def test_a_text_that_changes_under_it_ends_it(self, tmp_path: Path) -> None:
+        """A process that is replaced would train on the new one; size and time are the same."""
+        if not self.trains:
+            pytest.skip("it reads no text")
+        recipe = self.recipe(tmp_path)
+        tasks = [_task(text, self.rungs[0]) for text in (self.genomes[0], *[CRASHING] * 4)]
+        setup = Setup(recipe, LimitsConfig(retries=1), fingerprint=text_fingerprint(recipe))
+        with self.make(setup) as executor:
+            assert _answers(executor, tasks[:1])[0].feasible
+            path = tmp_path / "0.txt"
+            before = path.stat()
+            path.write_text(path.read_text().replace("quick", "speed"))
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            with pytest.raises(UserError, match=r"^data: .* finds another text"):
+                list(executor.evaluate(tasks[1:]))
+
     def test_rungs_are_the_beginning_of_the_whole_training(self, tmp_path: Path) -> None:
         """Whether a training goes on from its state of the rung before, or begins anew."""
         recipe, (first, last) = self.recipe(tmp_path), self.rungs
@@ -218,6 +235,23 @@ class ExecutorSuite:
             with pytest.raises(Ended):
                 list(executor.evaluate(tasks[1:]))
         _wait_for_end(processes)
+
+    def test_what_hangs_is_ended_without_a_limit_of_the_users(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By `limits.seconds=auto`, the default, from what the others took."""
+        if not self.trains:
+            pytest.skip("nothing hangs")
+        monkeypatch.setattr(patience, "LEAST", 4.0)
+        monkeypatch.setattr(patience, "FACTOR", 1.5)
+        texts = [HANGING, self.genomes[1], SLUGGISH]
+        with self.make(Setup(self.recipe(tmp_path))) as executor:
+            assert _answers(executor, [_task(self.genomes[0], self.rungs[0])])[0].feasible
+            results = _answers(executor, [_task(text, self.rungs[0]) for text in texts])
+        assert results[0].reason.startswith("timeout: took longer than "), results[0]
+        assert "limits.seconds=auto" in results[0].reason and "limits.seconds=auto" in caplog.text
+        assert results[1].feasible and results[2].feasible, results
+        _wait_for_end(tmp_path / "processes")
 
     def test_crashes_and_limits_end_one_candidate(self, tmp_path: Path) -> None:
         """Its process takes nothing else with it, and is replaced."""

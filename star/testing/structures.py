@@ -63,7 +63,7 @@ def check_class(class_id: int, alphabet: str | Alphabet = "extended") -> None:
         genome = Genome(tuple(Liv(class_id, 1, tied, 1, shared) for _ in range(3)), letters)
         check_decoding(genome)
         check_generation(genome, parts=[5, 3, 10])
-        check_cache(genome, CacheSetting(context=9, batch=3, dtype="float32"))
+        check_cache(genome, CacheSetting(context=9, batch=3, dtype="bfloat16"))
 
 
 def build(genome: Genome, model: ModelConfig = MODEL, scale: float = 1.0) -> LanguageModel:
@@ -133,11 +133,12 @@ def check_generation(genome: Genome, parts: Sequence[int]) -> None:
 
 def check_cache(genome: Genome, setting: CacheSetting) -> None:
     """Predicted equals allocated, LIV by LIV, by the tensors' own account and by their storage."""
-    dtype = getattr(torch, setting.dtype)
-    cache = Cache.allocate(decode(genome, MODEL), setting.batch, setting.context, dtype)
+    dtypes = getattr(torch, setting.dtype), getattr(torch, setting.state_dtype)
+    cache = Cache.allocate(decode(genome, MODEL), setting.batch, setting.context, *dtypes)
     predicted = list(liv_cache_bytes(genome, MODEL, setting))
     assert cache.liv_nbytes == predicted, (
-        f"{genome} allocates {cache.liv_nbytes} bytes a LIV, its `cache` says {predicted}"
+        f"{genome} allocates {cache.liv_nbytes} bytes a LIV, its `cache` and `states` say "
+        f"{predicted}"
     )
     storages = {
         buffer.untyped_storage().data_ptr(): buffer.untyped_storage().nbytes()

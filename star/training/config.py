@@ -1,14 +1,29 @@
 """Settings of the training of one candidate."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 import torch
 
 from star.base.devices import check_device, torch_device
+from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect, expect_one_of
 
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
+RANGES = {
+    "steps": Range(1, 10**9),
+    "batch_size": Range(1, 10**7),
+    "length": Range(1, 10**7),
+    "learning_rate": Range(0, 10**9, above=True),
+    "weight_decay": Range(0, 10**9),
+    "warmup_steps": Range(0, 10**9),
+    "final_fraction": Range(0, 1),
+    "gradient_clip": Range(0, inf, above=True),
+    "validation_batches": Range(1, 10**7),
+    "validation_batch_size": Range(1, 10**7),
+}
+MOST_TOKENS, MOST_WINDOWS = 10**9, 10**7  # of a step, and of the held-out sample
 
 
 @dataclass
@@ -33,18 +48,12 @@ class TrainingConfig:
 
     def check(self) -> None:
         """Raise `UserError` for the first value that cannot be used."""
-        for name in (
-            "steps",
-            "batch_size",
-            "length",
-            "validation_batches",
-            "validation_batch_size",
-        ):
-            self._expect(name, getattr(self, name) >= 1, "at least 1")
-        self._expect("warmup_steps", self.warmup_steps >= 0, "at least 0")
-        for name in ("learning_rate", "gradient_clip"):
-            self._expect(name, getattr(self, name) > 0, "a positive number")
-        self._expect("weight_decay", self.weight_decay >= 0, "at least 0")
+        expect_ranges("training.", self, RANGES)
+        is_small = self.tokens_per_step <= MOST_TOKENS
+        self._expect("batch_size", is_small, f"at most {MOST_TOKENS:,} tokens a step")
+        windows = self.validation_batches * self.validation_batch_size
+        is_small = windows <= MOST_WINDOWS
+        self._expect("validation_batches", is_small, f"at most {MOST_WINDOWS:,} windows in all")
         whole = len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas)
         self._expect("betas", whole, "two numbers from 0 to below 1")
         micro = self.micro_batch_size

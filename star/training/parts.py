@@ -1,6 +1,7 @@
 """Training in parts: from a saved state to a number of steps, as successive halving wants it."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from star.training.loop import Trainer
@@ -20,6 +21,7 @@ def train_further(trainer: Trainer, steps: int, state: Path | None) -> float:
     while trainer.step < steps:
         trainer.advance()
     if state is not None and steps < trainer.config.steps:
-        state.parent.mkdir(parents=True, exist_ok=True)
-        save_state(state, trainer)
+        with suppress(OSError):  # a full disk costs time only: the next part begins anew
+            state.parent.mkdir(parents=True, exist_ok=True)
+            save_state(state, trainer)
     return time.perf_counter() - start

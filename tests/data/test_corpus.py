@@ -11,7 +11,7 @@ import torch
 
 from star.base.errors import UserError
 from star.data import DataConfig, Text, load_corpus, open_corpus
-from star.data.sources import list_documents, split
+from star.data.sources import TextFile, list_documents, split
 from star.data.store import SEPARATOR
 
 
@@ -106,6 +106,40 @@ def test_a_cache_folder_that_cannot_be_is_named(
     monkeypatch.setenv("STAR_CACHE_DIR", str(tmp_path / root))
     with pytest.raises(UserError, match=r"cannot be written \(.*set STAR_CACHE_DIR to another"):
         load_corpus(write_texts(tmp_path / "texts"))
+
+
+def test_other_content_of_the_same_size_and_time_is_noticed(tmp_path: Path) -> None:
+    config = write_texts(tmp_path / "texts")
+    before = load_corpus(config).fingerprint
+    path = tmp_path / "texts" / "000.txt"
+    status = path.stat()
+    path.write_text(path.read_text().replace("file", "life"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert load_corpus(config).fingerprint != before
+    other = tmp_path / "other"  # and as editors do it: written beside it and moved into place
+    other.write_text(path.read_text().replace("life", "feli"))
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    now = load_corpus(config).fingerprint
+    other.replace(path)
+    assert load_corpus(config).fingerprint not in (before, now)
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error_and_leaves_no_cache(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_texts(tmp_path / "texts")
+    read = TextFile.read
+
+    def change(self: TextFile) -> bytes:
+        content = read(self)
+        if self.name == "003.txt":
+            self.path.write_bytes(content + b"more")
+        return content
+
+    monkeypatch.setattr(TextFile, "read", change)
+    with pytest.raises(UserError, match=r"^data: a file changed while it was read"):
+        load_corpus(config)
+    assert not cache_files(cache)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "garble"])

@@ -18,8 +18,9 @@ VARIETY = "tests.search.objectives:Variety"
 def measure(task: Task) -> Evaluation:
     loss = LOSSES[task.genome.id]
     variety = len({liv_class.id for liv_class in task.genome.classes()})
-    metrics = {**static_costs(task.genome), "validation_loss": loss, "variety": variety}
-    return Evaluation("ok", "", metrics)
+    attention = float(task.genome.id == ATTENTION.id)
+    quality = {"validation_loss": loss, "variety": variety, "attention": attention}
+    return Evaluation("ok", "", {**static_costs(task.genome), **quality})
 
 
 def run(name: str, *also_measured: str, **constraints: Any) -> tuple[Archive, list[str]]:
@@ -52,11 +53,12 @@ def test_without_constraints_everything_is_trained_and_feasible() -> None:
 
 
 def test_a_static_objective_over_budget_costs_no_training() -> None:
-    archive, trained = run("seeds", cache_bytes="100kB")
-    assert trained == [CONVOLUTION.id, RECURRENCE.id]
+    """Where no change of its LIVs keeps the constraint."""
+    archive, trained = run("seeds", VARIETY, variety=3, cache_bytes="2MB")
+    assert not trained
     refused = archive[ATTENTION.id].evaluation
     assert refused.failure == "over_budget"
-    assert refused.reason.startswith("over_budget: cache_bytes 1.04858e+06 above")
+    assert refused.reason == "over_budget: variety 2 below 3"
     assert refused.metrics["cache_bytes"] == static_costs(ATTENTION)["cache_bytes"]
 
 
@@ -71,9 +73,11 @@ def test_a_trained_objective_over_budget_is_infeasible_after_its_training() -> N
 
 
 def test_an_objective_of_a_users_own_may_be_a_constraint() -> None:
-    archive, trained = run("seeds", "tests.search.objectives:Attention", attention=0.5)
-    assert trained == [CONVOLUTION.id, RECURRENCE.id]
+    attention = "tests.search.objectives:Attention"
+    archive, trained = run("baselines", attention, attention=0.5)
+    assert len(trained) == 3
     assert archive[ATTENTION.id].evaluation.reason == "over_budget: attention 1 above 0.5"
+    assert {e.genome_id for e in archive.front()} == {CONVOLUTION.id}
 
 
 def test_a_maximised_static_objective_below_its_constraint_costs_no_training() -> None:
@@ -84,6 +88,10 @@ def test_a_maximised_static_objective_below_its_constraint_costs_no_training() -
     assert len(run("seeds", VARIETY, variety=2)[1]) == 3
 
 
-def test_baselines_are_compared_with_whatever_they_cost() -> None:
-    archive, trained = run("baselines", cache_bytes=1, validation_loss=0.1)
-    assert len(trained) == len(archive.feasible) == 3
+def test_baselines_are_trained_whatever_they_cost_and_are_not_of_the_front() -> None:
+    archive, trained = run("baselines", cache_bytes="100kB", validation_loss=2.5)
+    assert len(trained) == len(archive.baselines) == 3
+    assert [e.genome_id for e in archive.front()] == [CONVOLUTION.id]
+    reasons = [archive[genome.id].evaluation.reason for genome in (ATTENTION, RECURRENCE)]
+    assert reasons[0] == "over_budget: cache_bytes 1,048,576 above 100,000"
+    assert reasons[1] == "over_budget: validation_loss 3 above 2.5"

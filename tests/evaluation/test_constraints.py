@@ -1,12 +1,13 @@
 """Hard limits and the quantities they are written as."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from star.base.errors import UserError
 from star.base.settings import parse_quantity
-from star.evaluation import Measured
+from star.evaluation import Context, Measured, Objective
 from star.evaluation.constraints import Budget, read_limits
 from tests.search.made_up import RECIPE
 
@@ -22,18 +23,38 @@ from tests.search.made_up import RECIPE
         ("2 GiB", 2**31),
         ("64kB", 64e3),
         ("7B", 7),
+        ("1MiB", 2**20),
+        ("350e6", 350e6),
+        ("350M", 350e6),
+        ("64K", 64e3),
+        ("1TB", 1e12),
     ],
 )
 def test_quantities_are_read(text: object, value: float) -> None:
     assert parse_quantity("key", text) == value
 
 
-@pytest.mark.parametrize("text", ["", "MB", "4 mb", "-3", "1e", "four", True, None, "4MB5"])
+@pytest.mark.parametrize(
+    "text", ["", "MB", "4 mb", "-3", "1e", "four", True, None, "4MB5", "1e999", "nan"]
+)
 def test_other_text_is_refused(text: object) -> None:
     with pytest.raises(
         UserError, match=r"^constraints.x=.*: expected a number, alone or with a unit"
     ):
         parse_quantity("constraints.x", text)
+
+
+def test_a_limit_of_seconds_is_a_duration() -> None:
+    @dataclass
+    class Latency(Objective):
+        name, unit = "latency", "seconds"
+
+        def measure(self, context: Context) -> dict[str, float]:
+            return {"latency": 1.0}
+
+    assert read_limits({"latency": "1m30s"}, Measured({"latency": Latency()}, {})) == {
+        "latency": 90
+    }
 
 
 def test_violations_name_value_and_limit() -> None:
@@ -43,7 +64,7 @@ def test_violations_name_value_and_limit() -> None:
     budget = Budget(limits, measured, RECIPE)
     assert budget.violated({"cache_bytes": 4e6, "parameters": 1e5}) == ""
     assert budget.violated({"cache_bytes": 5e6, "parameters": 2e5}) == (
-        "parameters 200,000 above 100,000, cache_bytes 5e+06 above 4e+06"
+        "parameters 200,000 above 100,000, cache_bytes 5,000,000 above 4,000,000"
     )
     assert budget.violated({}) == ""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from star.base.errors import UserError
 from star.data import Corpus, DataConfig
 from star.evaluation import OBJECTIVES, Context, Evaluation, Measured, Objective, Recipe, evaluate
 from star.evaluation.recipe import SearchModelConfig
+from star.evaluation.result import LONGEST_REASON
+from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome
 from star.training import TrainingConfig
 from tests.search.objectives import Margin
@@ -42,9 +45,10 @@ class Infinite(Objective):
     """No number."""
 
     name = "infinite"
+    value: float = float("inf")
 
     def measure(self, context: Context) -> Mapping[str, float]:
-        return {self.name: float("inf")}
+        return {self.name: self.value}
 
 
 def evaluated(*objectives: str, **settings: Mapping[str, Any]) -> Evaluation:
@@ -100,3 +104,45 @@ def test_what_does_not_fit_the_sizes_is_invalid() -> None:
     recipe = replace(RECIPE, model=SearchModelConfig(width=320))
     result = evaluate(Genome.from_text("31111-91111"), recipe, CORPUS)
     assert result.reason.startswith("invalid: a model width of 320 gives 5 heads")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x" * 10**7, "x" * 100),
+        ("half \ud800 a pair", r"half \ud800 a pair"),
+        ("\x1b[31mred\x07 \x00", r"\x1b[31mred\x07 \x00"),
+        ("a\nb\r\n\tc\u2028d", "a b c d"),
+        ("right\u202eleft", r"right\u202eleft"),
+        ("naïve 文 😀", "naïve 文 😀"),
+    ],
+    ids=["long", "surrogate", "control", "lines", "direction", "plain"],
+)
+def test_a_reason_is_a_short_line_that_every_file_takes(text: str, shown: str) -> None:
+    Raising.error = ValueError(text)
+    reason = evaluated(f"{__name__}:Raising").reason
+    assert reason.startswith(f"build_error: ValueError: {shown}") and len(reason) <= LONGEST_REASON
+    assert reason.encode() and reason.isprintable()
+
+
+def test_a_number_that_no_float_holds_is_infeasible() -> None:
+    Infinite.value = 10**400
+    try:
+        result = evaluated(f"{__name__}:Infinite")
+    finally:
+        Infinite.value = float("inf")
+    assert result.reason.startswith("diverged: infinite is 1000")
+    assert "infinite" not in result.metrics
+
+
+def test_a_full_disk_costs_the_state_of_a_rung_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    straight = evaluate(GENOME, RECIPE, CORPUS)
+    monkeypatch.setattr("star.training.parts.save_state", full)
+    states = StateStore(str(tmp_path / "states"))
+    climbed = [evaluate(GENOME, RECIPE, CORPUS, steps, states) for steps in (1, 2)]
+    assert climbed[0].feasible and climbed[1].metrics == straight.metrics

@@ -84,23 +84,38 @@ def test_a_finished_evaluation_is_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", CIRCUMSTANTIAL)
-def test_a_failure_by_limits_or_chance_holds_for_its_own_run_only(
+def test_a_failure_by_limits_or_chance_answers_nobody_and_gives_way(
     tmp_path: Path, kind: str
 ) -> None:
     failed, genome = Evaluation("infeasible", f"{kind}: made up"), record(1).genome_id
     with Ledger(tmp_path / "ledger") as ledger:
         recipe = ledger.add_recipe(CONTENT)
         ledger.add(replace(record(1), run="first", evaluation=failed), recipe)
-        assert ledger.get(genome, recipe, 3, "second") is None
+        assert [r.evaluation for r in ledger.records(recipe)] == [failed]  # to be looked at
+        assert all(ledger.get(genome, recipe, 3, run) is None for run in ("first", "second", None))
         ledger.add(replace(record(1), run="second"), recipe)
-        assert ledger.get(genome, recipe, 3, "first") == failed  # its replay is exact
-        assert (
-            ledger.get(genome, recipe, 3, "second")
-            == ledger.get(genome, recipe, 3, "third")
-            == RESULT
-        )
-        assert ledger.get(genome, recipe, 3) == failed  # without a run: in a ledger of one run only
-        assert len(ledger) == 2
+        assert ledger.get(genome, recipe, 3, "first") == RESULT
+        diverged = Evaluation("infeasible", "diverged: loss is nan")
+        ledger.add(replace(record(1), run="first", evaluation=diverged), recipe)
+        ledger.add(replace(record(1), run="first", evaluation=failed), recipe)  # it stays
+        assert ledger.get(genome, recipe, 3, "first") == diverged and len(ledger) == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "answers"),
+    [
+        ("build_error: OSError: [Errno 28] No space left on device", False),
+        ("build_error: SystemError: error return without exception set", False),
+        ("build_error: KeyError: 'gate'", True),
+    ],
+)
+def test_failures_that_had_no_kind_of_their_own_are_known(
+    tmp_path: Path, reason: str, answers: bool
+) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        ledger.add(replace(record(1), evaluation=Evaluation("infeasible", reason)), recipe)
+        assert (ledger.get(record(1).genome_id, recipe, 3, "run") is not None) == answers
 
 
 def test_a_failure_by_the_genome_holds_for_every_run(tmp_path: Path) -> None:
@@ -119,6 +134,129 @@ def test_of_several_evaluations_the_own_comes_first_then_the_earliest(tmp_path: 
             ledger.add(replace(record(1), run=run, finished=finished, evaluation=result), recipe)
         seconds = [ledger.get(record(1).genome_id, recipe, 3, run).train_seconds for run in "abcd"]  # type: ignore[union-attr]
     assert seconds == [3.0, 1.0, 2.0, 1.0]
+
+
+VALUES = ("NaN", "-Infinity", '"2.1"', "null", "1" + "0" * 400, "1" + "0" * 5000)
+DAMAGE = {
+    "metrics": [
+        *(f"""'{{"validation_loss": {value}, "cache_bytes": 512}}'""" for value in VALUES),
+        *("'" + "[" * 100_000 + "'", "'text'", "'{}'", "'[]'", "'null'", "x'00ff'", "7"),
+    ],
+    "train_seconds": ["'long'", "-9e999", "x'00'"],
+    "peak_bytes": ["'many'", "1e999"],
+    "generation": ["'first'"],
+    "status": ["'okay'", "'infeasible'", "x'6f6b'"],
+    "variation": ["'{'", "'[]'"],
+    "genome": ["x'ff'"],
+    "reason": ["x'00'"],
+}
+DAMAGES = [(column, value) for column, values in DAMAGE.items() for value in values]
+
+
+def damage(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize("has_checksum", [True, False])
+@pytest.mark.parametrize(("column", "value"), DAMAGES, ids=lambda text: text[:30])
+def test_a_damaged_row_answers_nobody_is_named_and_gives_way(
+    tmp_path: Path, column: str, value: str, has_checksum: bool
+) -> None:
+    path, genome = tmp_path / "ledger", record(1).genome_id
+    with Ledger(path) as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        for number in (1, 2):
+            ledger.add(record(number), recipe)
+    if not has_checksum:  # as version 2 wrote them
+        damage(path, "UPDATE evaluation SET checksum = NULL")
+    damage(path, f"UPDATE evaluation SET {column} = {value} WHERE genome_id = '{genome}'")
+    with Ledger(path) as ledger:
+        assert ledger.damaged([recipe]) == [genome]
+        assert ledger.get(genome, recipe, 3, "run") is None
+        assert [r.genome_id for r in ledger.records(recipe)] == [record(2).genome_id]
+        ledger.add(record(1), recipe)
+        assert ledger.get(genome, recipe, 3, "run") == RESULT and len(ledger) == 2
+        assert ledger.damaged([recipe]) == []
+
+
+def test_bytes_that_are_no_text_are_damage_of_a_row(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger") as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        ledger.add(record(1), recipe)
+    damage(tmp_path / "ledger", "UPDATE evaluation SET origin = cast(x'ff' as text)")
+    with Ledger(tmp_path / "ledger") as ledger:
+        assert ledger.damaged([recipe]) == [record(1).genome_id]
+
+
+def test_a_bit_of_a_row_that_flips_is_noticed(tmp_path: Path) -> None:
+    """In each value, one at a time; in the key the row is another's, or nobody's."""
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        ledger.add(record(1), recipe)
+        (row,) = ledger._connection.execute("SELECT * FROM evaluation").fetchall()
+    for column in row.keys():  # noqa: SIM118  # a row is no mapping
+        value = row[column]
+        if isinstance(value, str):
+            flipped: Any = value[:-1] + chr(ord(value[-1]) ^ 1) if value else "x"
+        else:
+            flipped = value + 1
+        copy = tmp_path / column
+        copy.write_bytes(path.read_bytes())
+        connection = sqlite3.connect(copy, isolation_level=None)
+        connection.execute(f"UPDATE evaluation SET {column} = ?", (flipped,))
+        connection.close()
+        with Ledger(copy) as ledger:
+            assert ledger.get(record(1).genome_id, recipe, 3, "run") is None, column
+            if column != "recipe":
+                assert len(ledger.damaged([recipe])) == 1, column
+
+
+def test_a_ledger_without_checksums_is_read_and_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        ledger.add(record(1), recipe)
+    damage(path, "ALTER TABLE evaluation DROP COLUMN checksum")
+    damage(path, "PRAGMA user_version = 2")
+    with Ledger(path) as ledger:
+        assert ledger.get(record(1).genome_id, recipe, 3) == RESULT
+        ledger.add(record(2), recipe)
+        assert list(ledger.records(recipe)) == [record(1), record(2)]
+    damage(path, "UPDATE evaluation SET train_seconds = 2")
+    with Ledger(path) as ledger:
+        assert ledger.damaged([recipe]) == [record(2).genome_id]
+
+
+def test_a_lost_column_costs_the_rows_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        ledger.add(record(1), recipe)
+    damage(path, "ALTER TABLE evaluation DROP COLUMN peak_bytes")
+    with Ledger(path) as ledger:
+        assert ledger.damaged([recipe]) == [record(1).genome_id]
+        ledger.add(record(1), recipe)
+        assert ledger.get(record(1).genome_id, recipe, 3) == RESULT
+
+
+@pytest.mark.parametrize("content", ["'{'", "'{\"a\": 1}'", "NULL", "x'00'"])
+def test_a_damaged_recipe_is_empty_until_it_is_added_again(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "ledger"
+    with Ledger(path) as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+    if content == "NULL":
+        damage(path, "ALTER TABLE recipe DROP COLUMN content")
+        with Ledger(path) as ledger, pytest.raises(UserError, match="no such column: content"):
+            ledger.recipes()
+        return
+    damage(path, f"UPDATE recipe SET content = {content}")
+    with Ledger(path) as ledger:
+        assert ledger.recipes() == {recipe: {}}
+        assert ledger.add_recipe(CONTENT) == recipe
+        assert ledger.recipes() == {recipe: CONTENT}
 
 
 def make_at_once(path: Path, others: Barrier) -> None:
@@ -168,7 +306,7 @@ def truncated(path: Path) -> None:
     ("make", "message"),
     [
         (foreign, "belongs to another program"),
-        (newer, "of version 99, this program reads 2"),
+        (newer, "of version 99, this program reads 3"),
         (truncated, "malformed|damaged"),
         (lambda path: path.write_bytes(b"genome_id,loss\n" * 100), "file is not a database"),
         (lambda path: path.mkdir(), "unable to open"),

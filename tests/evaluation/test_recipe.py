@@ -9,6 +9,7 @@ from star.base.command_line import compose_config
 from star.base.errors import UserError
 from star.data import DataConfig
 from star.evaluation.ledger import recipe_id
+from star.evaluation.recipe import without_state_dtype
 from star.genomes import CacheSetting, ModelConfig
 from star.search.search import make_recipe
 from star.training import TrainingConfig
@@ -32,10 +33,11 @@ def key_of(*overrides: str) -> str:
 
 def test_keys_are_those_of_the_first_version() -> None:
     """As commit c0a5284 computed them: ledgers that are there already go on answering."""
-    assert key_of() == "7933869d58bc734c"
+    counted = "cache.state_dtype=bfloat16"  # as then
+    assert key_of(counted) == "7933869d58bc734c"
     tabular = ("+experiment=tabular", "search.objectives=[validation_loss,cache_bytes]")
-    assert key_of(*tabular) == "b1e8e8641ef95a3c"
-    assert recipe_id({**content_of(), "rung": 2}) == "7d9c41a38bff6a92"
+    assert key_of(*tabular, counted) == "b1e8e8641ef95a3c"
+    assert recipe_id({**content_of(counted), "rung": 2}) == "7d9c41a38bff6a92"
 
 
 def test_an_objective_that_is_not_in_use_and_a_static_one_change_no_key() -> None:
@@ -82,3 +84,9 @@ def test_the_place_of_the_text_and_the_seed_are_no_part_of_the_key() -> None:
 def test_a_seed_that_no_generator_takes_is_refused(seed: int) -> None:
     with pytest.raises(UserError, match=f"seed={seed}: expected a whole number from 0 to"):
         replace(RECIPE, seed=seed).check()
+
+
+def test_wider_states_are_another_recipe_beside_the_one_of_before() -> None:
+    counted = content_of("cache.state_dtype=bfloat16")
+    assert counted != content_of() and content_of()["cache"]["state_dtype"] == "float32"
+    assert without_state_dtype(content_of()) == counted == without_state_dtype(counted)

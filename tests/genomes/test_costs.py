@@ -30,7 +30,9 @@ def test_published_backbones(
     genome, _, _ = load_genome(name, depth)
     model = ModelConfig(width=width)
     assert parameter_count(genome, model).non_embedding == pytest.approx(parameters, rel=0.005)
-    assert cache_bytes(genome, model) == pytest.approx(cache, rel=0.005)
+    # Published with 2 bytes for every element, running states included.
+    setting = CacheSetting(state_dtype="bfloat16")
+    assert cache_bytes(genome, model, setting) == pytest.approx(cache, rel=0.005)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +70,28 @@ def test_cache_formulas(text: str, elements: int) -> None:
     assert cache_bytes(genome, model, CacheSetting(100, 3, "float32")) == 3 * 4 * elements
 
 
+@pytest.mark.parametrize(
+    ("text", "written", "states"),
+    [
+        ("11111", 2 * 64 * 100, 0),
+        ("51111", 3 * 64, 64 * 16),  # the tail of the convolution, a state a channel
+        ("14.1.1.1.1", 3 * 64, 2 * 64 * 16),
+        ("81111", 100 * 64, 0),
+        ("18.1.1.1.1", 0, 4 * 16 * 16),
+        ("22.1.1.1.1", 3 * 3 * 64, 4 * 16 * 16),
+    ],
+)
+def test_running_states_are_float32_whatever_the_rest_is(
+    text: str, written: int, states: int
+) -> None:
+    genome, model = Genome.from_text(text, "extended"), ModelConfig(width=64)
+    for dtype, size in (("bfloat16", 2), ("float64", 8)):
+        setting = CacheSetting(100, 3, dtype)
+        assert cache_bytes(genome, model, setting) == 3 * (size * written + 4 * states)
+    smaller = CacheSetting(100, 3, "bfloat16", "bfloat16")
+    assert cache_bytes(genome, model, smaller) == 3 * 2 * (written + states)
+
+
 def test_tied_featurizer_weights_are_counted_once() -> None:
     model = ModelConfig(width=64)
     free = parameter_count(Genome.from_text("11111-11111"), model).non_embedding
@@ -93,7 +117,9 @@ def test_width_whose_heads_cannot_be_grouped_is_refused() -> None:
         parameter_count(Genome.from_text("31111"), ModelConfig(width=320))
 
 
-@pytest.mark.parametrize(("key", "value"), [("context", 0), ("batch", 0), ("dtype", "int3")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("context", 0), ("batch", 0), ("dtype", "int3"), ("state_dtype", "int3")]
+)
 def test_impossible_cache_is_refused(key: str, value: Any) -> None:
     with pytest.raises(GenomeError, match=rf"cache.{key}={value}: expected"):
         cache_bytes(Genome.from_text("11111"), ModelConfig(), CacheSetting(**{key: value}))

@@ -13,7 +13,7 @@ class MovingAverage(models.StructureModule):
         super().__init__(*arguments)
         self.decay = torch.nn.Parameter(torch.linspace(-3.0, 3.0, self.channels))
 
-    def memory_shapes(self, context):
+    def state_shapes(self):
         return {"state": (self.channels, 1)}
 
     def forward(self, features, memory=None):
@@ -28,7 +28,7 @@ structure = genomes.Structure(
     groups=("C", "V"), sharing={2: ("C",), 3: ("V",)},
     featurizers={100: genomes.Featurizer(projections("CV"))},
     parameters=lambda liv_class, width: width,
-    cache=lambda liv_class, borrowed, model, context: model.width,
+    states=lambda liv_class, borrowed, model, context: model.width,
 )  # fmt: skip
 genomes.register_structure(structure)
 models.register_structure("moving average", MovingAverage)

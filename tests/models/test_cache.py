@@ -65,12 +65,13 @@ def test_random_genomes(seed: int, depth: int, sharing: float, parts: list[int])
     st.integers(1, 40),
     st.integers(1, 4),
     st.sampled_from(sorted(DTYPE_BYTES)),
+    st.sampled_from(sorted(DTYPE_BYTES)),
 )
 def test_predicted_bytes_are_allocated(
-    seed: int, depth: int, sharing: float, context: int, batch: int, dtype: str
+    seed: int, depth: int, sharing: float, context: int, batch: int, dtype: str, states: str
 ) -> None:
     genome = random_genome(depth, np.random.default_rng(seed), "extended", sharing)
-    check_cache(genome, CacheSetting(context, batch, dtype))
+    check_cache(genome, CacheSetting(context, batch, dtype, states))
 
 
 @pytest.mark.parametrize("liv_class", EXTENDED.ids)

@@ -5,6 +5,7 @@ import io
 import math
 import multiprocessing
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ import pytest
 
 from star.base.errors import UserError
 from star.evaluation import Evaluation, Measured, select_objectives
-from star.evaluation.result import infeasible
+from star.evaluation.result import LONGEST_REASON, infeasible
 from star.genomes import Genome
 from star.runs.columns import columns
 from star.runs.folder import FREE_SECONDS, SHARE, RunFolder
@@ -25,7 +26,6 @@ from tests.search.made_up import RECIPE, MadeUp
 
 STEPS = RECIPE.training.steps
 NAMES = ("validation_loss", "cache_bytes")
-LONG = 40_000  # characters, more than one write of a buffered file
 
 
 def evaluated(number: int, evaluation: Evaluation | None = None) -> Evaluated:
@@ -50,13 +50,13 @@ def killed_before(number: float, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     Returns the names of the files that were moved, which goes on growing.
     """
-    moved, replace = [], os.replace
+    moved, rename = [], os.replace
 
     def move(old: Path, new: Path) -> None:
         if len(moved) >= number:
             raise Killed
         moved.append(new.name)
-        replace(old, new)
+        rename(old, new)
 
     monkeypatch.setattr(os, "replace", move)
     return moved
@@ -111,9 +111,8 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_one_line(
 def write_for_long(folder: Path) -> None:
     run, archive = RunFolder(folder, NAMES), Archive(select_objectives(NAMES))
     for number in range(240):
-        candidate = evaluated(
-            number, infeasible("diverged", "x" * LONG) if number % 20 == 7 else None
-        )
+        long = infeasible("diverged", "x" * 10 * LONGEST_REASON) if number % 20 == 7 else None
+        candidate = evaluated(number, long)
         archive.add(candidate)
         run.append(candidate.row())
         if number % 16 == 15:
@@ -133,7 +132,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
             table = pd.read_csv(io.StringIO(text), keep_default_na=False)
             assert text.endswith("\n") and tuple(table.columns) == columns(NAMES)
             assert set(table["status"]) <= {"ok", "infeasible"} and set(table["seed"]) <= {0}
-            assert set(table["reason"].str.len()) <= {0, len("diverged: ") + LONG}
+            assert set(table["reason"].str.len()) <= {0, LONGEST_REASON}
             if path.name == "population.csv":
                 assert len(table) >= max(seen, default=0)  # nothing that was there is taken back
                 seen.add(len(table))
@@ -168,7 +167,7 @@ def test_writing_for_single_candidates_keeps_to_its_share_of_the_time(
     assert written[at_once:] == [*range(101, 2101)]
 
 
-def test_a_failure_by_limits_is_recalled_in_its_own_run_only(tmp_path: Path) -> None:
+def test_a_failure_by_limits_is_recalled_in_no_run(tmp_path: Path) -> None:
     def recalled(ledger: str, folder: str, fresh: Evaluated | None = None) -> Evaluation | None:
         memory = open_memory(ledger, tmp_path / folder, RECIPE, Measured.of(()), "f00d")
         if fresh is not None:
@@ -181,10 +180,28 @@ def test_a_failure_by_limits_is_recalled_in_its_own_run_only(tmp_path: Path) -> 
         evaluated(0, infeasible("timeout", "took too long")),
         str(tmp_path / "ledger"),
     )
-    assert recalled(elsewhere, "first", failed) == failed.evaluation
-    assert recalled(elsewhere, "second") is None
+    assert recalled(elsewhere, "first", failed) is None  # it is tried again on resume
     assert recalled(elsewhere, "second", evaluated(0)) == evaluated(0).evaluation
-    assert recalled(elsewhere, "first") == failed.evaluation
-    assert recalled("run", "first", failed) == failed.evaluation
+    assert recalled(elsewhere, "first") == evaluated(0).evaluation
+    assert recalled("run", "first", failed) is None
+    assert recalled("run", "first", evaluated(0)) == evaluated(0).evaluation  # in its place
     (tmp_path / "first").rename(tmp_path / "moved")
-    assert recalled("run", "moved") == failed.evaluation
+    assert recalled("run", "moved") == evaluated(0).evaluation
+
+
+def test_a_row_that_lacks_an_objective_is_not_recalled_and_gives_way(tmp_path: Path) -> None:
+    whole = evaluated(0)
+    metrics = {k: v for k, v in whole.evaluation.metrics.items() if k != "cache_bytes"}
+    needed = ("cache_bytes",)
+    for names, fresh, known in (
+        ((), replace(whole, evaluation=replace(whole.evaluation, metrics=metrics)), True),
+        (needed, None, False),
+        (needed, whole, True),
+        (needed, None, True),
+    ):
+        memory = open_memory("run", tmp_path / "run", RECIPE, Measured.of(()), "f00d", names)
+        if fresh is not None:
+            memory.remember(fresh, STEPS)
+        found = memory.recall(whole.candidate.genome, STEPS)
+        assert (found is not None) == known
+        memory.close()

@@ -1,6 +1,7 @@
 """The closing table and its arithmetic."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,8 @@ def printed(
     console = Console(
         file=stream, width=terminal or WIDTH, force_terminal=terminal is not None, no_color=True
     )
-    table = ClosingTable(Run.open(folder), search.measured.objectives, minimised, ids)
+    objectives, also = search.measured.objectives, search.reported
+    table = ClosingTable(Run.open(folder), objectives, minimised, ids, also)
     table.print(console)
     return stream.getvalue()
 
@@ -164,3 +166,59 @@ def test_the_lines_speak_of_parameters_where_those_are_the_objective(tmp_path: P
     smallest = Genome.from_text("71111-91111").id
     words = f"{smallest}, 80% of its parameters, loss -5.0%, cache +10.0%"
     assert f"with the fewest parameters: {words}" in text
+
+
+def test_baselines_above_a_constraint_stand_apart_and_are_compared_with(tmp_path: Path) -> None:
+    search = make("validation_loss", "cache_bytes")
+    above = evaluated(TRANSFORMER, BASELINE, 2.0, 1000, 4000)
+    reason = "over_budget: cache_bytes 4,000 above 1,000"
+    judged = replace(above.evaluation, status="infeasible", reason=reason)
+    search.archive.add(replace(above, evaluation=judged))
+    search.archive.add(evaluated("71111-91111", OFFSPRING, 1.9, 1100, 400))
+    search.archive.add(evaluated("31111-91111", BASELINE, 2.2, 1000, 900))
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER, "mine": "31111-91111"})
+    rows = [line.split()[0] for line in text.splitlines() if line.startswith(" ") and line.strip()]
+    evolved = Genome.from_text("71111-91111").id
+    assert rows[-4:] == [evolved, "mine", "above", "transformer_pp"]
+    assert "above the constraint:" in text and "at or below transformer_pp's loss" in text
+    assert list(Run.open(tmp_path).front["genome_id"]) == [evolved]
+    assert Run.open(tmp_path).candidate(above.genome_id).rank is None
+
+
+def test_what_is_measured_for_the_record_has_a_column(search: Search, tmp_path: Path) -> None:
+    for kept in search.archive.all:
+        search.archive.add(replace(kept, evaluation=with_metric(kept, perplexity=7.25)))
+    plain = printed(search, tmp_path, {"transformer_pp": TRANSFORMER})
+    assert "perplexity" not in plain
+    search.config.search.also_measure = ["perplexity"]
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER})
+    assert "perplexity" in text and "7.25" in text
+
+
+def with_metric(known: Evaluated, **metrics: float) -> Evaluation:
+    return replace(known.evaluation, metrics={**known.evaluation.metrics, **metrics})
+
+
+def test_a_genome_that_a_line_names_is_in_the_table(tmp_path: Path) -> None:
+    """The smallest cache may be dominated where it is no objective."""
+    search = make("validation_loss", "tests.search.objectives:Attention")
+    search.archive.add(evaluated(TRANSFORMER, BASELINE, 2.0, 1000, 4000, attention=1))
+    search.archive.add(evaluated("71111-91111", OFFSPRING, 1.5, 1000, 3000, attention=0))
+    search.archive.add(evaluated("51111-91111", OFFSPRING, 1.9, 1000, 10, attention=0))
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER})
+    smallest = Genome.from_text("51111-91111").id
+    rows = [line.split()[0] for line in text.splitlines() if line.startswith(" ") and line.strip()]
+    assert f"smallest cache: {smallest}" in text
+    assert rows[-4:] == [Genome.from_text("71111-91111").id, "named", smallest, "transformer_pp"]
+
+
+def test_names_of_a_users_own_are_no_markup_and_are_compared_with(
+    search: Search, tmp_path: Path
+) -> None:
+    text = printed(search, tmp_path, {"[bold]mine[/x]": TRANSFORMER})
+    assert "against [bold]mine[/x]:" in text and "\n [bold]mine[/x]  " in text
+
+
+def test_small_caches_are_shown_in_bytes(search: Search, tmp_path: Path) -> None:
+    text = printed(search, tmp_path, {"transformer_pp": TRANSFORMER})
+    assert " 400B " in text and " 4.0kB " in text and " 0B " in text

@@ -1,5 +1,6 @@
 """The generation loop with made-up evaluations, in memory and in a run folder."""
 
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -10,11 +11,14 @@ import pytest
 from pymoo.util.nds.fast_non_dominated_sort import fast_non_dominated_sort
 
 from star.base.errors import UserError
+from star.evaluation import Evaluation
+from star.evaluation.executors import Task
 from star.genomes import read_genome_file
 from star.runs.columns import columns
 from star.runs.progress import Progress
+from star.runs.run import Run
 from star.search import EvolveConfig, Search, SearchConfig
-from tests.search.made_up import MadeUp
+from tests.search.made_up import MadeUp, hashed
 
 GA = "pymoo.algorithms.soo.nonconvex.ga.GA"
 NSGA2 = "pymoo.algorithms.moo.nsga2.NSGA2"
@@ -79,7 +83,8 @@ def test_csvs_hold_what_they_promise(tmp_path: Path) -> None:
     assert set(pareto["genome_id"]) == front
     assert front == set(measured[measured["rank"].astype(int) == 0]["genome_id"])
     assert list(pareto["cache_bytes"]) == sorted(pareto["cache_bytes"])
-    files = {path.stem: read_genome_file(path) for path in (run.path / "genomes").iterdir()}
+    paths = (run.path / "genomes").glob("*.yaml")
+    files = {path.stem: read_genome_file(path) for path in paths}
     assert set(files) == front
     for genome_id, content in files.items():
         assert content.genome.id == genome_id
@@ -116,7 +121,7 @@ def test_a_run_without_a_ledger_is_never_overwritten(tmp_path: Path) -> None:
     for name in ("config.yaml", "ledger.sqlite"):
         (tmp_path / name).unlink()
     before = (tmp_path / "population.csv").read_bytes()
-    with pytest.raises(UserError, match="holds population.csv without a ledger to go on from"):
+    with pytest.raises(UserError, match="holds environment.json without config.yaml of a run"):
         make(tmp_path).run()
     assert (tmp_path / "population.csv").read_bytes() == before
 
@@ -204,3 +209,29 @@ def test_the_command_says_so_in_one_line(command: Callable[..., Any], tmp_path: 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("error: ledger") and result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_given_executor_hears_of_an_interrupt_between_results(tmp_path: Path) -> None:
+    """It knows nothing of Ctrl-C, which is only noted while a search runs."""
+    search = make(tmp_path)
+    executor = search.executor
+    assert isinstance(executor, MadeUp)
+
+    def interrupted(task: Task) -> Evaluation:
+        if len(executor.asked) > 9 and task is executor.asked[-2]:  # the last but one of a batch
+            signal.raise_signal(signal.SIGINT)
+        return hashed(task)
+
+    executor.result = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        search.run()
+    assert len(search.archive) == len(executor.asked) - 1
+    assert len(Run.open(tmp_path).population) == len(search.archive)
+
+
+def test_a_seed_that_fails_is_named_with_its_reason() -> None:
+    search = make(seeds=["hyena", "mamba"])
+    for _ in search.generations():
+        pass
+    (line,) = search.lost_seeds()
+    assert line.startswith("seed GConv-2") and line.endswith("diverged: loss is nan at step 3")

@@ -81,10 +81,28 @@ def test_a_search_ends_at_the_end_of_a_generation_and_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [(90, 90), ("90s", 90), ("1.5min", 90), ("2h", 7200), ("1d", 86400)]
+    ("text", "seconds"),
+    [
+        *((90, 90), ("90", 90), ("90s", 90), ("1.5min", 90), ("1m", 60), ("1m30s", 90)),
+        *(("2h", 7200), ("1h30m", 5400), ("1h 30m", 5400), ("1d", 86400), ("1d12h", 129600)),
+        *((0.5, 0.5), ("1e3", 1000), ("1e3s", 1000)),
+    ],
 )
 def test_durations_are_read(text: object, seconds: float) -> None:
     assert parse_duration("key", text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "0", "0h", "-1", "h", "1x", "1h1x", "1h30", "30m1h", "1h1h", "nan", "inf", "1e999"),
+        *("9" * 5000 + "!", "1s" * 5000, "٣s", None, True),
+    ],
+    ids=lambda text: str(text)[:10],
+)
+def test_other_text_is_no_duration(text: object) -> None:
+    with pytest.raises(UserError, match=r"^limits.seconds=(?s:.*): expected a positive number of"):
+        parse_duration("limits.seconds", text)
 
 
 @pytest.mark.parametrize(

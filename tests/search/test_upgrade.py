@@ -69,6 +69,34 @@ def make(given: Sequence[str], *overrides: str) -> Search:
     return Search.from_config(compose_config("evolve", ["scale=cpu", *given, *overrides]))
 
 
+def test_a_run_goes_on_to_count_its_cache_as_it_began_to(folder: Path) -> None:
+    first = make(TRAINED)
+    assert first.config.cache.state_dtype == "bfloat16" and "began to count" in first.notices[0]
+    search = first
+    for _ in range(2):  # the second finds the key in the folder's settings
+        search = make(TRAINED)
+        search.executor = Forbidden()
+        assert search.run().settings["cache"]["state_dtype"] == "bfloat16"
+    assert make(TRAINED, "run_dir=new").config.cache.state_dtype == "float32"
+    with pytest.raises(UserError, match="state_dtype is bfloat16 there, float64 here"):
+        make(TRAINED, "cache.state_dtype=float64").run()
+
+
+def test_losses_of_before_answer_with_costs_that_are_counted_anew(folder: Path) -> None:
+    elsewhere = [f"ledger={folder}/trained/ledger.sqlite", "run_dir=new"]
+    search = make([*TRAINED, *elsewhere], "search.generations=1")
+    search.executor = executor = MadeUp()
+    found, before = (run.candidates for run in (search.run(), Run.open(folder / "trained")))
+    asked = {genome.id for genome in executor.genomes}  # halving may promote others
+    answered = [name for name in found if name not in asked]
+    assert len(answered) > 5
+    for name in answered:
+        now, then = found[name].metrics, before[name].metrics
+        assert now["validation_loss"] == then["validation_loss"]
+        has_state = {5, 6, 14, 15} & {liv.liv_class for liv in found[name].genome.livs}
+        assert (now["cache_bytes"] > then["cache_bytes"]) == bool(has_state)
+
+
 def test_a_run_is_resumed_from_its_ledger_and_nothing_is_trained_again(folder: Path) -> None:
     search = make(TRAINED)
     search.executor = Forbidden()
@@ -97,10 +125,10 @@ def test_a_tabular_search_is_the_same_search_without_its_ledger(folder: Path) ->
 
 @pytest.mark.parametrize(("name", "given"), [("trained", TRAINED), ("table", TABLE)])
 def test_settings_get_the_keys_of_now(name: str, given: Sequence[str]) -> None:
-    """But for the executor, which may be another, and limits that are not set."""
+    """But for executor and limits, which may be others, and constraints that are not set."""
     there, here = upgrade_settings(settings_there(name)), make(given).settings()
     for settings in (there, here):
-        del settings["executor"]
+        del settings["executor"], settings["limits"]
         limits = settings.pop("constraints")
         assert not any(limits.values())
     assert there == here

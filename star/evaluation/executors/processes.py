@@ -21,18 +21,28 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from star.base.errors import UserError
+from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.executors import worker
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, text_fingerprint
+from star.evaluation.executors.patience import Patience
 from star.evaluation.executors.worker import Evaluate, WorkerSetting, WorkerTask
-from star.evaluation.failures import OUT_OF_MEMORY, TIMEOUT, WORKER_DIED, failure
+from star.evaluation.failures import (
+    MEMORY_LIMIT,
+    OUT_OF_MEMORY,
+    SYSTEM_ERROR,
+    TIMEOUT,
+    WORKER_DIED,
+    failure,
+)
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation, infeasible
 
 POLL = 0.2  # seconds
-# After these a process that is still there is replaced: its heap is in pieces, or its GPU context
-# is lost.
-UNTRUSTED = {OUT_OF_MEMORY, WORKER_DIED}
+# After these a process that is still there is replaced: its heap is in pieces, its GPU context is
+# lost, or it has no files left to open.
+UNTRUSTED = {OUT_OF_MEMORY, MEMORY_LIMIT, SYSTEM_ERROR, WORKER_DIED}
+COUNTS, MOST_WORKERS = ("workers_per_gpu", "threads_per_worker"), 4096
 
 
 def visible_gpus() -> list[str]:
@@ -61,12 +71,11 @@ class ProcessesConfig(ExecutorConfig):
 
     def check(self, recipe: Recipe) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        for name in ("workers_per_gpu", "threads_per_worker"):
-            value = getattr(self, name)
-            expect(f"executor.{name}", value, value >= 1, "a whole number of at least 1")
+        expect_ranges("executor.", self, dict.fromkeys(COUNTS, Range(1, MOST_WORKERS)))
         is_count = isinstance(self.workers, int) and not isinstance(self.workers, bool)
-        fits = self.workers == "auto" or (is_count and self.workers >= 1)
-        expect("executor.workers", self.workers, fits, "'auto' or a whole number of at least 1")
+        fits = self.workers == "auto" or (is_count and 1 <= self.workers <= MOST_WORKERS)
+        expected = f"'auto' or a whole number from 1 to {MOST_WORKERS:,}"
+        expect("executor.workers", self.workers, fits, expected)
 
     def plan(self, device: str) -> list[WorkerSetting]:
         """One setting a worker. device: `training.device`; the GPUs are dealt out in turn."""
@@ -209,7 +218,7 @@ class Processes:
             UserError: for limits that cannot be used.
         """
         setup.limits.check()
-        self._setup = setup
+        self._setup, self._patience = setup, Patience(setup.limits)
         memory = setup.limits.memory_bytes()
         plugins = tuple(setup.plugins)
         child = WorkerTask(setup.recipe, memory, setup.states, plugins, setup.fingerprint, evaluate)
@@ -233,7 +242,8 @@ class Processes:
 
         A candidate whose process dies is tried again as often as the limits say.
         """
-        limits = self._setup.limits
+        limits, seconds = self._setup.limits, self._setup.limits.fixed_seconds()
+        self._patience.clear()  # of what nobody waited for
         # Taken from the end: tasks in their order, but for one that is tried again, which is next.
         waiting = [_Attempt(index, task) for index, task in enumerate(tasks)][::-1]
         running: Running = {}
@@ -241,13 +251,16 @@ class Processes:
         while waiting or running:
             while waiting and idle:
                 attempt, slot = waiting.pop(), idle.pop(0)
-                running[slot.schedule(attempt.task, limits.seconds)] = (attempt, slot)
+                future = slot.schedule(attempt.task, seconds)
+                running[future] = (attempt, slot)
+                self._patience.begin(future, attempt.task)
             # The timeout lets `check` end the search, and lost tasks be found, while all train.
             done, _ = wait(running, timeout=POLL, return_when=FIRST_COMPLETED)
             self._setup.check()
             for future in done | _lost(running):
                 attempt, slot = running.pop(future)
                 evaluation = self._result(future, attempt)
+                self._patience.end(future, evaluation)
                 if evaluation.failure in UNTRUSTED and not _is_replaced(future):
                     slot.replace()
                 idle.append(slot)
@@ -255,6 +268,11 @@ class Processes:
                     waiting.append(replace(attempt, number=attempt.number + 1))
                 else:
                     yield attempt.index, evaluation
+            for key, evaluation in self._patience.overdue():
+                attempt, slot = running.pop(key)  # type: ignore[arg-type]  # keys are futures
+                slot.replace()
+                idle.append(slot)
+                yield attempt.index, evaluation
 
     def _result(self, future: Future[Evaluation], attempt: _Attempt) -> Evaluation:
         """What a task returned, or the failure it ended with: none takes the search down."""
@@ -268,8 +286,9 @@ class Processes:
         except ProcessExpired as error:
             return infeasible(WORKER_DIED, f"{_ending(error.exitcode)}, {where}")
         except FutureTimeoutError:
-            seconds = self._setup.limits.seconds
-            return infeasible(TIMEOUT, f"took longer than limits.seconds={seconds:g}")
+            return infeasible(
+                TIMEOUT, f"took longer than limits.seconds={self._setup.limits.seconds}"
+            )
         except BrokenExecutor as error:
             return infeasible(WORKER_DIED, f"{type(error).__name__}: {error}, {where}")
         except Exception as error:

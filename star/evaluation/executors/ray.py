@@ -22,11 +22,14 @@ from typing import Any
 from star.base.errors import UserError
 from star.base.files import temporary_folder
 from star.base.interrupts import kept_handlers
+from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, never, text_fingerprint
+from star.evaluation.executors.patience import Patience
 from star.evaluation.executors.processes import POLL, Processes, usable_cores
 from star.evaluation.executors.worker import Evaluate, WorkerSetting, end_with
 from star.evaluation.failures import OUT_OF_MEMORY, WORKER_DIED
+from star.evaluation.limits import AUTO
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation, infeasible
 
@@ -44,6 +47,12 @@ PATIENCE = 10.0  # seconds for an address to answer
 STAFFING = 5.0  # seconds between two looks at what the cluster holds
 SPARE = 1  # actors beyond that, which wait for a node that joins
 MOST_FAILED_STARTS = 3  # one after the other
+RANGES = {
+    "cpus": Range(0, 10**6, above=True),
+    "gpus": Range(0, 10**6),
+    "threads": Range(1, 4096),
+    "in_flight": Range(1, 10**6),
+}
 MOST_LOSSES = 10  # of nodes under one candidate, which then is the likely cause
 
 
@@ -59,13 +68,10 @@ class RayConfig(ExecutorConfig):
 
     def check(self, recipe: Recipe) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
-        expect("executor.cpus", self.cpus, self.cpus > 0, "a positive number")
+        expect_ranges("executor.", self, RANGES)
         gpus = self.gpus or 0.0
         fits = gpus >= 0 and (gpus <= 1 or gpus == int(gpus))
         expect("executor.gpus", self.gpus, fits, "a share of one GPU, a whole number, or null")
-        expect("executor.threads", self.threads, self.threads >= 1, "at least 1")
-        fits = self.in_flight is None or self.in_flight >= 1
-        expect("executor.in_flight", self.in_flight, fits, "at least 1, or null")
         import_ray()
 
     def fingerprint(self, recipe: Recipe, space: dict[str, Any], rungs: Sequence[int]) -> str:
@@ -155,7 +161,7 @@ class RayExecutor:
             UserError: for limits that cannot be used, or without Ray.
         """
         setup.limits.check()
-        self._ray = import_ray()
+        self._ray, self._patience = import_ray(), Patience(setup.limits)
         self._config, self._setup, self._evaluate = config, setup, evaluate
         self._context = ExitStack()
         self._starting: dict[Any, _Slot] = {}  # by the reference of `Host.node`
@@ -206,10 +212,15 @@ class RayExecutor:
                         waiting.append(attempt)
                     else:
                         yield attempt.index, answer
+                for reference, answer in self._patience.overdue():
+                    attempt, slot = self._busy.pop(reference)
+                    self._end(slot)
+                    yield attempt.index, answer
         finally:  # also when nobody asks for the rest
             for _, slot in self._busy.values():
                 self._end(slot)
             self._busy.clear()
+            self._patience.clear()
 
     def _staff(self, waiting: int) -> None:
         """Start as many actors as the waiting tasks need and the cluster holds."""
@@ -224,7 +235,10 @@ class RayExecutor:
 
     def _start(self) -> None:
         """Ask for one actor, on the node that has least to do."""
-        config, setup = self._config, replace(self._setup, check=never)
+        config, limits = self._config, self._setup.limits
+        if limits.seconds == AUTO:  # which only the driver knows how to judge
+            limits = replace(limits, seconds=None)
+        setup = replace(self._setup, check=never, limits=limits)
         host = self._ray.remote(Host).options(
             num_cpus=config.cpus,
             num_gpus=self._gpus,
@@ -254,7 +268,9 @@ class RayExecutor:
 
     def _hand_out(self, attempt: _Attempt) -> None:
         slot = self._idle.pop(0)
-        self._busy[slot.actor.evaluate.remote(attempt.task)] = attempt, slot
+        reference = slot.actor.evaluate.remote(attempt.task)
+        self._busy[reference] = attempt, slot
+        self._patience.begin(reference, attempt.task)
 
     def _result(self, reference: Any) -> tuple[_Attempt, Evaluation | None]:
         """The result of an attempt; or None and the next attempt, where its actor was lost."""
@@ -262,9 +278,11 @@ class RayExecutor:
         try:
             answer = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
+            self._patience.end(reference)
             self._end(slot)
             return self._retried(attempt, slot, error)
         self._idle.append(slot)
+        self._patience.end(reference, None if isinstance(answer, UserError) else answer)
         if isinstance(answer, UserError):
             raise answer
         return attempt, answer

@@ -139,8 +139,11 @@ class TableConfig(ExecutorConfig):
         expect("search.objectives", unknown, not unknown, "what a table of losses answers")
 
     def make(self, setup: Setup) -> "TableExecutor":
-        """What looks up; it starts nothing."""
-        return TableExecutor(self.read(), setup.recipe, setup.check)
+        """What looks up; it starts nothing. Raises `UserError` for a table that has changed."""
+        table = self.read()
+        if setup.fingerprint not in ("", table.fingerprint):
+            raise UserError(f"executor.path={table.path}: changed since the search began")
+        return TableExecutor(table, setup.recipe, setup.check)
 
 
 class TableExecutor:

@@ -17,9 +17,9 @@ import torch
 from star.base.errors import UserError
 from star.base.imports import import_plugins
 from star.data import Corpus, load_corpus
-from star.evaluation.evaluate import evaluate
+from star.evaluation.evaluate import evaluate, measured_by
 from star.evaluation.executors.base import Task
-from star.evaluation.failures import failure
+from star.evaluation.failures import failure, under_limit
 from star.evaluation.limits import MemoryLimit
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation, require_finite
@@ -75,11 +75,12 @@ class Worker:
         """
         try:
             with self._limit.applied():
-                return require_finite(self._evaluate(task))
+                evaluation = require_finite(self._evaluate(task))
         except UserError:
             raise
         except BaseException as error:
-            return failure(error)
+            evaluation = failure(error)
+        return evaluation if self.task.memory is None else under_limit(evaluation)
 
     def _evaluate(self, task: Task) -> Evaluation:
         if self.task.evaluate is not None:
@@ -95,11 +96,13 @@ def _open_corpus(task: WorkerTask) -> Corpus | Exception:
     """The corpus, or what is wrong with it, for the first candidate: pools do not pass it on."""
     try:
         import_plugins(task.plugins)
+        measured_by(task.recipe)  # imported here, since it would fail in odd ways under the limit
         corpus = load_corpus(task.recipe.data)
         if task.fingerprint not in ("", corpus.fingerprint):
             raise UserError(
                 f"data: {platform.node()} finds another text ({corpus.fingerprint}) than the "
-                f"search began with ({task.fingerprint}); give all nodes the same files and Python"
+                f"search began with ({task.fingerprint}); put the files back as they were, the "
+                "same on all nodes, and run the same command again"
             )
         return corpus
     except Exception as error:

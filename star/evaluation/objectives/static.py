@@ -31,5 +31,5 @@ class CacheBytes(Objective):
         return {self.name: cache_bytes(context.genome, recipe.model, recipe.cache)}
 
     def format(self, value: float) -> str:
-        """In kilobytes."""
-        return f"{value / 1e3:,.1f}kB"
+        """In kilobytes, or in bytes below one."""
+        return f"{value / 1e3:,.1f}kB" if value >= 1e3 else f"{value:,.0f}B"

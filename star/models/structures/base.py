@@ -39,7 +39,7 @@ class StructureModule(nn.Module):
     A subclass has `forward(features, memory)`, which returns (batch, length, inner width), the
     input of the output projection. Feature groups are in `features` by name, a tuple with one entry
     for each operator (`star.models.featurizer`). With a memory, the features continue a sequence:
-    buffers that `memory_shapes` names are read and advanced in place.
+    buffers that `memory_shapes` and `state_shapes` name are read and advanced in place.
 
     Attributes:
         operator: the operator genome.
@@ -63,7 +63,11 @@ class StructureModule(nn.Module):
         self.inherited: tuple[str, ...] = ()
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
-        """Buffers that generation needs at that context, without the batch axis."""
+        """Buffers whose elements are written once, as keys are, without the batch axis."""
+        return {}
+
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Buffers that every position adds to, without the batch axis. They are kept wider."""
         return {}
 
     def prepare(self, features: Features, position: int) -> Features:

@@ -125,7 +125,7 @@ class LinearAttention(LowRank):
         if not self.owns_sum:
             self.inherited = (STATE,)
 
-    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """The sum (heads, width of B, head width), unless it is borrowed."""
         return {STATE: (*self.shapes["B"], self.head_width)} if self.owns_sum else {}
 

@@ -59,7 +59,7 @@ class MatrixState(StructureModule):
         self.norm = nn.Parameter(torch.ones(self.head_width))
         self.shape = (operator_copies(liv_class, "B"), heads, self.head_width, self.head_width)
 
-    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """One matrix a head for each operator."""
         return {STATE: self.shape}
 

@@ -59,7 +59,7 @@ class ScalarDecay(StructureModule):
         self.norm = nn.Parameter(torch.ones(self.channels))
         self.shape = (operator_copies(liv_class, "B"), heads, self.operator.state, self.head_width)
 
-    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """One matrix (state, head width) a head for each operator."""
         return {STATE: self.shape}
 

@@ -78,7 +78,7 @@ class SemiSeparable(StructureModule):
         self.skip = nn.Parameter(torch.ones(self.channels))
         self.shape = (operator_copies(liv_class, "B"), self.channels, self.operator.state)
 
-    def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
+    def state_shapes(self) -> dict[str, tuple[int, ...]]:
         """One state (channels, state) for each operator."""
         return {STATE: self.shape}
 

@@ -21,6 +21,7 @@ from star.base.settings import expect
 from star.genomes import Genome
 from star.search.algorithms.rehearsal import cannot_search, rehearse
 from star.search.config import SearchConfig
+from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
 from star.search.variation.chain import MutationChain
 from star.search.variation.crossover import LivCrossover
@@ -33,6 +34,7 @@ from star.search.variation.sharing_mutation import SharingMutation
 Indices = npt.NDArray[np.int64]
 TARGET = "_target_"
 TOURNAMENT = "tournament_size"  # the one argument that is set here, since pymoo's have none for it
+LARGEST_TOURNAMENT = 1000
 PYMOO_TOURNAMENT = 2  # of pymoo's algorithms
 
 
@@ -50,7 +52,11 @@ class BuiltAlgorithm:
 
 
 def build_algorithm(
-    config: SearchConfig, problem: GenomeProblem, seeds: list[Genome], seed: int
+    config: SearchConfig,
+    problem: GenomeProblem,
+    seeds: list[Genome],
+    seed: int,
+    fitting: Fitting | None = None,
 ) -> BuiltAlgorithm:
     """The algorithm of a search, set up on the problem.
 
@@ -59,27 +65,32 @@ def build_algorithm(
         problem: the search space.
         seeds: genomes of the initial population.
         seed: of all random numbers.
+        fitting: of the static constraints; None where there are none.
 
     Raises:
         UserError: when the target cannot be imported, does not take the operators or an argument,
             cannot minimise that many objectives, or proposes no genomes.
     """
     target = f"search.algorithm.{TARGET}={config.algorithm[TARGET]}"
-    rehearse(_set_up(config, problem, seeds, seed).algorithm, target, problem)
-    return _set_up(config, problem, seeds, seed)  # afresh: nothing of the rehearsal is left
+    rehearse(_set_up(config, problem, seeds, seed, fitting).algorithm, target, problem)
+    return _set_up(config, problem, seeds, seed, fitting)  # afresh, without its traces
 
 
 def _set_up(
-    config: SearchConfig, problem: GenomeProblem, seeds: list[Genome], seed: int
+    config: SearchConfig,
+    problem: GenomeProblem,
+    seeds: list[Genome],
+    seed: int,
+    fitting: Fitting | None,
 ) -> BuiltAlgorithm:
     target = f"search.algorithm.{TARGET}={config.algorithm[TARGET]}"
-    repair = GenomeRepair()
+    repair = GenomeRepair(fitting)
     duplicates = CanonicalDuplicates(problem.alphabet, problem.full_depth)
     variation = config.variation
     crossover = LivCrossover(variation.crossover_points, variation.crossover_probability)
     operators: dict[str, Any] = {
         "pop_size": config.population,
-        "sampling": GenomeSampling(seeds, variation.sharing_probability),
+        "sampling": GenomeSampling(seeds, variation.sharing_probability, fitting),
         "crossover": crossover,
         "mutation": _mutation(config, problem),
         "repair": repair,
@@ -163,6 +174,7 @@ def _set_tournament(algorithm: Algorithm, size: Any) -> None:
     """Let so many individuals compete for each parent, where parents are selected by tournament."""
     fits = isinstance(size, int) and size >= 1
     expect(f"search.algorithm.{TOURNAMENT}", size, fits, "at least 1")
+    expect(f"search.algorithm.{TOURNAMENT}", size, size <= LARGEST_TOURNAMENT, "at most 1,000")
     mating: Any = getattr(algorithm, "mating", None)
     is_tournament = isinstance(getattr(mating, "selection", None), TournamentSelection)
     if size != PYMOO_TOURNAMENT and is_tournament:

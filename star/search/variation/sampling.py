@@ -16,19 +16,34 @@ from pymoo.core.sampling import Sampling
 from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays, get_alphabet
 from star.genomes.genes import Booleans, Genes
 from star.search.space.depths import apply_by_depth
+from star.search.space.fitting import Fitting
 from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import REPAIR, genes, record_changes
 
 MOST_DRAWS = 100  # of a whole sample each, before a space counts as exhausted
+FITTING_DRAWS = 10  # of them, before those above a constraint are changed to fit
 
 
 class GenomeSampling(Sampling):
     """Seeds first, then random valid genomes, all different; fewer only when the space has no
     more."""
 
-    def __init__(self, seeds: Sequence[Genome] = (), sharing_probability: float = 0.25) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[Genome] = (),
+        sharing_probability: float = 0.25,
+        fitting: Fitting | None = None,
+    ) -> None:
+        """Set it up.
+
+        Args:
+            seeds: come first.
+            sharing_probability: that a LIV shares, for either kind of sharing.
+            fitting: keeps the random genomes within the constraints; None where there are none.
+        """
         super().__init__()
+        self.fitting = fitting
         self.seeds = list(seeds)
         self.sharing_probability = sharing_probability
 
@@ -45,10 +60,16 @@ class GenomeSampling(Sampling):
         chosen = {
             problem.vector(seed.canonical()).tobytes(): problem.vector(seed) for seed in self.seeds
         }
-        for _ in range(MOST_DRAWS):
+        for draw in range(MOST_DRAWS):
             if len(chosen) >= n_samples:
                 break
-            for row in self._drawn(problem, n_samples, random_state).reshape(n_samples, -1):
+            drawn = self._drawn(problem, n_samples, random_state)
+            if self.fitting is not None and draw < FITTING_DRAWS:
+                drawn = drawn[self.fitting.fits(drawn)]
+            elif self.fitting is not None:
+                changed = self.fitting.fit(drawn, random_state)
+                drawn = apply_by_depth(lambda g: arrays.canonical(g, problem.alphabet), changed)
+            for row in drawn.reshape(len(drawn), problem.n_var):
                 chosen.setdefault(row.tobytes(), row)
         return np.stack(list(chosen.values())[:n_samples])
 
@@ -70,12 +91,17 @@ class GenomeSampling(Sampling):
 
 
 class GenomeRepair(Repair):
-    """Resample offending genes. `repaired_genes` and `repaired_genomes` count what was done, of
-    `seen` genomes."""
+    """Resample offending genes, and change genomes above a static constraint until they fit.
 
-    def __init__(self) -> None:
+    `repaired_genes` and `repaired_genomes` count what was resampled, `fitted_genomes` what was
+    changed to fit, of `seen` genomes.
+    """
+
+    def __init__(self, fitting: Fitting | None = None) -> None:
+        """fitting: of the constraints; None where there are none."""
         super().__init__()
-        self.seen = self.repaired_genomes = self.repaired_genes = 0
+        self.fitting = fitting
+        self.seen = self.repaired_genomes = self.repaired_genes = self.fitted_genomes = 0
 
     def do(self, problem: GenomeProblem, pop: Population, **kwargs: Any) -> Population:
         """Repair the individuals in place; they keep the genes that were changed."""
@@ -92,6 +118,9 @@ class GenomeRepair(Repair):
         self.seen += len(X)
         self.repaired_genomes += int(changed.any(axis=(1, 2)).sum())
         self.repaired_genes += int(changed.sum())
+        if self.fitting is not None:
+            valid, livs = livs, self.fitting.fit(livs, rng)
+            self.fitted_genomes += int((livs != valid).any(axis=(1, 2)).sum())
         return livs.reshape(X.shape)
 
 

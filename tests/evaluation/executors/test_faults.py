@@ -17,9 +17,9 @@ from star.data import DataConfig
 from star.evaluation import FAILURES, Evaluation, LimitsConfig, Recipe
 from star.evaluation.executors import Processes, Setup, Task
 from star.evaluation.executors.worker import WorkerSetting
-from star.evaluation.failures import failure
+from star.evaluation.failures import CIRCUMSTANTIAL, failure, is_circumstantial
 from star.evaluation.limits import MemoryLimit, peak_bytes, reset_peak
-from star.genomes import CacheSetting, Genome, ModelConfig
+from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig
 from star.training import TrainingConfig
 
 RECIPE = Recipe(ModelConfig(), CacheSetting(), TrainingConfig(device="cpu"), DataConfig(), seed=0)
@@ -34,6 +34,13 @@ class Unsendable(Exception):
 
     def __init__(self, one: str, other: str) -> None:
         super().__init__(f"{one} and {other}")
+
+
+class Speechless(Exception):
+    """Cannot even be printed."""
+
+    def __str__(self) -> str:
+        raise ValueError
 
 
 def healthy() -> Evaluation:
@@ -95,7 +102,10 @@ FAULTS: list[tuple[Callable[[], Evaluation], str]] = [
     (exit_cleanly, "worker_died: the worker process ended with exit code 0, in attempt 1"),
     (exit_with_error, "worker_died: SystemExit: 3"),
     (hang, "timeout: took longer than limits.seconds=3"),
-    (raise_unsendable, "build_error: Unsendable: this and that"),
+    (
+        raise_unsendable,
+        f"{'memory_limit' if IS_LINUX else 'build_error'}: Unsendable: this and that",
+    ),
     (diverge, "diverged: validation_loss is nan, perplexity is inf"),
 ]
 if IS_LINUX:
@@ -215,10 +225,42 @@ def test_the_peak_is_that_of_one_evaluation() -> None:
         (RuntimeError("CUDA error: out of memory"), "out_of_memory"),
         (OSError(12, "Cannot allocate memory"), "out_of_memory"),
         (RuntimeError("std::bad_alloc"), "out_of_memory"),
-        (TimeoutError(), "build_error"),  # of its own; that of limits is the executor's
+        (TimeoutError(), "system_error"),  # of its own; that of limits is the executor's
+        (OSError(28, "No space left on device"), "system_error"),
+        (OSError(5, "Input/output error"), "system_error"),
+        (OSError(24, "Too many open files"), "system_error"),
+        (ConnectionResetError(), "system_error"),
+        (RuntimeError("cannot write: [Errno 28] No space left on device"), "system_error"),
+        (KeyboardInterrupt(), "worker_died"),
         (RecursionError(), "build_error"),
+        (Speechless(), "build_error"),
     ],
 )
 def test_exceptions_have_their_kind(error: BaseException, kind: str) -> None:
     assert failure(error).failure == kind
     assert kind in {row.kind for row in FAILURES}
+
+
+def odd_errors(task: Task) -> Evaluation:
+    """Instead of training: by depth, what is seen where memory ends; 4 is the genome's fault."""
+    if task.genome.depth == 4:
+        raise GenomeError("no such genome")
+    raise {
+        1: SystemError("error return without exception set"),
+        2: TypeError("'frame' object is not callable"),
+        3: KeyError("gate"),
+    }[task.genome.depth]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("memory", [None, "1GB" if IS_LINUX else None])
+def test_under_a_memory_limit_an_odd_error_is_taken_for_its_doing(memory: str | None) -> None:
+    setup = Setup(RECIPE, LimitsConfig(memory=memory))
+    with Processes([WorkerSetting(1)], setup, odd_errors) as processes:
+        found = dict(processes.evaluate(tasks([1, 2, 3, 4])))
+    kind = "memory_limit" if memory else "build_error"
+    assert [found[n].failure for n in range(4)] == [kind, kind, kind, "invalid"]
+    assert found[0].reason == f"{kind}: SystemError: error return without exception set"
+    assert not is_circumstantial(found[3])
+    if memory:
+        assert kind in CIRCUMSTANTIAL and all(is_circumstantial(found[n]) for n in range(3))

@@ -1,0 +1,91 @@
+"""Designs that a search trains for comparison: of the library, genome files, folders of them, and
+the fronts of runs."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from star.base.errors import UserError, plain
+from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
+from star.runs.folder import POPULATION
+from star.runs.run import Run
+from star.search.config import EvolveConfig
+
+KEY = "search.baselines"
+
+
+@dataclass(frozen=True)
+class Design:
+    """A genome at its own depth, or a pattern at the wanted one."""
+
+    name: str  # that a table shows
+    source: str  # that tells it from another of the same name
+    genome: Genome
+    notices: tuple[str, ...] = ()
+
+
+def read_baselines(config: EvolveConfig) -> tuple[dict[str, Genome], list[str]]:
+    """The designs by name, at the search's depth, and notices about those repeated or cut.
+
+    A file's name is its own without the suffix, and of a run each genome's is its id; where two
+    designs have one name, the second is called by its path.
+
+    Raises:
+        UserError: for one that is missing, malformed or invalid.
+        GenomeError: for one that cannot be built at the model's sizes.
+    """
+    baselines: dict[str, Genome] = {}
+    notices: list[str] = []
+    for reference in config.search.baselines:
+        for design in _read(reference, config.depth, config.search.alphabet().name):
+            genome = fit_depth(design.genome, config.depth).canonical()
+            check_fits(genome, config.model)
+            check_fits(genome, config.model.when_trained())
+            taken = baselines.get(design.name, genome) != genome
+            baselines[design.source if taken else design.name] = genome
+            notices += [f"baseline {notice}" for notice in design.notices]
+    return baselines, notices
+
+
+def _read(reference: str, depth: int, alphabet: str) -> Iterator[Design]:
+    path = os.path.expanduser(reference)
+    if not os.path.isdir(path):  # which is false for a text that is too long for a path
+        is_file = Path(path).suffix in (".yaml", ".yml") or os.path.isfile(path)
+        yield _design(path, Path(path).stem if is_file else reference, depth, alphabet)
+    elif os.path.isfile(os.path.join(path, POPULATION)):
+        yield from _front(Run.open(path), depth)
+    else:
+        for name in _genome_files(path):
+            yield _design(os.path.join(path, name), Path(name).stem, depth, alphabet)
+
+
+def _design(reference: str, name: str, depth: int, alphabet: str) -> Design:
+    try:
+        genome, _, notices = load_genome(reference, depth, alphabet)
+    except GenomeError as error:
+        raise UserError(f"{KEY}: {error}") from None
+    return Design(name, reference, genome, tuple(notices))
+
+
+def _genome_files(folder: str) -> list[str]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".yaml"))
+    except OSError as error:
+        raise UserError(f"{KEY}: the folder {folder} cannot be read ({plain(error)})") from None
+    if not names:
+        raise UserError(f"{KEY}: the folder {folder} holds no genome files (*.yaml)")
+    return names
+
+
+def _front(run: Run, depth: int) -> Iterator[Design]:
+    found = [run.candidate(genome_id) for genome_id in run.front["genome_id"]]
+    if not found:
+        raise UserError(f"{KEY}: the front of {run.path} is empty; choose a run with results")
+    for candidate in found:
+        genome, source = candidate.genome, f"{run.path}/{candidate.genome_id}"
+        change = "repeated" if depth > genome.depth else "cut"
+        notice = f"{source}: {change} from depth {genome.depth} to {depth}"
+        yield Design(
+            candidate.genome_id, source, genome, () if depth == genome.depth else (notice,)
+        )
