@@ -26,7 +26,7 @@ def _digest(content: bytes) -> str:
 def _read_sums(folder: Path) -> dict[str, str]:
     """Digests by name; a line that is no such line stands for no file."""
     path = folder / SUMS
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     matches = map(_LINE.fullmatch, text.splitlines())
     return {match["name"]: match["digest"] for match in matches if match}
 

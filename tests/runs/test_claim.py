@@ -82,6 +82,21 @@ def test_a_ledger_of_another_program_is_refused_and_nothing_beside_it_is_touched
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.yaml", "environment.json", "command.txt", "population.csv", "pareto.csv"),
+        *("ledger.sqlite", "genomes/SHA256SUMS"),
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    made_search(tmp_path / "run").run()
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(UserError, match=f"run: {name} there is no regular file"):
+        made_search(tmp_path / "run").run()
+
+
 def test_ones_own_designs_in_the_genome_folder_survive_a_search_and_its_resume(
     tmp_path: Path,
 ) -> None:
@@ -177,7 +192,7 @@ def test_a_folder_in_which_a_search_works_is_refused_until_its_end(tmp_path: Pat
         ):
             made_search(tmp_path / "run", seed=seed).open()
     run = first.run()
-    assert not (tmp_path / "run" / ".lock").exists()
+    assert not (tmp_path / "run" / ".star.lock").exists()
     again = made_search(tmp_path / "run").run()
     pd.testing.assert_frame_equal(again.population, run.population)
 
