@@ -34,7 +34,8 @@ def _read_sums(folder: Path) -> dict[str, str]:
 def written_genomes(folder: Path) -> set[Path]:
     """The genome files in a folder that a run wrote there, as absolute paths."""
     with suppress(OSError):
-        return {folder.resolve() / name for name in _read_sums(folder)}
+        real = Path(os.path.realpath(folder))
+        return {real / name for name in _read_sums(folder)}
     return set()
 
 

@@ -296,6 +296,12 @@ def test_a_name_longer_than_the_file_system_allows_is_one_line(tmp_path: Path) -
         made_search(tmp_path / ("x" * 300)).run()
 
 
+def test_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run").symlink_to("run")
+    with pytest.raises(UserError, match="run: cannot be written"):
+        made_search(tmp_path / "run").run()
+
+
 # What is gone
 
 

@@ -1,6 +1,7 @@
 """Genomes that a search starts from: designs, genome files, folders of them, CSVs and run
 folders."""
 
+import os
 from collections.abc import Sequence, Set
 from pathlib import Path
 
@@ -59,7 +60,8 @@ def _read_seed(
     if path.is_dir() and (path / POPULATION).is_file():
         return _read_csv(path / PARETO, bounds, alphabet, notices)
     if path.is_dir():
-        files = [file for file in sorted(path.glob("*.yaml")) if file.resolve() not in left_out]
+        real = Path(os.path.realpath(path))
+        files = [file for file in sorted(path.glob("*.yaml")) if real / file.name not in left_out]
         if not files:
             raise UserError(f"search.seeds: the folder {reference} holds no genome files (*.yaml)")
         return [
