@@ -97,6 +97,19 @@ def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, n
         made_search(tmp_path / "run").run()
 
 
+@pytest.mark.parametrize(
+    "text", ["search: mine\n", "search: {space: 3}\n", "search: []\n", "- 1\n", "a: 1\n", "", "3"]
+)
+def test_a_configuration_of_something_else_is_refused_and_kept(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "environment.json").write_text("mine")
+    with pytest.raises(UserError) as caught:
+        made_search(tmp_path).run()
+    assert str(caught.value).startswith(f"run_dir={tmp_path}: ")
+    assert "\n" not in str(caught.value) and "choose another folder" in str(caught.value)
+    assert content(tmp_path) == {"config.yaml": text.encode(), "environment.json": b"mine"}
+
+
 def test_ones_own_designs_in_the_genome_folder_survive_a_search_and_its_resume(
     tmp_path: Path,
 ) -> None:
