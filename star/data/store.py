@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import platformdirs
 
 from star.base.errors import UserError
+from star.base.files import temporary_folder
 from star.data.sources import Document
 from star.data.tokenizers import SEPARATOR
 
@@ -62,7 +62,7 @@ def build(entry: Path, parts: dict[str, list[Document]]) -> dict[str, str]:
     """Write a cache entry and return its description. Raises `UserError` for files that cannot be
     read or are empty."""
     entry.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", dir=entry.parent))
+    work = temporary_folder(entry.parent, "building")
     try:
         fingerprint = hashlib.sha256(f"format {FORMAT}".encode())
         description: dict[str, str] = {}
