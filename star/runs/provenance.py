@@ -135,7 +135,11 @@ def check_same_run(
         free: dotted keys that may differ.
         upgrade: brings settings that an earlier version wrote to the keys of now.
     """
-    there = upgrade(read_configuration(folder))
+    there = read_configuration(folder)
+    try:
+        there = upgrade(there)
+    except (TypeError, ValueError, KeyError, AttributeError):  # a text for a group, for example
+        there = {}
     if not settings.keys() <= there.keys():
         raise UserError(
             f"run_dir={folder}: already holds something else than {what}; choose another folder"

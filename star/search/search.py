@@ -7,6 +7,7 @@
 folder and resumes one; `generations` is the same search in memory.
 """
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -257,7 +258,7 @@ class SearchInFolder:
         check_ledger(config.ledger)
         path = Path(config.run_dir) if config.run_dir else new_folder(config.experiment_name)
         url = getattr(config.executor, "states", None)
-        name = f"{path.resolve().name}-{search.fingerprint[:8]}"
+        name = f"{Path(os.path.realpath(path)).name}-{search.fingerprint[:8]}"
         self._states = StateStore(f"{url.rstrip('/')}/{name}" if url else str(path / STATES))
         with ExitStack() as opened:
             opened.enter_context(
