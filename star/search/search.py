@@ -233,6 +233,8 @@ class SearchInFolder:
 
     def _candidate_finished(self, evaluated: Evaluated) -> None:
         self._folder.append(evaluated.row())
+        is_new = evaluated.genome_id not in self.memory.recalled
+        self._progress.candidate_trained(evaluated.evaluation.train_seconds, is_new)
         self._progress.candidate_finished()
 
     def _state(self) -> str:
@@ -251,6 +253,7 @@ class SearchInFolder:
         baselines, population = len(search.baselines), config.population
         total = baselines + config.generations * population
         self._progress.started(total, config.generations, self._state)
+        self._progress.trained_at_once(search.config.executor.at_once(search.recipe))
         try:
             with deferred_interrupt() as interrupt:
                 for generation in search.generations(

@@ -92,6 +92,10 @@ class ExecutorConfig:
     def check(self, recipe: Recipe) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
 
+    def at_once(self, recipe: Recipe) -> int:
+        """How many candidates train at the same time, as far as it is known beforehand."""
+        return 1
+
     def make(self, setup: Setup) -> Executor:
         """The executor, not started yet."""
         raise NotImplementedError

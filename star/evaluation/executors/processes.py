@@ -88,6 +88,10 @@ class ProcessesConfig(ExecutorConfig):
         """Fingerprint of the text, which must suit the training and the model."""
         return text_fingerprint(recipe)
 
+    def at_once(self, recipe: Recipe) -> int:
+        """One a process."""
+        return len(self.plan(recipe.training.device))
+
     def make(self, setup: Setup) -> "Processes":
         """The processes, not started yet."""
         return Processes(self.plan(setup.recipe.training.device), setup)
