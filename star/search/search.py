@@ -157,6 +157,7 @@ class Search:
             states,
             plugins=self.config.plugins,
             fingerprint=self.fingerprint,
+            sources=self.measured.sources(),
         )
         return self.config.executor.make(setup if check is None else replace(setup, check=check))
 

@@ -224,7 +224,15 @@ class Processes:
         self._setup, self._patience = setup, Patience(setup.limits)
         memory = setup.limits.memory_bytes()
         plugins = tuple(setup.plugins)
-        child = WorkerTask(setup.recipe, memory, setup.states, plugins, setup.fingerprint, evaluate)
+        child = WorkerTask(
+            setup.recipe,
+            memory,
+            setup.states,
+            plugins,
+            setup.fingerprint,
+            setup.sources,
+            evaluate,
+        )
         self._slots = [_Slot((setting, child)) for setting in settings]
 
     def __enter__(self) -> "Processes":
