@@ -5,6 +5,7 @@ needed to go on bit for bit. Running the same command again resumes an interrupt
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from star.base import files
 from star.base.command_line import fail, run_command
@@ -38,6 +39,7 @@ from star.models.checkpoint import GENOME, MODEL, WEIGHTS
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
 from star.runs.origin import load_reference, origin_settings, read_origin
+from star.runs.progress import TimeLeft
 from star.runs.provenance import check_same_run, new_folder, write_provenance
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
 from star.training.log import EVENTS, LOG, TENSORBOARD, TrainingLog
@@ -156,13 +158,18 @@ def show_progress(training: Training, log: TrainingLog, console: Console) -> Non
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     trainer, total = training.trainer, training.config.training.steps
     with Progress(*columns, console=console) as progress, deferred_interrupt() as interrupt:
-        task = progress.add_task("", total=total, completed=trainer.step, loss="-")
+        time_left, before = TimeLeft(), time.monotonic()
+        left = time_left.text(0)
+        task = progress.add_task("", total=total, completed=trainer.step, loss="-", left=left)
         for loss in training.steps(log):
-            progress.update(task, completed=trainer.step, loss=f"{loss:.4f}")
+            time_left.add(time.monotonic() - before)
+            before = time.monotonic()
+            left = time_left.text(total - trainer.step)
+            progress.update(task, completed=trainer.step, loss=f"{loss:.4f}", left=left)
             if interrupt.error is not None:
                 break
     if interrupt.error is not None and trainer.step < total:

@@ -50,6 +50,7 @@ class SearchMemory:
         """
         self.ledger, self.content, self.recipe, self.measured = ledger, content, recipe, measured
         self.run, self.is_own, self._needed = run, is_own, set(needed)
+        self.recalled: set[str] = set()  # ids of the genomes that were answered
         self._recipe_ids: dict[int, str] = {}
 
     def _recipe_id(self, rung: int) -> str:
@@ -67,6 +68,12 @@ class SearchMemory:
 
     def recall(self, genome: Genome, rung: int) -> Evaluation | None:
         """The finished evaluation of a genome after so many steps, if there is one."""
+        found = self._recall(genome, rung)
+        # One that is known after few steps only is trained further.
+        (self.recalled.discard if found is None else self.recalled.add)(genome.id)
+        return found
+
+    def _recall(self, genome: Genome, rung: int) -> Evaluation | None:
         run = None if self.is_own else self.run
         found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
         if found is None:

@@ -78,6 +78,10 @@ class RayConfig(ExecutorConfig):
         """Of the text, which must suit the training and the model."""
         return text_fingerprint(recipe)
 
+    def at_once(self, recipe: Recipe) -> int:
+        """The most; what the cluster holds shows later."""
+        return self.in_flight or 1
+
     def make(self, setup: Setup) -> "RayExecutor":
         """What evaluates on the cluster, not connected yet."""
         return RayExecutor(self, setup)
