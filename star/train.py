@@ -18,7 +18,7 @@ from star.base import files
 from star.base.command_line import EXIT_INTERRUPTED, fail, run_command
 from star.base.console import make_console, say
 from star.base.interrupts import deferred_interrupt
-from star.base.settings import expect, expect_one_of, expect_seed
+from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
 from star.data import Corpus, DataConfig, open_corpus
 from star.evaluation import Measured, Recipe
 from star.genomes import (
@@ -81,6 +81,7 @@ class TrainConfig:
         for name in ("checkpoint_every", "validate_every"):
             expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
         expect_seed(self.seed)
+        expect_utf8("run_dir", self.run_dir)
         expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
 
 

@@ -144,7 +144,7 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path, command: Comma
             ["genome=lfm2", "run_dir=/proc/run"],
             "error: run_dir=/proc/run: cannot be written",
         ),
-        ("train", ["genome=lfm2", "width=40"], "error: model.width=40: expected a multiple of 16"),
+        ("train", ["genome=lfm2", "width=40"], "error: width=40: expected a multiple of 16"),
         ("train", ["genome=lfm2", "colour=1"], "error: colour: unknown key"),
     ],
 )

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from io import TextIOWrapper
@@ -33,8 +33,9 @@ from omegaconf.errors import (
 from star.base.config_files import search_path
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
-from star.base.literals import as_written, text_keys
+from star.base.literals import TEXTS, as_written, is_endless, text_keys
 from star.base.reading import named, reason
+from star.base.settings import expect
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -111,8 +112,9 @@ def _compose(
     """The composed configuration, with its interpolations. Raises `UserError` for a mistake."""
     _register(command)
     renamed = getattr(load_schema(command), "RENAMED", {})
-    _check_overrides(overrides, renamed)
-    literal = as_written(overrides, text_keys(load_schema(command)), sweep=False)
+    texts = text_keys(load_schema(command))
+    literal = as_written(overrides, texts, sweep=False)
+    _check_overrides(literal, renamed)
     given = [f"++{text}" if text.startswith(OPEN) else text for text in literal]
     if config_dir is not None:
         given.append(search_path(config_dir))
@@ -125,7 +127,7 @@ def _compose(
     except (HydraException, OmegaConfBaseException) as error:
         _check_renamed(getattr(_cause(error), "full_key", ""), renamed)  # of a user's file
         raise UserError(one_line(error)) from None
-    except (ValueError, RecursionError) as error:  # Hydra names no override here
+    except ValueError as error:  # Hydra names no override here
         given_text = shown(" ".join(overrides))
         raise UserError(f"{shown(one_line(error))}; given: {given_text}") from None
     for key in _unknown_keys(config):
@@ -133,13 +135,32 @@ def _compose(
         if key == "experiment":
             hint = "the experiment's file must begin with the line '# @package _global_'"
         raise UserError(f"{key}: unknown key; {hint}")
+    _check_texts(config, texts)
     return config
+
+
+def _check_texts(config: DictConfig, keys: Mapping[str, str]) -> None:
+    """Raise `UserError` unless lists of names hold names: OmegaConf lets lists in lists pass."""
+    content: Any = OmegaConf.to_container(config, resolve=False)
+    for key in (key for key, holds in keys.items() if holds == TEXTS):
+        values = _value_at(content, key)
+        fits = not isinstance(values, list) or all(isinstance(value, str) for value in values)
+        expect(key, values, fits, "a list of names")
+
+
+def _value_at(content: Any, key: str) -> Any:
+    """What nested mappings hold at a dotted key; None where there is none."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
 
 
 def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
     """Raise `UserError` for an override without a key, for an old key, or for Hydra's own."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+        if is_endless(override):
+            raise UserError(f"{shown(override)}: expected a value of fewer digits and brackets")
         if not key:
             raise UserError(f"'{override}' names no key: expected key=value")
         _check_renamed(key, renamed)
@@ -293,9 +314,7 @@ def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
 def _as_typed(message: str, config: DictConfig | None) -> str:
     """An error's message with the key that a user types: `width`, where `model.width` is that."""
     key, equals, rest = message.partition("=")
-    node: Any = None if config is None else OmegaConf.to_container(config, resolve=False)
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+    node = None if config is None else _value_at(OmegaConf.to_container(config, resolve=False), key)
     alias = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
     return f"{alias[1]}{equals}{rest}" if alias else message
 

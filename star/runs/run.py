@@ -70,7 +70,7 @@ class Run:
     def command(self) -> str:
         """The command that repeats it; empty for a run that was started from Python."""
         path = self.path / COMMAND
-        return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+        return read_text(path, "surrogateescape").strip() if is_file(path) else ""
 
     @property
     def ledger_path(self) -> Path:

@@ -156,4 +156,5 @@ def open_memory(
             "another folder"
         )
     ledger.add_recipe(content)  # before those of its rungs, which say nothing about a resumed run
-    return SearchMemory(ledger, content, recipe, measured, str(folder.resolve()), setting == RUN)
+    run = os.fsencode(folder.resolve()).decode("utf-8", "backslashreplace")  # as SQLite takes it
+    return SearchMemory(ledger, content, recipe, measured, run, setting == RUN)
