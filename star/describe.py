@@ -6,7 +6,6 @@ of a run. In Python, `star.describe("lfm2")` gives the same as a mapping.
 """
 
 import json
-import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 from star.base.command_line import run_command
 from star.base.console import make_console, say
 from star.base.errors import UserError
+from star.base.reading import expanded, kind_of
 from star.base.settings import expect_one_of
 from star.genomes import (
     CacheSetting,
@@ -29,6 +29,7 @@ from star.genomes import (
     load_genome,
     parameter_count,
 )
+from star.genomes.files import is_genome_text
 from star.runs.extensions import use_extensions
 from star.runs.lineage import Lineage
 from star.runs.run import Run, split_reference
@@ -76,7 +77,8 @@ def read_genome(config: DescribeConfig) -> tuple[Genome, str, list[str]]:
 
     Raises `GenomeError` as `load_genome`, and `UserError` for an id that a run does not have.
     """
-    place = None if os.path.exists(config.genome) else split_reference(config.genome)
+    is_there = is_genome_text(config.genome) or kind_of(expanded(config.genome), "genome")
+    place = None if is_there else split_reference(config.genome)
     if place is None:
         return load_genome(config.genome, config.depth, config.alphabet)
     folder, genome_id = place

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from star.base.errors import UserError, plain
+from star.base.reading import is_file, kind_of
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,10 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file. Raises `UserError` when it cannot be read."""
     from safetensors import SafetensorError, safe_open
 
+    if not is_file(path):
+        raise UserError(f"{path}: is {kind_of(path) or 'missing'}, expected a file")
     try:
+        path.open("rb").close()  # safetensors calls a file missing that may not be read
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
