@@ -19,7 +19,7 @@ from .operators import LivClass
 from .sharing import LivSharing, resolve_sharing
 from .validity import GeneProblem, find_problems
 
-MOST_LIVS = 100_000  # of a genome
+MOST_LIVS = 10_000  # of a genome
 MOST_DIGITS = 9  # of a gene
 MOST_NAMED = 8  # problems that an error lists
 

@@ -22,7 +22,7 @@ from star.base.console import make_console, say
 from star.base.errors import UserError
 from star.base.files import writing
 from star.base.interrupts import deferred_interrupt, exit_code
-from star.base.settings import expect, expect_one_of, expect_seed
+from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
 from star.data import DataConfig, open_corpus
 from star.evaluation import Measured, Recipe
 from star.genomes import (
@@ -85,6 +85,7 @@ class TrainConfig:
         for name in ("checkpoint_every", "validate_every"):
             expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
         expect_seed(self.seed)
+        expect_utf8("run_dir", self.run_dir)
         expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
 
 

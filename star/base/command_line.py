@@ -35,9 +35,9 @@ from star.base.counts import in_digits
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
 from star.base.interrupts import exit_code
-from star.base.literals import as_written, text_keys
+from star.base.literals import TEXTS, as_written, is_endless, text_keys
 from star.base.reading import named, reason
-from star.base.settings import flat
+from star.base.settings import expect, flat
 from star.base.warn import show_warnings
 
 EXIT_FAILED = 1
@@ -114,9 +114,10 @@ def _compose(
     """The composed configuration, with its interpolations. Raises `UserError` for a mistake."""
     _register(command)
     renamed = getattr(load_schema(command), "RENAMED", {})
-    _check_overrides(overrides, renamed)
     schema = load_schema(command)
-    literal = as_written(overrides, text_keys(schema), sweep=False)
+    texts = text_keys(schema)
+    literal = as_written(overrides, texts, sweep=False)
+    _check_overrides(literal, renamed)
     numbers = in_digits(literal, schema)
     given = [f"++{text}" if text.startswith(OPEN) else text for text in numbers]
     if config_dir is not None:
@@ -130,7 +131,7 @@ def _compose(
     except (HydraException, OmegaConfBaseException) as error:
         _check_renamed(getattr(_cause(error), "full_key", ""), renamed)  # of a user's file
         raise UserError(one_line(error)) from None
-    except (ValueError, RecursionError) as error:  # Hydra names no override here
+    except ValueError as error:  # Hydra names no override here
         given_text = shown(" ".join(overrides))
         raise UserError(f"{shown(one_line(error))}; given: {given_text}") from None
     for key in _unknown_keys(config):
@@ -138,7 +139,8 @@ def _compose(
         if key == "experiment":
             hint = "the experiment's file must begin with the line '# @package _global_'"
         raise UserError(f"{key}: unknown key; {hint}")
-    _use_origin(config, load_schema(command), overrides)
+    _use_origin(config, schema, overrides)
+    _check_texts(config, texts)
     return config
 
 
@@ -167,10 +169,28 @@ def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> No
             raise UserError(f"{origin.source}: {reason}") from None
 
 
+def _check_texts(config: DictConfig, keys: Mapping[str, str]) -> None:
+    """Raise `UserError` unless lists of names hold names: OmegaConf lets lists in lists pass."""
+    content: Any = OmegaConf.to_container(config, resolve=False)
+    for key in (key for key, holds in keys.items() if holds == TEXTS):
+        values = _value_at(content, key)
+        fits = not isinstance(values, list) or all(isinstance(value, str) for value in values)
+        expect(key, values, fits, "a list of names")
+
+
+def _value_at(content: Any, key: str) -> Any:
+    """What nested mappings hold at a dotted key; None where there is none."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
 def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
     """Raise `UserError` for an override without a key, for an old key, or for Hydra's own."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+        if is_endless(override):
+            raise UserError(f"{shown(override)}: expected a value of fewer digits and brackets")
         if not key:
             raise UserError(f"'{override}' names no key: expected key=value")
         _check_renamed(key, renamed)
@@ -324,9 +344,7 @@ def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
 def _as_typed(message: str, config: DictConfig | None) -> str:
     """An error's message with the key that a user types: `width`, where `model.width` is that."""
     key, equals, rest = message.partition("=")
-    node: Any = None if config is None else OmegaConf.to_container(config, resolve=False)
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+    node = None if config is None else _value_at(OmegaConf.to_container(config, resolve=False), key)
     alias = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
     return f"{alias[1]}{equals}{rest}" if alias else message
 

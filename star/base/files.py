@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from star.base.errors import UserError, plain
+from star.base.reading import is_file, kind_of
 
 if TYPE_CHECKING:
     import torch
@@ -43,8 +44,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a text file in UTF-8, with names of files that are not UTF-8 as they are."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -128,7 +129,10 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file. Raises `UserError` when it cannot be read."""
     from safetensors import SafetensorError, safe_open
 
+    if not is_file(path):
+        raise UserError(f"{path}: is {kind_of(path) or 'missing'}, expected a file")
     try:
+        path.open("rb").close()  # safetensors calls a file missing that may not be read
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}

@@ -21,6 +21,7 @@ from star import __version__
 from star.base import files
 from star.base.errors import UserError
 from star.base.files import writing as writing
+from star.base.reading import is_file, read_text
 from star.base.safe_yaml import read_yaml
 from star.base.settings import differences
 
@@ -114,7 +115,7 @@ def _add_command(folder: Path, verb: str, arguments: Sequence[str] | None) -> No
 def read_command(folder: Path) -> str:
     """The last command in `command.txt`; empty where there is none."""
     path = folder / COMMAND
-    text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
+    text = read_text(path, "surrogateescape") if is_file(path) else ""
     *_, last = f"\n{text}".replace(f"\n{FROM_PYTHON}", "").split("\npython -m star.")
     return f"python -m star.{last}".strip() if last.strip() else ""
 

@@ -115,8 +115,8 @@ def test_whatever_a_candidate_raises_makes_only_it_infeasible(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (CacheSetting(context=0), "cache.context=0: expected a whole number"),
-        (CacheSetting(batch=0), "cache.batch=0: expected a whole number"),
+        (CacheSetting(context=0), "cache.context=0: expected at least 1"),
+        (CacheSetting(batch=0), "cache.batch=0: expected at least 1"),
         (CacheSetting(dtype="float8"), "cache.dtype=float8: expected one of float32, bfloat16"),
     ],
 )
@@ -214,7 +214,7 @@ def test_bad_worker_counts(workers: object) -> None:
 
 @pytest.mark.parametrize("key", ["workers_per_gpu", "threads_per_worker"])
 def test_bad_counts(key: str) -> None:
-    with pytest.raises(UserError, match=f"executor.{key}=0: expected a whole number"):
+    with pytest.raises(UserError, match=f"executor.{key}=0: expected at least 1"):
         replace(ProcessesConfig(), **{key: 0}).check(recipe())
 
 
