@@ -37,6 +37,7 @@ from .identity import former_id as former_id
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig
+from .model_config import with_state_dtype as with_state_dtype
 from .operators import STRUCTURES as STRUCTURES
 from .operators import FeatureGroup as FeatureGroup
 from .operators import Featurizer as Featurizer

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from star.base.errors import shown
 from star.base.ranges import Range, fault
@@ -59,6 +60,11 @@ def check_width(name: str, width: int) -> None:
 def head_width(width: int) -> int:
     """Width of one attention head: 64, or a quarter of a width below 256."""
     return HEAD_WIDTH if width >= NARROW else width // 4
+
+
+def with_state_dtype(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a cache, of before running states had a dtype of their own as well."""
+    return {**({"state_dtype": settings["dtype"]} if "dtype" in settings else {}), **settings}
 
 
 @dataclass

@@ -1,14 +1,13 @@
 """What attention by heads shares: checks of C, B and V, which a step of generation can afford, and
 what a causal query sees."""
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
 from .checks import DTYPES, check_inputs
 from .dispatch import TORCH, TRITON, choose
 from .dtypes import widest
+from .tables import kept_table
 
 WIDEST_HEAD = 256  # that the Triton kernels hold in one tile; half of it in float32
 
@@ -87,7 +86,7 @@ def visible(length: int, total: int, window: int | None, device: torch.device) -
     return distance >= 0 if window is None else (distance >= 0) & (distance < window)
 
 
-@lru_cache(maxsize=64)
+@kept_table(64)
 def mask(
     rows: int,
     columns: int,
@@ -101,9 +100,8 @@ def mask(
 
     What is visible holds 1 for a fill of 0, to multiply by, and else 0, to add.
     """
-    with torch.inference_mode(False):
-        seen = torch.full((rows, columns), 1.0 if fill == 0 else 0.0, dtype=dtype, device=device)
-        return seen.masked_fill(~visible(rows, columns, window, device), fill)
+    seen = torch.full((rows, columns), 1.0 if fill == 0 else 0.0, dtype=dtype, device=device)
+    return seen.masked_fill(~visible(rows, columns, window, device), fill)
 
 
 def row_scale(

@@ -2,7 +2,6 @@
 position of a generation."""
 
 import math
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 
 from ..dtypes import common
 from ..heads import visible
+from ..tables import kept_table
 
 # Up to these lengths a mask over all positions is faster on a CPU than tiles of the band.
 SHORT = 128
@@ -21,10 +21,7 @@ def masks_all(b: Tensor, window: int) -> bool:
     return b.device.type == "cpu" and (b.shape[2] <= SHORT or 2 * window >= b.shape[2])
 
 
-@lru_cache(maxsize=16)
-def _visible(length: int, total: int, window: int | None, device: torch.device) -> Tensor:
-    with torch.inference_mode(False):
-        return visible(length, total, window, device)
+_visible = kept_table(16)(visible)
 
 
 def softmax_attention(c: Tensor, b: Tensor, v: Tensor, window: int | None) -> Tensor:

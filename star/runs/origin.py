@@ -23,6 +23,7 @@ from star.genomes import (
     fit_depth,
     load_genome,
     read_genome_settings,
+    with_state_dtype,
 )
 from star.runs.folder import GENOMES
 from star.runs.provenance import CONFIGURATION, read_configuration
@@ -174,7 +175,5 @@ def _origin(source: str, settings: Mapping[str, Any]) -> Origin:
             found = settings[section]
             raise GenomeError(f"{source}: settings.{section} is {found!r}, expected a mapping")
     sections = {section: settings.get(section, {}) for section in SECTIONS}
-    if "dtype" in sections["cache"]:  # states had the cache's before they had one of their own
-        before = {"state_dtype": sections["cache"]["dtype"]}
-        sections["cache"] = {**before, **sections["cache"]}
+    sections["cache"] = with_state_dtype(sections["cache"])
     return Origin(source, flat(sections), str(settings.get(FINGERPRINT, "")))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from star.base.csv_files import read_csv
 from star.base.errors import UserError, plain
 from star.base.reading import expanded, is_file, read_text
 from star.genomes import (
@@ -97,7 +98,7 @@ class Run:
 
     def _read(self, name: str) -> pd.DataFrame:
         try:
-            frame = pd.read_csv(
+            frame = read_csv(
                 self.path / name, dtype=dict.fromkeys(TEXT, str), keep_default_na=False,
                 na_values={column: [""] for column in self._numbers(name)},
             )  # fmt: skip

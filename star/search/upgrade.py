@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from star.genomes import CacheSetting
+from star.genomes import CacheSetting, with_state_dtype
 from star.runs.provenance import CONFIGURATION, read_configuration
 from star.search.config import MOVED, EvolveConfig
 
@@ -54,10 +54,8 @@ def _acted(key: str, value: Any, search: dict[str, Any]) -> bool:
 
 
 def _with_defaults(settings: dict[str, Any]) -> dict[str, Any]:
-    merged = _merged(asdict(EvolveConfig()), settings)
-    if "cache" in settings and "state_dtype" not in settings["cache"]:
-        merged["cache"]["state_dtype"] = merged["cache"]["dtype"]  # states had that of the keys
-    return merged
+    cache = {"cache": with_state_dtype(settings["cache"])} if "cache" in settings else {}
+    return _merged(asdict(EvolveConfig()), {**settings, **cache})
 
 
 def _merged(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

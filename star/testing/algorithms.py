@@ -23,6 +23,7 @@ from star.search.archive import Values, hypervolume, pareto_ranks
 from star.search.config import SpaceConfig
 
 DEPTH, POPULATION, GENERATIONS, SEEDS = 6, 12, 10, range(4)
+PARAMETERS = 90_000  # three quarters of the random genomes have more
 # The objectives are the distances to these two: no LIV of theirs agrees.
 ONE = Genome.from_text("11111-31111-91111-51111-71111-91111")
 OTHER = Genome.from_text("51111-91111-11111-91111-31111-71111")
@@ -69,8 +70,21 @@ class AlgorithmSuite:
     objectives: ClassVar[Sequence[str]] = ("validation_loss", "cache_bytes")
     improves: ClassVar[bool] = True  # False for what searches at random
 
-    def search(self, seed: int, algorithm: Mapping[str, Any] | None = None, **space: Any) -> Search:
-        """A finished search in memory. space: settings of `search.space`."""
+    def search(
+        self,
+        seed: int,
+        algorithm: Mapping[str, Any] | None = None,
+        constraints: Mapping[str, Any] | None = None,
+        **space: Any,
+    ) -> Search:
+        """A finished search in memory.
+
+        Args:
+            seed: of the search.
+            algorithm: None is that of the suite.
+            constraints: largest values by objective; None for no constraint.
+            space: settings of `search.space`.
+        """
         settings = SearchConfig(
             objectives=list(self.objectives),
             population=POPULATION,
@@ -79,7 +93,8 @@ class AlgorithmSuite:
             algorithm=dict(algorithm or self.algorithm),
             space=SpaceConfig(**space),
         )
-        config = EvolveConfig(seed=seed, depth=DEPTH, search=settings)
+        limits = dict(constraints or {})
+        config = EvolveConfig(seed=seed, depth=DEPTH, search=settings, constraints=limits)
         search = Search.from_config(config, MadeUp())
         for _ in search.generations():
             pass
@@ -114,6 +129,14 @@ class AlgorithmSuite:
         assert search.archive.failures()["diverged"] > 0
         last = [e for e in search.archive.feasible if e.candidate.generation == GENERATIONS - 1]
         assert last
+
+    def test_static_constraints_use_nothing_up(self) -> None:
+        """Its proposals go through the repair, which keeps them within the constraints."""
+        search = self.search(3, constraints={"parameters": PARAMETERS})
+        assert not search.archive.failures()["over_budget"]
+        assert len(search.archive) >= POPULATION * GENERATIONS / 2
+        costs = [search.budget.static_metrics(e.candidate.genome) for e in search.archive.all]
+        assert max(cost["parameters"] for cost in costs) <= PARAMETERS
 
     def test_it_works_on_blocks_and_on_varying_depths(self) -> None:
         """The other shapes that vectors of genomes have."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from star.base.csv_files import read_csv
 from star.base.errors import UserError, plain
 from star.base.reading import expanded, read_bytes
 from star.base.safe_yaml import read_yaml
@@ -54,7 +55,7 @@ class Table:
         it."""
         try:
             content = read_bytes(path)
-            rows = pd.read_csv(path, dtype={"genome": str, "seed": int})
+            rows = read_csv(path, dtype={"genome": str, "seed": int})
             recipe = read_yaml(path.parent / RECIPE)
         except (OSError, ValueError, EOFError, UserError) as error:
             raise _unusable(path, plain(error)) from None

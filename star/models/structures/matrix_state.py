@@ -14,7 +14,7 @@ from star.kernels.gated_delta_rule import gated_delta_rule
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, linear
 from .base import STATE, StructureModule, state_of
-from .state_space import initial_step_bias
+from .state_space import initial_step_bias, step_of_heads
 
 
 class DeltaTransition(NamedTuple):
@@ -43,7 +43,7 @@ class DeltaGates(GroupModule):
         self, x: torch.Tensor, features: Features, memory: Memory | None
     ) -> DeltaTransition:
         """From x (batch, length, width)."""
-        decay = -torch.exp(self.log_rate.float()) * F.softplus(self.step(x).float())
+        decay = -torch.exp(self.log_rate.float()) * step_of_heads(self.step(x))
         return DeltaTransition(decay.transpose(1, 2), torch.sigmoid(self.beta(x)).transpose(1, 2))
 
 

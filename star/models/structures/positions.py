@@ -1,23 +1,22 @@
 """Positions and memory of attention: rotary embedding; buffers of the keys and values of all
 positions or a window."""
 
-from functools import lru_cache
-
 import torch
 
+from star.kernels.tables import kept_table
 
-@lru_cache(maxsize=64)
+
+@kept_table(64)
 def _rotations(
     length: int, width: int, base: float, device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines and sines (length, width), each for both halves; sines are negative for the first
     half."""
-    with torch.inference_mode(False):
-        even = torch.arange(0, width, 2, device=device, dtype=torch.float32)
-        frequencies = base ** (-even / width)
-        angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequencies
-        cosine, sine = torch.cos(angles).to(dtype), torch.sin(angles).to(dtype)
-        return torch.cat([cosine, cosine], dim=1), torch.cat([-sine, sine], dim=1)
+    even = torch.arange(0, width, 2, device=device, dtype=torch.float32)
+    frequencies = base ** (-even / width)
+    angles = torch.arange(length, device=device, dtype=torch.float32)[:, None] * frequencies
+    cosine, sine = torch.cos(angles).to(dtype), torch.sin(angles).to(dtype)
+    return torch.cat([cosine, cosine], dim=1), torch.cat([-sine, sine], dim=1)
 
 
 def rotate(x: torch.Tensor, base: float, position: int = 0) -> torch.Tensor:

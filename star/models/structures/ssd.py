@@ -15,7 +15,7 @@ from star.kernels.ssd import ssd
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, linear
 from .base import STATE, StructureModule, state_of
-from .state_space import initial_step_bias
+from .state_space import initial_step_bias, step_of_heads
 
 
 class HeadStep(NamedTuple):
@@ -41,7 +41,7 @@ class HeadStepSize(GroupModule):
 
     def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> HeadStep:
         """From x (batch, length, width)."""
-        step = F.softplus(self.step(x).float())
+        step = step_of_heads(self.step(x))
         decay = -torch.exp(self.log_rate.float()) * step
         return HeadStep(step.transpose(1, 2), decay.transpose(1, 2))
 

@@ -31,6 +31,17 @@ def initial_step_bias(count: int) -> torch.Tensor:
     return step + torch.log(-torch.expm1(-step))  # the inverse of softplus
 
 
+def step_of_heads(projected: torch.Tensor) -> torch.Tensor:
+    """Positive step sizes, float, from projections (batch, length, heads), of that shape.
+
+    Compilers think that the gradient of a softplus is laid out in memory as its input is, but it is
+    as the gradient that comes in (torch 2.13): by heads here, and so is the input for them.
+    """
+    if torch.compiler.is_compiling():
+        projected = projected.transpose(1, 2).contiguous().transpose(1, 2)
+    return F.softplus(projected.float())
+
+
 class StepSize(GroupModule):
     """Mamba's step sizes and rates, initialised as there (section 3.6)."""
 

@@ -20,6 +20,7 @@ from star.genomes.arrays import tables
 from star.genomes.genes import CLASS, SHARED, Booleans, Genes
 from star.runs.tables import composition
 from star.search.space.depths import (
+    GROUP_NUMBERS,
     depths_of,
     fit_group_numbers,
     without_absent,
@@ -86,10 +87,18 @@ class Fitting:
         return list(fitted.values()), notices
 
     def _fitted(self, livs: Genes, rng: np.random.Generator) -> Genes:
+        """A genome (depth, 5) after as few changes as fit, found by bisection: with more LIVs
+        changed it is cheaper."""
         for redraw in range(REDRAWS + 1):
-            for changed in self._changes(livs, rng, cheapest=redraw == REDRAWS):
-                if self._excess(changed) == 0:
-                    return changed
+            changes = list(self._changes(livs, rng, cheapest=redraw == REDRAWS))
+            if not changes or self._excess(changes[-1]) > 0:
+                continue
+            low, high = 0, len(changes) - 1
+            while low < high:
+                middle = (low + high) // 2
+                fits = self._excess(changes[middle]) == 0
+                low, high = (low, middle) if fits else (middle + 1, high)
+            return changes[high]
         return livs
 
     def _changes(self, livs: Genes, rng: np.random.Generator, cheapest: bool) -> Iterator[Genes]:
@@ -103,17 +112,20 @@ class Fitting:
         changed, problem = livs.copy(), self.problem
         depth = left = int(depths_of(livs[None])[0])
         loads = np.array([self.load(liv_class) for liv_class in livs[:depth, CLASS].tolist()])
-        for liv in np.lexsort([rng.random(depth), -loads]):
+        order = np.lexsort([rng.random(depth), -loads])
+        last = _apart(self._cheapest, np.delete(livs[:depth], order[0], axis=0))
+        for liv in order:
             cheaper = [number for number in problem.base.ids if self.load(number) < loads[liv]]
             if left > problem.least_depth and (cheapest or rng.random() < 0.5):
                 changed[liv], left = 0, left - 1
             elif cheapest:
-                changed[liv] = self._cheapest
+                changed[liv] = last
             elif cheaper:
                 changed[liv] = _unshared(rng.choice(cheaper))
             else:
                 continue
-            yield fit_group_numbers(without_gaps(changed[None]))[0] if problem.varies else changed
+            varies = problem.varies  # absent LIVs are at the end, and numbers within the depth
+            yield fit_group_numbers(without_gaps(changed[None]))[0] if varies else changed.copy()
 
     @cached_property
     def _cheapest(self) -> tuple[int, ...]:
@@ -204,3 +216,12 @@ class Fitting:
 
 def _unshared(liv_class: int) -> tuple[int, ...]:
     return int(liv_class), 1, NOT_SHARED, 1, NOT_SHARED
+
+
+def _apart(liv: tuple[int, ...], others: Genes) -> Genes:
+    """The LIV in the first groups of its class that none of the others (depth, 5) is in: those may
+    share by another strategy."""
+    moved, own = np.array(liv), others[others[:, CLASS] == liv[CLASS]]
+    for gene in GROUP_NUMBERS:
+        moved[gene] = min({*range(1, len(others) + 2)} - set(own[:, gene].tolist()))
+    return moved

@@ -1,5 +1,6 @@
 """Static constraints are kept by every proposal, in every space and by every algorithm."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ from star.base.errors import UserError
 from star.genomes import Genome, ModelConfig, arrays, cache_bytes, get_alphabet
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import Archive
-from star.search.config import SpaceConfig
+from star.search.config import SpaceConfig, VariationConfig
+from star.search.space.fitting import Fitting
 from tests.search.made_up import MadeUp, static_costs
 
 ALGORITHMS = {
@@ -65,6 +67,15 @@ def test_every_proposal_keeps_the_constraints(algorithm: str, space: str, limits
         assert not evaluated.candidate.genome.validate()
 
 
+def test_operators_that_evolve_keep_them_too() -> None:
+    variation = VariationConfig(operator_probability=0.3)
+    search = make(LIMITS["both"], variation=variation)
+    archive = searched(search)
+    assert "over_budget" not in archive.failures() and len(archive) >= 46
+    ids = {liv[0] for e in archive.all for liv in e.candidate.genome.livs}
+    assert max(ids) > 17  # of operators that the alphabet does not name
+
+
 def test_without_a_static_constraint_the_search_is_the_same() -> None:
     """A limit that nothing exceeds draws no random numbers, and a loss is no static one."""
     plain = [e.genome_id for e in searched(make({})).all]
@@ -107,6 +118,28 @@ def test_what_is_said_not_to_fit_does_not_and_all_else_does(limits: str, depths:
                 seen |= {liv_class.name for liv_class in genome.classes()}
     assert seen <= kept
     assert limits == "parameters" or seen == kept
+
+
+@pytest.mark.parametrize("depths", [[], [2, 5]])
+@pytest.mark.parametrize("parameters", ["28k", "35k", "60k"])
+def test_any_valid_genome_is_changed_to_a_valid_one_that_fits(
+    parameters: str, depths: list[int]
+) -> None:
+    """At 28k only designs of five LIVs that share nearly everything do."""
+    search = SearchConfig(
+        objectives=["validation_loss"], baselines=[], space=SpaceConfig(depths=depths)
+    )
+    config = EvolveConfig(depth=5, search=search, constraints={"parameters": parameters})
+    made = Search.from_config(config, MadeUp())
+    fitting = Fitting(made.problem, made.budget)
+    alphabet, rng = made.problem.alphabet, np.random.default_rng(0)
+    for depth in range(made.problem.least_depth, 6):
+        livs = np.zeros((40, 5, 5), dtype=np.int64)
+        livs[:, :depth] = arrays.sample(40, depth, rng, alphabet, 0.9)
+        changed = fitting.fit(livs, rng)
+        assert fitting.fits(changed).all() and (depth < 5 or not fitting.fits(livs).all())
+        for vector in changed:
+            assert not made.problem.genome(vector.reshape(-1)).validate()
 
 
 def test_a_limit_below_every_design_is_refused() -> None:
@@ -153,3 +186,24 @@ def test_changes_to_fit_are_recorded_as_repairs() -> None:
     search = make({"parameters": "100k"})
     changed = [e for e in searched(search).all if "repair" in e.candidate.variation]
     assert changed and search.built.repair.fitted_genomes >= len(changed)
+
+
+def test_a_search_within_constraints_is_resumed_exactly(tmp_path: Path) -> None:
+    for folder, generations in (("whole", 4), ("parts", 2), ("parts", 4)):
+        search = SearchConfig(
+            objectives=["validation_loss", "cache_bytes"],
+            population=8,
+            generations=generations,
+            seeds=["lfm2"],
+            baselines=["lfm2", "mamba"],
+        )
+        config = EvolveConfig(
+            depth=8,
+            search=search,
+            constraints=LIMITS["both"],
+            run_dir=str(tmp_path / folder),
+        )
+        Search.from_config(config, MadeUp()).run()
+    for name in ("population.csv", "pareto.csv"):
+        whole, parts = ((tmp_path / folder / name).read_text() for folder in ("whole", "parts"))
+        assert whole == parts
