@@ -10,6 +10,7 @@ TRACEBACK, HANG, WRONG_EXIT = "traceback", "hang", "wrong exit"
 WRONG_LINE, DAMAGE = "wrong line", "damage"
 FAULTS = (TRACEBACK, HANG, WRONG_EXIT, WRONG_LINE, DAMAGE)
 _CRASHES = ("Traceback (most recent call last)", "Exception ignored in", "Fatal Python error")
+_NOTICES = ("note:", "warning:")  # may come before an error
 
 Verdict = tuple[str, str]  # one of the above, and what was seen
 
@@ -38,8 +39,9 @@ def _judge_words(
 ) -> Verdict:
     if code in (1, 2):
         errors = [line for line in lines if line.startswith("error:")]
+        others = [line for line in lines if not line.startswith(("error:", *_NOTICES))]
         last = shorten(lines[-1] if lines else "")
-        if len(errors) != 1 or lines[-1:] != errors or (code == 2 and len(lines) > 1):
+        if len(errors) != 1 or lines[-1:] != errors or (code == 2 and others):
             return WRONG_LINE, f"{len(lines)} lines, {len(errors)} with error: {last}"
         if len(errors[0]) > LONGEST_LINE:
             return WRONG_LINE, f"a line of {len(errors[0]):,} characters: {last}"

@@ -84,7 +84,7 @@ def _outputs() -> Iterator[Case]:
 
 def _help() -> Iterator[Case]:
     for verb in ("evolve", "train", "describe", "generate"):
-        foreign = () if verb == "evolve" else ("experiment", "search=")
+        foreign = () if verb == "evolve" else ("+experiment=", "search=")
         yield Case(f"output/{verb} --help", (verb, "--help"), done("settings", silent=foreign))
         yield Case(f"output/{verb} --version", (verb, "--version"), done("star"))
         yield Case(f"output/{verb} --cfg job", (verb, "--cfg", "job"), done())
