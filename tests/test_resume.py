@@ -97,6 +97,7 @@ def test_a_search_killed_again_and_again_ends_like_one_left_alone(
         )  # what was finished stays as it was, and is not trained again
         kept = now
     finish(killed, *overrides)
+    assert not list((killed / "run").rglob(".*"))  # neither locks nor half-written files
     for name in ("pareto.csv", "population.csv"):
         pd.testing.assert_frame_equal(
             without_times(whole / "run" / name), without_times(killed / "run" / name)

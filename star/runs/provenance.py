@@ -86,7 +86,7 @@ def _write_environment(path: Path, fingerprint: str) -> None:
     with suppress(FileNotFoundError, ValueError, AttributeError, TypeError, RecursionError):
         before = json.loads(path.read_bytes())
         earlier = [*before.pop("earlier", [])]
-        if before != now:
+        if before != now and before not in earlier:
             earlier.append(before)
     content = {**now, **({"earlier": earlier} if earlier else {})}
     files.write_text(path, json.dumps(content, indent=2) + "\n")
