@@ -211,7 +211,7 @@ def measure(objectives: Sequence[Objective], context: Context) -> dict[str, floa
 
 
 def _number(objective: Objective, value: Any) -> float:
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     try:
         return float(value)  # of numpy, or a tensor of one element
