@@ -94,9 +94,7 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise UserError(
-            "executor=ray: Ray is not installed; pip install 'star-synthesis[ray]'"
-        ) from None
+        raise UserError("executor=ray: Ray is not installed; pip install ray") from None
     return ray
 
 
@@ -264,7 +262,7 @@ class RayExecutor:
             if self._failed_starts >= MOST_FAILED_STARTS:
                 raise UserError(
                     f"executor=ray: no worker can be started ({_last_line(error)}); nodes need the "
-                    "same versions of Python and star-synthesis[ray]"
+                    "same versions of Python, of STAR and of Ray"
                 ) from None
         else:
             self._failed_starts = 0
