@@ -135,7 +135,7 @@ class Run:
         try:
             rows = self.population.to_dict("records")
             return {row["genome_id"]: self._candidate(row) for row in rows}
-        except (ValueError, KeyError, TypeError, GenomeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, GenomeError) as error:
             raise self._unreadable(error) from None
 
     def _candidate(self, row: Mapping[Any, Any]) -> RunCandidate:

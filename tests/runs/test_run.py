@@ -134,6 +134,7 @@ def test_an_id_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("aaaaaaaaaaaa,0,random,,{,91111,ok,,2.5,0\n", "search: {alphabet: star}\n"),
         ('"', "search: {alphabet: star}\n"),
         ("aaaaaaaaaaaa,0,random,,,91111,ok,,2.5,0\n", "search: [\n"),
+        ("aaaaaaaaaaaa,0,random,,,91111,ok,,2.5,0\n", "search: mine\n"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_one_line(tmp_path: Path, rows: str, settings: str) -> None:
