@@ -112,6 +112,17 @@ def test_references_into_a_run(tmp_path: Path) -> None:
     assert split_reference("lfm2") is None
 
 
+def test_a_reference_behind_a_closed_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("star.base.reading.os.stat", closed)
+    with pytest.raises(UserError, match=r"genome=own/mine\.yaml: cannot be read \(Permission"):
+        split_reference("own/mine.yaml")
+
+
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{tmp_path}: not a run, it has no population.csv"):
         Run.open(tmp_path)
