@@ -84,7 +84,7 @@ def test_a_search_killed_again_and_again_ends_like_one_left_alone(
     kept: dict[str, str] = {}
     for _ in range(kills):
         process = start(killed, *overrides)
-        deadline, wanted = time.monotonic() + 60, len(kept) + moments.randint(0, 3)
+        deadline, wanted = time.monotonic() + 300, len(kept) + moments.randint(0, 3)
         while process.poll() is None and len(finished(killed)) < wanted:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -133,7 +133,7 @@ def test_a_search_that_is_told_to_end_says_so_and_goes_on_later(
     tmp_path: Path, finish: Callable[..., str], number: int, code: int, to_all: bool
 ) -> None:
     process = start(tmp_path, "training.steps=200", "limits.retries=0")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while process.poll() is None and len(finished(tmp_path)) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.05)

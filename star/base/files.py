@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from star.base.errors import UserError, plain
-from star.base.reading import is_file, kind_of
+from star.base.reading import is_file, kind_of, named, reason
 
 if TYPE_CHECKING:
     import torch
@@ -39,8 +39,8 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "choose a folder you may write to")
-        reason = error.strerror or plain(error)
-        raise UserError(f"run_dir={folder}: cannot be written ({reason}); {remedy}") from None
+        what = f"{named('run_dir', folder)}: cannot be written ({reason(error)})"
+        raise UserError(f"{what}; {remedy}") from None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ import platformdirs
 
 from star.base.errors import UserError
 from star.base.files import temporary_folder
-from star.base.reading import read_bytes, read_text
+from star.base.reading import named, read_bytes, read_text, reason
 from star.data.sources import Document
 from star.data.tokenizers import SEPARATOR, encoded
 
@@ -119,7 +119,7 @@ def open_entry(parts: dict[str, list[Document]]) -> tuple[Path, dict[str, str]]:
             description = build(entry, parts)
         except OSError as error:
             raise UserError(
-                f"the corpus cache {entry} cannot be written ({error.strerror}); set "
-                f"STAR_CACHE_DIR to another"
+                f"the corpus cache {named('', entry)} cannot be written ({reason(error)}); set "
+                "STAR_CACHE_DIR to another"
             ) from None
     return entry, description

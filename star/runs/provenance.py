@@ -136,11 +136,7 @@ def check_same_run(
         free: dotted keys that may differ.
         upgrade: brings settings that an earlier version wrote to the keys of now.
     """
-    there = read_configuration(folder)
-    try:
-        there = upgrade(there)
-    except (TypeError, ValueError, KeyError, AttributeError):  # a text for a group, for example
-        there = {}
+    there = read_upgraded(folder, upgrade)
     if not settings.keys() <= there.keys():
         raise UserError(
             f"run_dir={folder}: already holds something else than {what}; choose another folder"
@@ -151,6 +147,18 @@ def check_same_run(
             f"run_dir={folder}: holds {what} with other settings ({'; '.join(different)}); "
             "choose another folder, or the same settings to go on"
         )
+
+
+def read_upgraded(
+    folder: Path, upgrade: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """The settings in a run folder with the keys of now; none of those of something else, which has
+    a text for a group, for example. Raises `UserError` when they cannot be read."""
+    there = read_configuration(folder)
+    try:
+        return upgrade(there)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return {}
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:

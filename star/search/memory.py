@@ -11,7 +11,7 @@ from typing import Any
 import platformdirs
 
 from star.base.errors import UserError
-from star.base.reading import expanded
+from star.base.reading import expanded, named, reason
 from star.base.settings import differences
 from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.failures import BUILD_ERROR, failure
@@ -166,8 +166,8 @@ def _make_parent(setting: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror
-        raise UserError(f"ledger={setting}: {path.parent} cannot be made ({reason})") from None
+        where = f"{named('ledger', setting)}: {named('', path.parent)}"
+        raise UserError(f"{where} cannot be made ({reason(error)})") from None
 
 
 def open_memory(

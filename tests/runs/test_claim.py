@@ -309,6 +309,16 @@ def test_a_name_longer_than_the_file_system_allows_is_one_line(tmp_path: Path) -
         made_search(tmp_path / ("x" * 300)).run()
 
 
+@pytest.mark.parametrize("setting", ["run_dir", "ledger", "experiment_name"])
+def test_a_path_of_thousands_of_characters_is_not_repeated_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="File name too long") as caught:
+        made_search(**{"folder": None, setting: "abcdefghi/" * 500}).run()
+    assert len(str(caught.value)) < 700 and "abcdefghi/ab" in str(caught.value)
+
+
 def test_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "run").symlink_to("run")
     with pytest.raises(UserError, match="run: cannot be written"):
