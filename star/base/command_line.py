@@ -42,6 +42,7 @@ from star.base.warn import show_warnings
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
+LONGEST_LINE = 2000  # characters of an error
 DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
 
 # Parts of torch's messages about memory.
@@ -131,9 +132,12 @@ def _compose(
     except (HydraException, OmegaConfBaseException) as error:
         _check_renamed(getattr(_cause(error), "full_key", ""), renamed)  # of a user's file
         raise UserError(one_line(error)) from None
-    except ValueError as error:  # Hydra names no override here
-        given_text = shown(" ".join(overrides))
-        raise UserError(f"{shown(one_line(error))}; given: {given_text}") from None
+    except UserError:
+        raise
+    except Exception as error:  # of Hydra's, for what it did not expect; it names no override
+        given_text = shown(plain(" ".join(overrides)))
+        reason_text = shown(one_line(error)) or type(error).__name__
+        raise UserError(f"{reason_text}; given: {given_text}") from None
     for key in _unknown_keys(config):
         hint = "--cfg job lists the keys"
         if key == "experiment":
@@ -192,7 +196,7 @@ def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
         if is_endless(override):
             raise UserError(f"{shown(override)}: expected a value of fewer digits and brackets")
         if not key:
-            raise UserError(f"'{override}' names no key: expected key=value")
+            raise UserError(f"'{shown(plain(override))}' names no key: expected key=value")
         _check_renamed(key, renamed)
         if key.split(".")[0] == "hydra":
             raise UserError(
@@ -223,12 +227,16 @@ def _unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def one_line(error: BaseException) -> str:
     """The error's message on one line; of Hydra's and OmegaConf's, what a user can act on."""
+    return shown(plain(_message(error)), LONGEST_LINE)
+
+
+def _message(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         reason = error.message.removeprefix(f"Error parsing override '{error.override}'")
         found = next((line.strip() for line in reason.split("\n") if line.strip()), "")
         return (
-            f"'{error.override}' cannot be read as key=value ({found}); values with special "
-            "characters need quotes"
+            f"'{shown(error.override)}' cannot be read as key=value ({shown(found)}); values with "
+            "special characters need quotes"
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
