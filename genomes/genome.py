@@ -36,7 +36,7 @@ class Liv(NamedTuple):
 
 def check_depth(depth: int, key: str = "depth") -> None:
     """Raise `GenomeError` naming the key for a number of LIVs that no genome has."""
-    if not 1 <= depth <= MOST_LIVS:
+    if not isinstance(depth, int) or not 1 <= depth <= MOST_LIVS:
         raise GenomeError(f"{key}={shown(str(depth))}: expected 1 to {MOST_LIVS:,} LIVs")
 
 

@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from star.base import files
 from star.base.command_line import fail, run_command
 from star.base.console import make_console, say
-from star.base.errors import UserError
 from star.base.files import writing
 from star.base.interrupts import deferred_interrupt, exit_code
 from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
@@ -34,7 +33,7 @@ from star.genomes import (
     check_fits,
     current_id,
 )
-from star.models import LanguageModel, decode, save_checkpoint
+from star.models import LanguageModel, decode_tried, save_checkpoint
 from star.models.checkpoint import GENOME, MODEL, WEIGHTS
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
@@ -223,16 +222,11 @@ def opened_training(
         lambda: check_same_run(folder, "a training", settings, free, upgrade_settings),
     ):
         torch.manual_seed(config.seed)
-        model = decode(genome, config.model)
+        model = decode_tried(genome, config.model)
         trainer = Trainer(model, corpus, config.training, config.seed)
         if (folder / STATE).exists():
             load_state(folder / STATE, trainer)
             notices.append(f"going on after step {trainer.step}")
-        if trainer.step > config.training.steps:
-            raise UserError(
-                f"steps={config.training.steps}: the training in {folder} has done {trainer.step} "
-                "steps already; give at least as many, or another run_dir"
-            )
         write_provenance(folder, "train", settings, corpus.fingerprint, arguments)
         yield Training(config, folder, GenomeFile(name, genome), model, trainer), notices
 

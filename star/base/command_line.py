@@ -3,7 +3,8 @@
 `compose_config` is the one way to a configuration, for commands, tests, studies and notebooks.
 `run_command` adds the command line around it. Exit codes: 0 done, 1 failed, with one line on
 standard error (`fail`) or a traceback, 2 a user's mistake (one line on standard error, nothing
-written), 130 interrupted with Ctrl-C, 143 ended by SIGTERM.
+written), 130 interrupted with Ctrl-C, 143 ended by SIGTERM, 141 when nobody reads the output any
+longer, as with `| head -1`.
 """
 
 import re
@@ -34,8 +35,9 @@ from star.base.config_files import search_path
 from star.base.counts import in_digits
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
-from star.base.interrupts import exit_code
+from star.base.interrupts import exit_code, raised_interrupts
 from star.base.literals import TEXTS, as_written, is_endless, text_keys
+from star.base.outputs import checked_output
 from star.base.reading import named, reason
 from star.base.settings import expect, flat
 from star.base.warn import show_warnings
@@ -366,6 +368,7 @@ def _install_completion(command: str) -> None:
     hydra.main(version_base="1.3", config_path="pkg://star.conf", config_name=command)(id)()
 
 
+@checked_output()
 def run_command(
     command: str,
     task: Callable[[Any, list[str]], None],
@@ -401,7 +404,8 @@ def run_command(
                 setattr(settings, key, text)
             repeat = _with_scale(command, overrides) + [f"{k}={text}" for k, text in texts.items()]
             own = ["--config-dir", options.config_dir] if options.config_dir else []
-            task(settings, repeat + own)
+            with raised_interrupts():
+                task(settings, repeat + own)
     except (UserError, OmegaConfBaseException, *mistakes) as error:
         fail(_as_typed(one_line(error), config), EXIT_USER_ERROR)
     except OSError as error:  # what was not expected of this path; others have a better message

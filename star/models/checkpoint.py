@@ -21,7 +21,8 @@ from star.genomes import (
     read_genome_file,
 )
 
-from .language_model import LanguageModel, decode
+from .language_model import LanguageModel
+from .trial import decode_tried
 
 GENOME, MODEL, WEIGHTS = "genome.yaml", "model.yaml", "model.safetensors"
 SCHEMA = 1
@@ -68,7 +69,7 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
             )
     genome = read_genome_file(folder / GENOME)
     config = read_model_config(folder / MODEL)
-    model = decode(genome.genome, config)
+    model = decode_tried(genome.genome, config)
     weights, metadata = read_tensors(folder / WEIGHTS)
     stored, beside = current_id(metadata.get(GENOME_ID, "")), genome.genome.id
     if stored not in ("", beside):

@@ -76,10 +76,15 @@ def _read_step(path: Path, metadata: Mapping[str, str], steps: int) -> int:
             f"start"
         )
     text = metadata.get("step", "")
-    if not re.fullmatch("[0-9]{1,12}", text) or int(text) > steps:
+    if not re.fullmatch("[0-9]{1,12}", text):
         raise UserError(
-            f"{path}: step is {shown(repr(text), 40)}, expected 0 to {steps}; delete it to train "
+            f"{path}: step is {shown(repr(text), 40)}, expected a whole number; delete it to train "
             "from the start"
+        )
+    if int(text) > steps:
+        raise UserError(
+            f"{path}: has done {int(text)} steps, and steps={steps} are wanted; give at least as "
+            "many, or another run_dir"
         )
     return int(text)
 

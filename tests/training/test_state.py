@@ -120,11 +120,18 @@ def test_a_state_whose_tensors_were_changed_is_refused(tmp_path: Path, message: 
     assert all(torch.equal(a, b) for a, b in zip(before, weights(fresh), strict=True))
 
 
-@pytest.mark.parametrize("step", ["9", "-1", "", "5.0", "٣", "1" * 5000, "1\n", "5 "])
+def test_more_steps_than_are_wanted_are_refused(tmp_path: Path) -> None:
+    tensors, metadata = saved(tmp_path / "state")
+    save_file(tensors, tmp_path / "state", {**metadata, "step": "9"})
+    with pytest.raises(UserError, match="has done 9 steps, and steps=8 are wanted; give"):
+        load_state(tmp_path / "state", trainer())
+
+
+@pytest.mark.parametrize("step", ["-1", "", "5.0", "٣", "1" * 5000, "1\n", "5 "])
 def test_a_step_that_the_training_does_not_have_is_refused(tmp_path: Path, step: str) -> None:
     tensors, metadata = saved(tmp_path / "state")
     save_file(tensors, tmp_path / "state", {**metadata, "step": step})
-    with pytest.raises(UserError, match="step is .*, expected 0 to 8; delete it") as caught:
+    with pytest.raises(UserError, match="step is .*, expected a whole number; delete it") as caught:
         load_state(tmp_path / "state", trainer())
     assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 300
 
