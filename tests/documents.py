@@ -136,7 +136,8 @@ def script(document: str) -> str:
             arguments = shlex.join(smallest(snippet.text, {"<genome_id>": "GENOME_ID"}))
             named = re.search(r"=([\w/]+?)/(?:genomes/)?GENOME_ID", arguments)
             if named:
-                lines.append(f"GENOME_ID=$(ls {named[1]}/genomes | head -1 | cut -d. -f1)")
+                files = f"{named[1]}/genomes/*.yaml"
+                lines.append(f"GENOME_ID=$(basename -s .yaml {files} | head -1)")
             arguments = arguments.replace("GENOME_ID", '"$GENOME_ID"')
             lines.append(f"python -m star.{verb(snippet.text)} {arguments}")
         elif not elsewhere(snippet.text):
