@@ -30,6 +30,7 @@ from star.runs.columns import TIMING_COLUMNS
 
 EARLIEST, SHARE = 0.5, 1 / 6  # a search is killed so many seconds after its start at the earliest,
 # and at the latest after this share of the time that it takes undisturbed
+ORPHANED = 60.0  # seconds in which a worker notices: its start takes so long on a busy machine
 LIMIT = 300.0  # seconds that no command of this search takes
 FULL, ROOMY = "64k", "100m"  # sizes of the disk
 COMMAND = (
@@ -105,7 +106,7 @@ class Disturbed:
             return Row(what, moment, "killed", self.finished())
         process.send(signal.SIGKILL)
         process.wait(LIMIT)
-        fault = "its worker goes on without it" if process.left_behind() else ""
+        fault = "its worker goes on without it" if process.left_behind(ORPHANED) else ""
         return Row(what, moment, "killed", self.finished(), fault)
 
     def full_disk(self) -> Row:

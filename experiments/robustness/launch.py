@@ -101,9 +101,9 @@ class Process:
         if self.poll() is None:
             os.kill(self.pid, number)
 
-    def left_behind(self) -> bool:
-        """Whether processes that it started outlive it; they are ended then."""
-        end = time.monotonic() + _GRACE
+    def left_behind(self, grace: float = _GRACE) -> bool:
+        """Whether processes that it started outlive it by `grace` seconds; they are ended then."""
+        end = time.monotonic() + grace
         while self._group_is_there():
             if time.monotonic() > end:
                 self.kill()
