@@ -39,7 +39,12 @@ from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
 from star.runs.origin import load_reference, origin_settings, read_origin
 from star.runs.progress import TimeLeft
-from star.runs.provenance import check_same_run, new_folder, write_provenance
+from star.runs.provenance import (
+    check_same_run,
+    new_folder,
+    read_configuration,
+    write_provenance,
+)
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
 from star.training.log import EVENTS, LOG, TENSORBOARD, TrainingLog
 
@@ -225,7 +230,8 @@ def opened_training(
         model = decode_tried(genome, config.model)
         trainer = Trainer(model, corpus, config.training, config.seed)
         if (folder / STATE).exists():
-            load_state(folder / STATE, trainer)
+            planned = read_configuration(folder)["training"]["steps"]  # more than now, perhaps
+            load_state(folder / STATE, trainer, planned if isinstance(planned, int) else None)
             notices.append(f"going on after step {trainer.step}")
         write_provenance(folder, "train", settings, corpus.fingerprint, arguments)
         yield Training(config, folder, GenomeFile(name, genome), model, trainer), notices
