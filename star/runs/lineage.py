@@ -70,7 +70,8 @@ class Lineage:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        minimised = [name for name in run.settings["search"]["objectives"] if name in OBJECTIVES]
+        named = run.settings.get("search", {}).get("objectives", [])
+        minimised = [name for name in named if name in OBJECTIVES]
         own = [name for name in run.metrics if name not in OBJECTIVES]  # settings hold their paths
         self.shown = dict.fromkeys((*SHOWN, *minimised, *own))
 

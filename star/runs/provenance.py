@@ -19,7 +19,7 @@ import yaml
 
 from star import __version__
 from star.base import files
-from star.base.errors import UserError
+from star.base.errors import UserError, shown
 from star.base.files import writing as writing
 from star.base.reading import is_file, read_text
 from star.base.safe_yaml import read_yaml
@@ -27,6 +27,14 @@ from star.base.settings import differences
 
 CONFIGURATION, ENVIRONMENT, COMMAND = "config.yaml", "environment.json", "command.txt"
 FROM_PYTHON = "# continued from Python, with the settings in config.yaml"  # a line of COMMAND
+# What readers of a configuration rely on; other values are only compared.
+SHAPES: dict[str, type] = {
+    **dict.fromkeys(("search", "model", "cache", "training", "data", "limits", "executor"), dict),
+    **dict.fromkeys(("objectives", "constraints", "search.space", "search.variation"), dict),
+    **dict.fromkeys(("search.algorithm", "search.stop", "search.halving"), dict),
+    **dict.fromkeys(("search.objectives", "search.also_measure"), list),
+    **dict.fromkeys(("search.space.alphabet", "search.alphabet"), str),
+}
 PACKAGES = ("torch", "triton", "numba", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
 
 
@@ -162,9 +170,27 @@ def read_upgraded(
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:
-    """The settings in a run folder. Raises `UserError` when they cannot be read."""
-    content = read_yaml(folder / CONFIGURATION)
-    return content if isinstance(content, dict) else {}
+    """The settings in a run folder; those of `SHAPES` are missing or as they are there.
+
+    Raises `UserError` when they cannot be read.
+    """
+    path = folder / CONFIGURATION
+    content = read_yaml(path)
+    settings = content if isinstance(content, dict) else {}
+    for key, expected in SHAPES.items():
+        *sections, name = key.split(".")
+        holder: Any = settings
+        for section in sections:
+            holder = holder.get(section, {})
+        if name not in holder:
+            continue
+        value = holder[name]
+        if not isinstance(value, expected):
+            found = shown(repr(value), 60)
+            raise UserError(f"{path}: key {key!r} is {found}, expected {expected.__name__}")
+        if isinstance(value, list) and not all(isinstance(name, str) for name in value):
+            raise UserError(f"{path}: key {key!r} is {shown(repr(value), 60)}, expected names")
+    return settings
 
 
 def _package_version(name: str) -> str | None:
