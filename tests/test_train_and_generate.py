@@ -165,7 +165,7 @@ def test_mistakes_end_with_one_line_and_exit_code_2(
 def test_divergence_ends_with_one_line_and_keeps_the_folder(
     tmp_path: Path, command: Command
 ) -> None:
-    rate = "training.learning_rate=1e30"
+    rate = "training.learning_rate=1e9"
     result = command("train", *SMALL, "steps=9", rate, "run_dir=run", cwd=tmp_path)
     assert result.returncode == 1 and "error: training diverged: " in result.stderr
     assert len(result.stderr.splitlines()) == 1 and (tmp_path / "run" / "log.csv").exists()
