@@ -139,7 +139,8 @@ def register_class(
         differential: whether it is the differential form of the operator.
 
     Raises:
-        GenomeError: the code is not valid, or name, code or id belong to another class.
+        GenomeError: the code is not valid, name, code or id belong to another class, or a function
+            of the structure does not count.
     """
     operator, differential = read_code(code + "d" * differential)
     added = LivClass(id, name, operator, description, differential)
@@ -156,5 +157,6 @@ def register_class(
                     f"class {name!r}: {field} {getattr(added, field)!r} is that of {other.name} "
                     f"(id {other.id}, code {other.code})"
                 )
+    added.check_counts()
     ALPHABETS["extended"] = Alphabet("extended", (*ALPHABETS["extended"].classes, added))
     with_operators.cache_clear()

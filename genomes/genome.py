@@ -19,7 +19,7 @@ from .operators import LivClass
 from .sharing import LivSharing, resolve_sharing
 from .validity import GeneProblem, find_problems
 
-MOST_LIVS = 100_000  # of a genome
+MOST_LIVS = 10_000  # of a genome
 MOST_DIGITS = 9  # of a gene
 MOST_NAMED = 8  # problems that an error lists
 
@@ -36,7 +36,7 @@ class Liv(NamedTuple):
 
 def check_depth(depth: int, key: str = "depth") -> None:
     """Raise `GenomeError` naming the key for a number of LIVs that no genome has."""
-    if not 1 <= depth <= MOST_LIVS:
+    if not isinstance(depth, int) or not 1 <= depth <= MOST_LIVS:
         raise GenomeError(f"{key}={shown(str(depth))}: expected 1 to {MOST_LIVS:,} LIVs")
 
 

@@ -47,6 +47,8 @@ def _expect_ranges(prefix: str, settings: object, ranges: Mapping[str, Range]) -
 
 def check_width(name: str, width: int) -> None:
     """Raise `GenomeError` naming the key for a width that no model has."""
+    if isinstance(width, bool) or not isinstance(width, int):
+        raise GenomeError(f"model.{name}={shown(repr(width))}: expected a whole number")
     if width > WIDEST:
         raise GenomeError(f"model.{name}={shown(str(width))}: expected at most {WIDEST:,}")
     multiple = HEAD_WIDTH if width >= NARROW else 16
@@ -81,5 +83,5 @@ class CacheSetting:
         _expect_ranges("cache.", self, CACHE_SIZES)
         for name in ("dtype", "state_dtype"):
             value = getattr(self, name)
-            if value not in DTYPE_BYTES:
+            if value not in list(DTYPE_BYTES):  # a list is no key of a mapping
                 raise GenomeError(f"cache.{name}={value}: expected one of {', '.join(DTYPE_BYTES)}")

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from numbers import Integral
 from typing import NamedTuple
 
-from star.base.errors import shown
+from star.base.errors import plain, shown
 
 from .errors import GenomeError
 from .genes import NOT_SHARED, STRATEGIES
@@ -316,6 +317,40 @@ class LivClass:
         """The operator's code, with `d` behind it for a differential class: the same whatever the
         alphabet."""
         return self.operator.code + ("d" if self.differential else "")
+
+    def check_counts(self) -> None:
+        """Call every function of its structure once, at the usual sizes.
+
+        Raises `GenomeError` for one that fails, or gives something else than a whole number from 0.
+        """
+        structure = self.operator.structure
+        for name, function, given in self._counts(structure, ModelConfig()):
+            try:
+                count = function(*given)
+            except GenomeError:  # of a width that it cannot have
+                continue
+            except Exception as error:  # whatever a user's function raises
+                reason = shown(plain(f"{type(error).__name__}: {error}"))
+                message = f"structure {structure.name!r}: {name} fails ({reason})"
+                raise GenomeError(message) from None
+            if isinstance(count, bool) or not isinstance(count, Integral) or int(count) < 0:
+                raise GenomeError(
+                    f"structure {structure.name!r}: {name} gave {shown(repr(count), 60)}, expected "
+                    "a whole number from 0"
+                )
+
+    def _counts(
+        self, structure: Structure, sizes: ModelConfig
+    ) -> Iterator[tuple[str, Callable[..., object], tuple[object, ...]]]:
+        """The functions of its structure with their arguments, by the field that names them."""
+        yield "parameters=", structure.parameters, (self, sizes.width)
+        for group in self.operator.groups:
+            if group.form in structure.forms:
+                arguments = (group, self, sizes.width)
+                yield f"forms[{group.form!r}]", structure.forms[group.form], arguments
+        for borrowed in ((), *structure.sharing.values()):
+            for name, function in (("cache=", structure.cache), ("states=", structure.states)):
+                yield name, function, (self, borrowed, sizes, sizes.window)
 
 
 def read_code(code: str) -> tuple[OperatorGenome, bool]:

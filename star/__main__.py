@@ -8,6 +8,7 @@ import sys
 from difflib import get_close_matches
 
 from star import __version__
+from star.base.interrupts import exit_at_once
 
 # Each command's module and what it does.
 COMMANDS = {
@@ -18,7 +19,7 @@ COMMANDS = {
     "certify": ("star.kernels.certify", "check the kernels on this machine, and certify them"),
     "bench": ("star.kernels.bench", "measure the kernels beside their peers"),
 }
-EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+EXIT_USER_ERROR = 2
 
 
 def describe_commands() -> str:
@@ -46,11 +47,8 @@ def main() -> None:
     elif name in COMMANDS:
         module = COMMANDS[name][0]
         sys.argv = [f"star {name}", *rest]
-        try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-        except KeyboardInterrupt:  # while the command's modules are imported
-            print("interrupted", file=sys.stderr)
-            raise SystemExit(EXIT_INTERRUPTED) from None
+        exit_at_once()  # at Ctrl-C, while the command's modules are imported
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     else:
         similar = get_close_matches(name, COMMANDS, 1)
         known = f"expected one of {', '.join(COMMANDS)}"

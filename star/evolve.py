@@ -64,8 +64,10 @@ def main(config: EvolveConfig, arguments: list[str]) -> None:
         say(console, f"ended by {search.ended_by}")
     if not search.archive.feasible:
         where = f"{run.path}/population.csv says why"
-        first = shorten(search.archive.all[0].evaluation.reason, 160)
-        fail(f"no candidate could be measured ({search.failures()}; {first}); {where}")
+        everyone = search.archive.all
+        first = next((e for e in everyone if not e.is_baseline), everyone[0])
+        why = f"{search.failures()}; {shorten(first.evaluation.reason, 160)}"
+        fail(f"no candidate could be measured ({why}); {where}")
     baselines = {name: genome.id for name, genome in search.baselines.items()}
     minimised = [objective.name for objective in search.archive.objectives]
     also = search.reported

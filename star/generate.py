@@ -130,8 +130,10 @@ def main(config: GenerateConfig, arguments: list[str]) -> None:
         print(json.dumps(run(config, checkpoint, lambda text: None)))
         return
     stream_to_stdout(config.prompt)
-    result = run(config, checkpoint, stream_to_stdout)
-    print()
+    try:
+        result = run(config, checkpoint, stream_to_stdout)
+    finally:
+        print()
     predicted, allocated = result["predicted_cache_bytes"], result["allocated_cache_bytes"]
     print(
         f"{result['tokens']} tokens, {result['tokens_per_second']:,.0f} tokens per second; cache "

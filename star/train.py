@@ -5,6 +5,7 @@ needed to go on bit for bit. Running the same command again resumes an interrupt
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -13,15 +14,14 @@ from typing import Any, ClassVar
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from star.base import files
 from star.base.command_line import fail, run_command
 from star.base.console import make_console, say
-from star.base.errors import UserError
 from star.base.files import writing
 from star.base.interrupts import deferred_interrupt, exit_code
-from star.base.settings import expect, expect_one_of, expect_seed
+from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
 from star.data import DataConfig, open_corpus
 from star.evaluation import Measured, Recipe
 from star.genomes import (
@@ -33,11 +33,12 @@ from star.genomes import (
     check_fits,
     current_id,
 )
-from star.models import LanguageModel, decode, save_checkpoint
+from star.models import LanguageModel, decode_tried, save_checkpoint
 from star.models.checkpoint import GENOME, MODEL, WEIGHTS
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
 from star.runs.origin import load_reference, origin_settings, read_origin
+from star.runs.progress import TimeLeft
 from star.runs.provenance import check_same_run, new_folder, write_provenance
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
 from star.training.log import EVENTS, LOG, TENSORBOARD, TrainingLog
@@ -83,6 +84,7 @@ class TrainConfig:
         for name in ("checkpoint_every", "validate_every"):
             expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
         expect_seed(self.seed)
+        expect_utf8("run_dir", self.run_dir)
         expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
 
 
@@ -156,13 +158,18 @@ def show_progress(training: Training, log: TrainingLog, console: Console) -> Non
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("loss {task.fields[loss]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
     )
     trainer, total = training.trainer, training.config.training.steps
     with Progress(*columns, console=console) as progress, deferred_interrupt() as interrupt:
-        task = progress.add_task("", total=total, completed=trainer.step, loss="-")
+        time_left, before = TimeLeft(), time.monotonic()
+        left = time_left.text(0)
+        task = progress.add_task("", total=total, completed=trainer.step, loss="-", left=left)
         for loss in training.steps(log):
-            progress.update(task, completed=trainer.step, loss=f"{loss:.4f}")
+            time_left.add(time.monotonic() - before)
+            before = time.monotonic()
+            left = time_left.text(total - trainer.step)
+            progress.update(task, completed=trainer.step, loss=f"{loss:.4f}", left=left)
             if interrupt.error is not None:
                 break
     if interrupt.error is not None and trainer.step < total:
@@ -215,16 +222,11 @@ def opened_training(
         lambda: check_same_run(folder, "a training", settings, free, upgrade_settings),
     ):
         torch.manual_seed(config.seed)
-        model = decode(genome, config.model)
+        model = decode_tried(genome, config.model)
         trainer = Trainer(model, corpus, config.training, config.seed)
         if (folder / STATE).exists():
             load_state(folder / STATE, trainer)
             notices.append(f"going on after step {trainer.step}")
-        if trainer.step > config.training.steps:
-            raise UserError(
-                f"steps={config.training.steps}: the training in {folder} has done {trainer.step} "
-                "steps already; give at least as many, or another run_dir"
-            )
         write_provenance(folder, "train", settings, corpus.fingerprint, arguments)
         yield Training(config, folder, GenomeFile(name, genome), model, trainer), notices
 

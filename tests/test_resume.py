@@ -84,7 +84,7 @@ def test_a_search_killed_again_and_again_ends_like_one_left_alone(
     kept: dict[str, str] = {}
     for _ in range(kills):
         process = start(killed, *overrides)
-        deadline, wanted = time.monotonic() + 60, len(kept) + moments.randint(0, 3)
+        deadline, wanted = time.monotonic() + 300, len(kept) + moments.randint(0, 3)
         while process.poll() is None and len(finished(killed)) < wanted:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -97,6 +97,7 @@ def test_a_search_killed_again_and_again_ends_like_one_left_alone(
         )  # what was finished stays as it was, and is not trained again
         kept = now
     finish(killed, *overrides)
+    assert not list((killed / "run").rglob(".*"))  # neither locks nor half-written files
     for name in ("pareto.csv", "population.csv"):
         pd.testing.assert_frame_equal(
             without_times(whole / "run" / name), without_times(killed / "run" / name)
@@ -120,3 +121,28 @@ def test_a_finished_search_is_answered_from_its_ledger_and_can_be_continued(
     assert finished(tmp_path).items() > before.items()
     population = pd.read_csv(tmp_path / "run" / "population.csv")
     assert population["generation"].max() == 12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code", "to_all"),
+    [(signal.SIGTERM, 143, False), (signal.SIGTERM, 143, True), (signal.SIGINT, 130, True)],
+    ids=["term", "term-to-workers-too", "ctrl-c"],
+)
+def test_a_search_that_is_told_to_end_says_so_and_goes_on_later(
+    tmp_path: Path, finish: Callable[..., str], number: int, code: int, to_all: bool
+) -> None:
+    process = start(tmp_path, "training.steps=200", "limits.retries=0")
+    deadline = time.monotonic() + 300
+    while process.poll() is None and len(finished(tmp_path)) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    held = (tmp_path / "run" / ".star.lock").read_text()
+    assert held.startswith(f"process {process.pid} on ")
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (code, "")
+    assert "finished candidates are in run" in output
+    assert not list((tmp_path / "run").glob(".*"))
+    population = pd.read_csv(tmp_path / "run" / "population.csv")
+    assert len(population) == len(finished(tmp_path)) and set(population["status"]) == {"ok"}

@@ -232,7 +232,7 @@ def test_a_training_works_in_its_folder_alone(tmp_path: Path, command: Command) 
             assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
             assert f"another process works in it (process {os.getpid()} on" in result.stderr
     assert command("train", *arguments).returncode == 0
-    assert not (tmp_path / "run" / ".lock").exists()
+    assert not (tmp_path / "run" / ".star.lock").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ side in one run, and the memory of a recurrent genome.
 
     python experiments/decode_speed/decode_speed.py
 
-Writes results.csv beside this file. Needs transformers (pip install 'star-synthesis[dev]').
+Writes results.csv beside this file. Needs transformers (pip install -e '.[dev]').
 """
 
 import os

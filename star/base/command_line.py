@@ -3,7 +3,8 @@
 `compose_config` is the one way to a configuration, for commands, tests, studies and notebooks.
 `run_command` adds the command line around it. Exit codes: 0 done, 1 failed, with one line on
 standard error (`fail`) or a traceback, 2 a user's mistake (one line on standard error, nothing
-written), 130 interrupted with Ctrl-C, 143 ended by SIGTERM.
+written), 130 interrupted with Ctrl-C, 143 ended by SIGTERM, 141 when nobody reads the output any
+longer, as with `| head -1`.
 """
 
 import re
@@ -34,14 +35,16 @@ from star.base.config_files import search_path
 from star.base.counts import in_digits
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
-from star.base.interrupts import exit_code
-from star.base.literals import as_written, text_keys
+from star.base.interrupts import exit_code, raised_interrupts
+from star.base.literals import TEXTS, as_written, is_endless, text_keys
+from star.base.outputs import checked_output
 from star.base.reading import named, reason
-from star.base.settings import flat
+from star.base.settings import expect, flat
 from star.base.warn import show_warnings
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
+LONGEST_LINE = 2000  # characters of an error
 DEFAULT_SCALES = {False: "cpu", True: "gpu_small"}
 
 # Parts of torch's messages about memory.
@@ -114,9 +117,10 @@ def _compose(
     """The composed configuration, with its interpolations. Raises `UserError` for a mistake."""
     _register(command)
     renamed = getattr(load_schema(command), "RENAMED", {})
-    _check_overrides(overrides, renamed)
     schema = load_schema(command)
-    literal = as_written(overrides, text_keys(schema), sweep=False)
+    texts = text_keys(schema)
+    literal = as_written(overrides, texts, sweep=False)
+    _check_overrides(literal, renamed)
     numbers = in_digits(literal, schema)
     given = [f"++{text}" if text.startswith(OPEN) else text for text in numbers]
     if config_dir is not None:
@@ -130,15 +134,19 @@ def _compose(
     except (HydraException, OmegaConfBaseException) as error:
         _check_renamed(getattr(_cause(error), "full_key", ""), renamed)  # of a user's file
         raise UserError(one_line(error)) from None
-    except (ValueError, RecursionError) as error:  # Hydra names no override here
-        given_text = shown(" ".join(overrides))
-        raise UserError(f"{shown(one_line(error))}; given: {given_text}") from None
+    except UserError:
+        raise
+    except Exception as error:  # of Hydra's, for what it did not expect; it names no override
+        given_text = shown(plain(" ".join(overrides)))
+        reason_text = shown(one_line(error)) or type(error).__name__
+        raise UserError(f"{reason_text}; given: {given_text}") from None
     for key in _unknown_keys(config):
         hint = "--cfg job lists the keys"
         if key == "experiment":
             hint = "the experiment's file must begin with the line '# @package _global_'"
         raise UserError(f"{key}: unknown key; {hint}")
-    _use_origin(config, load_schema(command), overrides)
+    _use_origin(config, schema, overrides)
+    _check_texts(config, texts)
     return config
 
 
@@ -167,12 +175,30 @@ def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> No
             raise UserError(f"{origin.source}: {reason}") from None
 
 
+def _check_texts(config: DictConfig, keys: Mapping[str, str]) -> None:
+    """Raise `UserError` unless lists of names hold names: OmegaConf lets lists in lists pass."""
+    content: Any = OmegaConf.to_container(config, resolve=False)
+    for key in (key for key, holds in keys.items() if holds == TEXTS):
+        values = _value_at(content, key)
+        fits = not isinstance(values, list) or all(isinstance(value, str) for value in values)
+        expect(key, values, fits, "a list of names")
+
+
+def _value_at(content: Any, key: str) -> Any:
+    """What nested mappings hold at a dotted key; None where there is none."""
+    for part in key.split("."):
+        content = content.get(part) if isinstance(content, dict) else None
+    return content
+
+
 def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
     """Raise `UserError` for an override without a key, for an old key, or for Hydra's own."""
     for override in overrides:
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+        if is_endless(override):
+            raise UserError(f"{shown(override)}: expected a value of fewer digits and brackets")
         if not key:
-            raise UserError(f"'{override}' names no key: expected key=value")
+            raise UserError(f"'{shown(plain(override))}' names no key: expected key=value")
         _check_renamed(key, renamed)
         if key.split(".")[0] == "hydra":
             raise UserError(
@@ -203,12 +229,16 @@ def _unknown_keys(config: DictConfig, prefix: str = "") -> Iterator[str]:
 
 def one_line(error: BaseException) -> str:
     """The error's message on one line; of Hydra's and OmegaConf's, what a user can act on."""
+    return shown(plain(_message(error)), LONGEST_LINE)
+
+
+def _message(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         reason = error.message.removeprefix(f"Error parsing override '{error.override}'")
         found = next((line.strip() for line in reason.split("\n") if line.strip()), "")
         return (
-            f"'{error.override}' cannot be read as key=value ({found}); values with special "
-            "characters need quotes"
+            f"'{shown(error.override)}' cannot be read as key=value ({shown(found)}); values with "
+            "special characters need quotes"
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, name = error.missing_cfg_file.rpartition("/")
@@ -324,9 +354,7 @@ def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
 def _as_typed(message: str, config: DictConfig | None) -> str:
     """An error's message with the key that a user types: `width`, where `model.width` is that."""
     key, equals, rest = message.partition("=")
-    node: Any = None if config is None else OmegaConf.to_container(config, resolve=False)
-    for part in key.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
+    node = None if config is None else _value_at(OmegaConf.to_container(config, resolve=False), key)
     alias = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
     return f"{alias[1]}{equals}{rest}" if alias else message
 
@@ -340,6 +368,7 @@ def _install_completion(command: str) -> None:
     hydra.main(version_base="1.3", config_path="pkg://star.conf", config_name=command)(id)()
 
 
+@checked_output()
 def run_command(
     command: str,
     task: Callable[[Any, list[str]], None],
@@ -375,7 +404,8 @@ def run_command(
                 setattr(settings, key, text)
             repeat = _with_scale(command, overrides) + [f"{k}={text}" for k, text in texts.items()]
             own = ["--config-dir", options.config_dir] if options.config_dir else []
-            task(settings, repeat + own)
+            with raised_interrupts():
+                task(settings, repeat + own)
     except (UserError, OmegaConfBaseException, *mistakes) as error:
         fail(_as_typed(one_line(error), config), EXIT_USER_ERROR)
     except OSError as error:  # what was not expected of this path; others have a better message

@@ -9,7 +9,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 
 from star.base.errors import UserError
-from star.base.reading import expanded, is_folder
+from star.base.reading import expanded, is_folder, list_folder
 from star.base.safe_yaml import read_yaml
 
 SCHEME = "star"
@@ -36,6 +36,7 @@ def search_path(folder: str | Path) -> str:
     path = expanded(folder)
     if not is_folder(path, "--config-dir"):
         raise UserError(f"--config-dir={folder}: no such folder")
+    list_folder(path, "--config-dir")  # Hydra would find nothing in one that cannot be read
     Plugins.instance().register(UserFiles)
     address = QuotedString(f"{SCHEME}://{path.resolve()}", Quote.single)
     return f"hydra.searchpath=[{address.with_quotes()}]"

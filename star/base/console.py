@@ -1,10 +1,20 @@
 """What commands print: whole lines, as they are, on terminals of any width and into files."""
 
 import sys
+import threading
 
 from rich.console import Console
 
 PLAIN_WIDTH = 110  # columns where there is no terminal
+
+
+class _Console(Console):
+    """Rich's, but a pipe without a reader is the caller's matter (`star/base/outputs.py`)."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what it is called for; the thread of a progress bar leaves that to the others."""
+        if threading.current_thread() is threading.main_thread():
+            raise BrokenPipeError
 
 
 def make_console(width: int = PLAIN_WIDTH) -> Console:
@@ -13,7 +23,7 @@ def make_console(width: int = PLAIN_WIDTH) -> Console:
     width: columns where standard output is no terminal.
     """
     columns = None if sys.stdout.isatty() else width
-    return Console(width=columns, markup=False, emoji=False)
+    return _Console(width=columns, markup=False, emoji=False)
 
 
 def say(console: Console, text: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from star.base.errors import UserError, plain
+from star.base.reading import is_file, kind_of, named, reason
 
 if TYPE_CHECKING:
     import torch
@@ -38,13 +39,13 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = REMEDIES.get(error.errno or 0, "choose a folder you may write to")
-        reason = error.strerror or plain(error)
-        raise UserError(f"run_dir={folder}: cannot be written ({reason}); {remedy}") from None
+        what = f"{named('run_dir', folder)}: cannot be written ({reason(error)})"
+        raise UserError(f"{what}; {remedy}") from None
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a text file in UTF-8, with names of files that are not UTF-8 as they are."""
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -128,7 +129,10 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file. Raises `UserError` when it cannot be read."""
     from safetensors import SafetensorError, safe_open
 
+    if not is_file(path):
+        raise UserError(f"{path}: is {kind_of(path) or 'missing'}, expected a file")
     try:
+        path.open("rb").close()  # safetensors calls a file missing that may not be read
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
@@ -141,27 +145,44 @@ def named_weights(model: nn.Module) -> dict[str, torch.Tensor]:
     return dict(model.named_parameters())
 
 
-def copy_weights(model: nn.Module, found: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Copy tensors named as in `named_weights` into the model, in place.
+def check_tensors(
+    wanted: Mapping[str, torch.Tensor],
+    found: Mapping[str, torch.Tensor],
+    path: Path,
+    any_float: bool = False,
+) -> None:
+    """Check that tensors of a file are those that are wanted, before any of them is used.
 
-    Raises `UserError` naming `path` and the first weight that is missing, unknown or of another
-    shape.
+    Args:
+        wanted: tensors of the right shapes and dtypes, by name.
+        found: those of the file.
+        path: of the file.
+        any_float: another floating dtype than the wanted one will do.
+
+    Raises:
+        UserError: naming the file and the first tensor that is missing, unknown, or of another
+            shape or dtype.
     """
-    import torch
-
-    wanted = named_weights(model)
     problems = [f"{name} is missing" for name in wanted if name not in found]
     problems += [f"{name} is unknown to it" for name in found if name not in wanted]
-    problems += [
-        f"{name} has shape {tuple(found[name].shape)}, expected {tuple(weight.shape)}"
-        for name, weight in wanted.items()
-        if name in found and found[name].shape != weight.shape
-    ]
+    for name in filter(found.__contains__, wanted):
+        one, other = found[name], wanted[name]
+        if one.shape != other.shape:
+            shapes = f"{tuple(one.shape)}, expected {tuple(other.shape)}"
+            problems.append(f"{name} has shape {shapes}")
+        elif one.dtype != other.dtype and not (any_float and one.is_floating_point()):
+            problems.append(f"{name} has dtype {one.dtype}, expected {other.dtype}")
     if problems:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise UserError(
             f"{path}: does not fit the genome and the sizes beside it: {problems[0]}{more}"
         )
+
+
+def copy_weights(model: nn.Module, found: Mapping[str, torch.Tensor]) -> None:
+    """Copy tensors named as in `named_weights` into the model, in place; `check_tensors` first."""
+    import torch
+
     with torch.no_grad():
-        for name, weight in wanted.items():
+        for name, weight in named_weights(model).items():
             weight.copy_(found[name])

@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, noted when they come and raised where they do no harm."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,31 @@ class Terminated(KeyboardInterrupt):
 def exit_code(error: KeyboardInterrupt) -> int:
     """What a command that was ended by it exits with: 130, or 143 after SIGTERM."""
     return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+
+
+def exit_at_once() -> None:
+    """Let Ctrl-C end the process with one line, wherever it comes: for the seconds in which the
+    modules of a command are imported, when there is nothing to tidy up."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _exit)
+
+
+def _exit(number: int, frame: object) -> None:
+    os.write(2, b"interrupted\n")
+    os._exit(128 + number)
+
+
+@contextmanager
+def raised_interrupts() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt within it, where it would end the process at once."""
+    if signal.getsignal(signal.SIGINT) is not _exit:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        exit_at_once()
 
 
 class Interrupt:

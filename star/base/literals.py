@@ -75,6 +75,17 @@ def _quoted(value: str) -> str:
     return value if _is_text(value) else QuotedString(value, Quote.single).with_quotes()
 
 
+def is_endless(override: str) -> bool:
+    """Whether an override has more digits or brackets than can be read."""
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False  # whose message says more
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
 def _is_text(value: str) -> bool:
     """Whether Hydra reads a value as text, as nothing, or as null."""
     try:

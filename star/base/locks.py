@@ -49,7 +49,8 @@ def locked(path: Path) -> Iterator[None]:
 def _acquire(path: Path) -> int:
     """A descriptor of the locked file."""
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # It is emptied and removed: nothing that a link stands for.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             _lock(descriptor)
             if _is_file_at(descriptor, path):

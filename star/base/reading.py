@@ -101,15 +101,22 @@ def read_bytes(path: Path) -> bytes:
     return checked(path, Path.read_bytes)
 
 
-def read_text(path: Path) -> str:
-    """A file of settings, in UTF-8. Raises `UserError` as `read_bytes`, and for one that is too
-    large or not UTF-8."""
+def read_text(path: Path, errors: str = "strict") -> str:
+    """A file of settings, in UTF-8.
+
+    Args:
+        path: of the file.
+        errors: what becomes of other bytes, as `bytes.decode` has it.
+
+    Raises:
+        UserError: as `read_bytes`, and for a file that is too large or not UTF-8.
+    """
     found = look(path)
     if found is not None and found.st_size > LARGEST_TEXT:
         size = f"{found.st_size:,} bytes, expected at most {LARGEST_TEXT:,}"
         raise UserError(f"{named('', path)}: cannot be read (it has {size})")
     try:
-        return read_bytes(path).decode("utf-8")
+        return read_bytes(path).decode("utf-8", errors)
     except UnicodeDecodeError as error:
         at = f"byte {error.start} is not UTF-8"
         raise UserError(f"{named('', path)}: cannot be read ({at})") from None

@@ -31,6 +31,12 @@ def expect_one_of(key: str, value: object, choices: Mapping[str, Any] | tuple[st
     expect(key, value, value in choices, f"one of {', '.join(choices)}")
 
 
+def expect_utf8(key: str, path: str | None) -> None:
+    """Raise `UserError` for a path whose bytes are not UTF-8, which files of weights need."""
+    is_utf8 = path is None or not any("\ud800" <= character <= "\udfff" for character in path)
+    expect(key, path, is_utf8, "a name in UTF-8")
+
+
 def expect_seed(seed: int) -> None:
     """Raise `UserError` for a seed that torch's generators do not take."""
     expected = f"a whole number from 0 to {LARGEST_SEED}"

@@ -10,13 +10,13 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import platformdirs
 
 from star.base.errors import UserError
-from star.base.reading import read_bytes, read_text
+from star.base.files import temporary_folder
+from star.base.reading import named, read_bytes, read_text, reason
 from star.data.sources import Document
 from star.data.tokenizers import SEPARATOR, encoded
 
@@ -65,7 +65,7 @@ def build(entry: Path, parts: dict[str, list[Document]]) -> dict[str, str]:
     Raises `UserError` for files that cannot be read, change meanwhile, or are empty.
     """
     entry.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", dir=entry.parent))
+    work = temporary_folder(entry.parent, "building")
     try:
         fingerprint = hashlib.sha256(f"format {FORMAT}".encode())
         description: dict[str, str] = {}
@@ -119,7 +119,7 @@ def open_entry(parts: dict[str, list[Document]]) -> tuple[Path, dict[str, str]]:
             description = build(entry, parts)
         except OSError as error:
             raise UserError(
-                f"the corpus cache {entry} cannot be written ({error.strerror}); set "
-                f"STAR_CACHE_DIR to another"
+                f"the corpus cache {named('', entry)} cannot be written ({reason(error)}); set "
+                "STAR_CACHE_DIR to another"
             ) from None
     return entry, description

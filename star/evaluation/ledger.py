@@ -11,14 +11,14 @@ nobody. It and a failure of circumstance give way when their run trains the geno
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from star.base.errors import UserError
-from star.evaluation.failures import is_circumstantial
+from star.evaluation.failures import BUILD_ERROR, is_circumstantial
 from star.evaluation.recipe import recipe_id
 from star.evaluation.result import INFEASIBLE, OK, STOPPED, Evaluation, is_finite
 from star.genomes import current_id, former_id
@@ -254,13 +254,16 @@ class Ledger:
             rows = self._connection.execute(_LOOK_UP, wanted).fetchall()
         return next((e for e in map(_answer, rows) if e is not None), None)
 
-    def damaged(self, recipes: Sequence[str]) -> list[str]:
-        """Ids of the genomes whose rows under these recipes are damaged, sorted."""
+    def damaged(self, recipes: Sequence[str], needed: Set[str] = frozenset()) -> list[str]:
+        """Ids of the genomes whose rows under these recipes are damaged, sorted.
+
+        needed: names of the objectives that a measured one must have.
+        """
         marks = ", ".join("?" * len(recipes))
         select = f"SELECT * FROM evaluation WHERE recipe IN ({marks})"
         with self._errors():
             rows = self._connection.execute(select, tuple(recipes))
-            return sorted({str(row["genome_id"]) for row in rows if _evaluation(row) is None})
+            return sorted({str(row["genome_id"]) for row in rows if not _is_whole(row, needed)})
 
     def records(self, recipe: str) -> Iterator[Record]:
         """All evaluations under a recipe that are whole, in order of finishing."""
@@ -298,11 +301,19 @@ def _answer(row: sqlite3.Row) -> Evaluation | None:
 
 
 def _gives_way(there: Evaluation | None, evaluation: Evaluation) -> bool:
-    """Whether what is there answers nobody, or lacks a quantity that is measured now."""
-    if there is None:
-        return True
-    both = there.measured and evaluation.measured
-    return both and not evaluation.metrics.keys() <= there.metrics.keys()
+    """Whether what is there answers nobody, lacks a quantity that is measured now, or is an error
+    of code that has been mended since."""
+    if there is None or not evaluation.measured:
+        return there is None
+    lacks = not evaluation.metrics.keys() <= there.metrics.keys()
+    return lacks if there.measured else there.failure == BUILD_ERROR
+
+
+def _is_whole(row: sqlite3.Row, needed: Set[str]) -> bool:
+    evaluation = _evaluation(row)
+    return evaluation is not None and (
+        not evaluation.measured or needed <= evaluation.metrics.keys()
+    )
 
 
 def _evaluation(row: sqlite3.Row) -> Evaluation | None:

@@ -61,9 +61,11 @@ def _harmless(text: str) -> str:
 
 
 def is_finite(value: object) -> bool:
-    """Whether something is a number that a float can be; text, None and 10**400 are not."""
+    """Whether something is a number that a float can be; text, True and 10**400 are not."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
     try:
-        return isinstance(value, int | float) and math.isfinite(value)
+        return math.isfinite(value)
     except OverflowError:
         return False
 

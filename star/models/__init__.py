@@ -12,3 +12,4 @@ from .language_model import LanguageModel as LanguageModel
 from .language_model import decode as decode
 from .structures import StructureModule as StructureModule
 from .structures import register_structure as register_structure
+from .trial import decode_tried as decode_tried

@@ -9,15 +9,24 @@ import yaml
 
 from star.base import files
 from star.base.errors import UserError, shown
-from star.base.files import copy_weights, named_weights, read_tensors
+from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
 from star.base.reading import expanded, is_file, is_folder
 from star.base.safe_yaml import read_yaml
-from star.genomes import GenomeError, GenomeFile, ModelConfig, genome_file_text, read_genome_file
+from star.genomes import (
+    GenomeError,
+    GenomeFile,
+    ModelConfig,
+    current_id,
+    genome_file_text,
+    read_genome_file,
+)
 
-from .language_model import LanguageModel, decode
+from .language_model import LanguageModel
+from .trial import decode_tried
 
 GENOME, MODEL, WEIGHTS = "genome.yaml", "model.yaml", "model.safetensors"
 SCHEMA = 1
+GENOME_ID = "genome_id"  # in the metadata of the weights
 _MAKE = "python -m star.train makes one"
 
 
@@ -38,7 +47,7 @@ def save_checkpoint(
     files.write_text(
         folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **asdict(config)}, sort_keys=False)
     )
-    files.write_tensors(folder / WEIGHTS, named_weights(model), {"genome_id": genome.genome.id})
+    files.write_tensors(folder / WEIGHTS, named_weights(model), {GENOME_ID: genome.genome.id})
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:
@@ -60,9 +69,16 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
             )
     genome = read_genome_file(folder / GENOME)
     config = read_model_config(folder / MODEL)
-    model = decode(genome.genome, config)
-    weights, _ = read_tensors(folder / WEIGHTS)
-    copy_weights(model, weights, folder / WEIGHTS)
+    model = decode_tried(genome.genome, config)
+    weights, metadata = read_tensors(folder / WEIGHTS)
+    stored, beside = current_id(metadata.get(GENOME_ID, "")), genome.genome.id
+    if stored not in ("", beside):
+        raise UserError(
+            f"{folder / WEIGHTS}: holds the weights of genome {shown(stored, 40)}, but {GENOME} "
+            f"beside it is {beside}; put the {GENOME} back that was saved with them"
+        )
+    check_tensors(named_weights(model), weights, folder / WEIGHTS, any_float=True)
+    copy_weights(model, weights)
     return Checkpoint(model, genome, config)
 
 

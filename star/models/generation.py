@@ -5,11 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
+from star.base.errors import UserError
 from star.base.settings import expect
 
 from .cache import Cache
 from .language_model import LanguageModel
 
+LOWEST_TEMPERATURE = 1e-30  # lower ones, which float32 takes for 0, are as this one
 PREFILL_CHUNK = 512  # bounds the memory of a long prompt; any value gives the same logits
 
 
@@ -35,7 +37,9 @@ def draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -
     """Tokens int64 (batch,) from logits (batch, vocabulary)."""
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
-    logits = logits.float() / sampling.temperature
+    # With the likeliest at 0 no temperature can make it infinite, as 1e-40 would.
+    logits = logits.float() - logits.float().amax(dim=-1, keepdim=True)
+    logits = logits / max(sampling.temperature, LOWEST_TEMPERATURE)
     if sampling.top_k is not None and sampling.top_k < logits.shape[-1]:
         smallest = logits.topk(sampling.top_k, dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < smallest, -torch.inf)
@@ -73,6 +77,7 @@ def generate(
 
     Raises:
         ValueError: for an empty prompt or one longer than the context.
+        UserError: when the model gives something else than finite numbers.
     """
     if not prompt:
         raise ValueError("the prompt is empty: expected at least one token")
@@ -84,6 +89,12 @@ def generate(
     for part in tokens.split(PREFILL_CHUNK, dim=1):
         logits = model.prefill(part, cache)[:, -1]
     while True:
+        if not bool(torch.isfinite(logits).all()):
+            raise UserError(
+                f"the model's logits are not finite after {cache.position} tokens: its weights "
+                f"hold NaN or infinity, or are too large for {model.dtype}; try dtype=float32, or "
+                "another checkpoint"
+            )
         token = draw(logits[:, :vocabulary], sampling, random)
         yield int(token)
         if cache.position == cache.context:

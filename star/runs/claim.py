@@ -15,7 +15,7 @@ from star.base.files import remove_leftovers, writing
 from star.base.locks import LockedError, locked
 from star.runs.provenance import COMMAND, CONFIGURATION, ENVIRONMENT
 
-LOCK = ".lock"
+LOCK = ".star.lock"
 
 
 @contextmanager
@@ -44,6 +44,7 @@ def claimed_folder(
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             held.enter_context(_lock(path))
+            _check_kinds(path, (CONFIGURATION, first, *names))
             if (path / CONFIGURATION).exists():
                 check_configuration()
             elif not (path / first).exists():
@@ -62,6 +63,16 @@ def _lock(path: Path) -> Iterator[None]:
             f"run_dir={path}: another process works in it ({error}); wait for its end, or choose "
             "another folder"
         ) from None
+
+
+def _check_kinds(path: Path, names: Sequence[str]) -> None:
+    """Raise `UserError` for a pipe or a device in place of a file: reading it might never end."""
+    for name in names:
+        found = path / name
+        if found.exists() and not (found.is_file() or found.is_dir()):
+            raise UserError(
+                f"run_dir={path}: {name} there is no regular file; choose another folder"
+            )
 
 
 def _check_free(path: Path, names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ CROSSOVER = "crossover"  # the cuts, ascending. A cut c lies before LIV c, where
 MOVEMENT = "movement"  # [liv, parent] for each LIV that a firefly took, `parent` an index
 DEPTH = "depth"  # ["insert", liv, genes], ["delete", liv], ["duplicate", liv]: the copy behind it
 MUTATION = "mutation"  # [liv, gene name, old, new] for each gene
-REPAIR = "repair"  # the same
+REPAIR = "repair"  # the same; also what was changed to keep a static constraint. Zeros are no LIV.
 
 
 def columns(metrics: Sequence[str]) -> tuple[str, ...]:

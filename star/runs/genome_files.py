@@ -26,7 +26,7 @@ def _digest(content: bytes) -> str:
 def _read_sums(folder: Path) -> dict[str, str]:
     """Digests by name; a line that is no such line stands for no file."""
     path = folder / SUMS
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     matches = map(_LINE.fullmatch, text.splitlines())
     return {match["name"]: match["digest"] for match in matches if match}
 
@@ -34,7 +34,8 @@ def _read_sums(folder: Path) -> dict[str, str]:
 def written_genomes(folder: Path) -> set[Path]:
     """The genome files in a folder that a run wrote there, as absolute paths."""
     with suppress(OSError):
-        return {folder.resolve() / name for name in _read_sums(folder)}
+        real = Path(os.path.realpath(folder))
+        return {real / name for name in _read_sums(folder)}
     return set()
 
 

@@ -4,7 +4,6 @@ Genome files of runs and checkpoints carry them, so that the commands that take 
 with the same model on the same text unless they are told otherwise.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar, cast
@@ -13,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from star.base.errors import plain
-from star.base.reading import expanded, is_file
+from star.base.reading import expanded, is_file, kind_of
 from star.base.settings import flat
 from star.genomes import (
     CacheSetting,
@@ -25,6 +24,7 @@ from star.genomes import (
     read_genome_settings,
     with_state_dtype,
 )
+from star.genomes.files import is_genome_text
 from star.runs.folder import GENOMES
 from star.runs.provenance import CONFIGURATION, read_configuration
 from star.runs.run import Run, split_reference
@@ -110,7 +110,8 @@ def load_reference(
         GenomeError: for what is no genome.
         UserError: for an id that the run does not have.
     """
-    place = None if os.path.exists(reference) else split_reference(reference)
+    is_there = is_genome_text(reference) or kind_of(expanded(reference), "genome")
+    place = None if is_there else split_reference(reference)
     if place is None:
         return load_genome(reference, depth, alphabet)
     found = Run.open(place[0]).genome(place[1])

@@ -21,6 +21,7 @@ from star import __version__
 from star.base import files
 from star.base.errors import UserError
 from star.base.files import writing as writing
+from star.base.reading import is_file, read_text
 from star.base.safe_yaml import read_yaml
 from star.base.settings import differences
 
@@ -85,7 +86,7 @@ def _write_environment(path: Path, fingerprint: str) -> None:
     with suppress(FileNotFoundError, ValueError, AttributeError, TypeError, RecursionError):
         before = json.loads(path.read_bytes())
         earlier = [*before.pop("earlier", [])]
-        if before != now:
+        if before != now and before not in earlier:
             earlier.append(before)
     content = {**now, **({"earlier": earlier} if earlier else {})}
     files.write_text(path, json.dumps(content, indent=2) + "\n")
@@ -114,7 +115,7 @@ def _add_command(folder: Path, verb: str, arguments: Sequence[str] | None) -> No
 def read_command(folder: Path) -> str:
     """The last command in `command.txt`; empty where there is none."""
     path = folder / COMMAND
-    text = path.read_text(encoding="utf-8", errors="surrogateescape") if path.exists() else ""
+    text = read_text(path, "surrogateescape") if is_file(path) else ""
     *_, last = f"\n{text}".replace(f"\n{FROM_PYTHON}", "").split("\npython -m star.")
     return f"python -m star.{last}".strip() if last.strip() else ""
 
@@ -135,7 +136,7 @@ def check_same_run(
         free: dotted keys that may differ.
         upgrade: brings settings that an earlier version wrote to the keys of now.
     """
-    there = upgrade(read_configuration(folder))
+    there = read_upgraded(folder, upgrade)
     if not settings.keys() <= there.keys():
         raise UserError(
             f"run_dir={folder}: already holds something else than {what}; choose another folder"
@@ -146,6 +147,18 @@ def check_same_run(
             f"run_dir={folder}: holds {what} with other settings ({'; '.join(different)}); "
             "choose another folder, or the same settings to go on"
         )
+
+
+def read_upgraded(
+    folder: Path, upgrade: Callable[[dict[str, Any]], dict[str, Any]]
+) -> dict[str, Any]:
+    """The settings in a run folder with the keys of now; none of those of something else, which has
+    a text for a group, for example. Raises `UserError` when they cannot be read."""
+    there = read_configuration(folder)
+    try:
+        return upgrade(there)
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return {}
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:

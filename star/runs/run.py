@@ -11,7 +11,7 @@ import pandas as pd
 
 from star.base.csv_files import read_csv
 from star.base.errors import UserError, plain
-from star.base.reading import expanded, is_file, read_text
+from star.base.reading import expanded, is_file, look, read_text
 from star.genomes import (
     Alphabet,
     Genome,
@@ -135,7 +135,7 @@ class Run:
         try:
             rows = self.population.to_dict("records")
             return {row["genome_id"]: self._candidate(row) for row in rows}
-        except (ValueError, KeyError, TypeError, GenomeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, GenomeError) as error:
             raise self._unreadable(error) from None
 
     def _candidate(self, row: Mapping[Any, Any]) -> RunCandidate:
@@ -170,6 +170,11 @@ def split_reference(reference: str) -> tuple[Path, str] | None:
     """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, else None."""
     path = expanded(reference)
     for folder in (path.parent, path.parent.parent):
-        if is_file(folder / POPULATION, "genome"):
+        try:
+            is_run = is_file(folder / POPULATION, "genome")
+        except UserError:  # a folder that may not be entered: what was asked for is better named
+            look(path, "genome")
+            raise
+        if is_run:
             return folder, path.name.removesuffix(".yaml")
     return None

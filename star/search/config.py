@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from star.base.errors import UserError
 from star.base.ranges import Range, expect_ranges
-from star.base.settings import expect, expect_seed
+from star.base.settings import expect, expect_seed, expect_utf8
 from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
@@ -40,7 +40,6 @@ class SpaceConfig:
 
     def check(self, depth: int) -> None:
         """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
-        _expect_names("search.space.classes", self.classes)
         if self.motif is not None:
             expected = f"from 1 to depth={depth} LIVs, or null"
             expect("search.space.motif", self.motif, 1 <= self.motif <= depth, expected)
@@ -116,8 +115,6 @@ class SearchConfig:
     def check(self, depth: int) -> None:
         """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
         expect_ranges("search.", self, RANGES)
-        for name in ("objectives", "also_measure", "seeds", "baselines"):
-            _expect_names(f"search.{name}", getattr(self, name))
         if "_target_" not in self.algorithm:
             raise UserError(
                 "search.algorithm._target_ is not set: expected a pymoo algorithm, see conf/search"
@@ -136,11 +133,6 @@ class SearchConfig:
         """
         base = self.space.base_alphabet()
         return with_operators(base) if self.variation.operator_probability > 0 else base
-
-
-def _expect_names(key: str, values: list[str]) -> None:
-    """Raise `UserError` unless these are texts: OmegaConf lets lists in lists pass."""
-    expect(key, values, all(isinstance(value, str) for value in values), "a list of names")
 
 
 # Settings that were called otherwise, for those who type them still and for folders of before.
@@ -194,6 +186,8 @@ class EvolveConfig:
         for part in (self.model, self.cache, self.training, self.data):
             part.check()
         expect_seed(self.seed)
+        for name in ("run_dir", "experiment_name"):
+            expect_utf8(name, getattr(self, name))
         self.search.check(self.depth)
         self.limits.check()
         self.search.halving.check(self.training.steps)

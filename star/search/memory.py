@@ -11,7 +11,7 @@ from typing import Any
 import platformdirs
 
 from star.base.errors import UserError
-from star.base.reading import expanded
+from star.base.reading import expanded, named, reason
 from star.base.settings import differences
 from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.failures import BUILD_ERROR, failure
@@ -49,7 +49,11 @@ class SearchMemory:
             needed: names of the objectives that an answer must have.
         """
         self.ledger, self.content, self.recipe, self.measured = ledger, content, recipe, measured
-        self.run, self.is_own, self._needed = run, is_own, set(needed)
+        self.run, self.is_own = run, is_own
+        # Static ones of the user's own are in no recipe, and measured again.
+        self._own = [o for o in measured.static if o.name in measured.references]
+        self._needed = set(needed) - {objective.name for objective in self._own}
+        self.recalled: set[str] = set()  # ids of the genomes that were answered
         self._recipe_ids: dict[int, str] = {}
 
     def _recipe_id(self, rung: int) -> str:
@@ -67,21 +71,25 @@ class SearchMemory:
 
     def recall(self, genome: Genome, rung: int) -> Evaluation | None:
         """The finished evaluation of a genome after so many steps, if there is one."""
+        found = self._recall(genome, rung)
+        # One that is known after few steps only is trained further.
+        (self.recalled.discard if found is None else self.recalled.add)(genome.id)
+        return found
+
+    def _recall(self, genome: Genome, rung: int) -> Evaluation | None:
         run = None if self.is_own else self.run
         found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
         if found is None:
             found = self._of_before(genome, rung, run)
-        own = [o for o in self.measured.static if o.name in self.measured.references]
-        needed = self._needed - {objective.name for objective in own}
-        if found is not None and found.measured and not needed <= found.metrics.keys():
+        if found is not None and found.measured and not self._needed <= found.metrics.keys():
             return None
-        if found is None or not own:
+        if found is None or not self._own:
             return found
         if not found.measured:  # by a mistake in the user's code, perhaps, which is mended now
             return None if found.failure == BUILD_ERROR else found
         # Static objectives of the user's own are in no recipe: rows of before have none, or others.
         try:
-            added = measure(own, Context(genome, self.recipe))
+            added = measure(self._own, Context(genome, self.recipe))
         except Exception as error:  # which would end its evaluation too
             return failure(error, found.metrics)
         return require_finite(replace(found, metrics={**found.metrics, **added}))
@@ -122,7 +130,7 @@ class SearchMemory:
             for name, content in self.ledger.recipes().items()
             if {**content, "rung": None} == {**self.content, "rung": None}
         ]
-        damaged = self.ledger.damaged(own)
+        damaged = self.ledger.damaged(own, self._needed)
         if damaged:
             named = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
             log.warning(
@@ -158,8 +166,8 @@ def _make_parent(setting: str, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = error.strerror
-        raise UserError(f"ledger={setting}: {path.parent} cannot be made ({reason})") from None
+        where = f"{named('ledger', setting)}: {named('', path.parent)}"
+        raise UserError(f"{where} cannot be made ({reason(error)})") from None
 
 
 def open_memory(

@@ -7,6 +7,7 @@
 folder and resumes one; `generations` is the same search in memory.
 """
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, replace
@@ -184,6 +185,7 @@ class Search:
             states,
             plugins=self.config.plugins,
             fingerprint=self.fingerprint,
+            sources=self.measured.sources(),
         )
         return self.config.executor.make(setup if check is None else replace(setup, check=check))
 
@@ -257,7 +259,7 @@ class SearchInFolder:
         check_ledger(config.ledger)
         path = Path(config.run_dir) if config.run_dir else new_folder(config.experiment_name)
         url = getattr(config.executor, "states", None)
-        name = f"{path.resolve().name}-{search.fingerprint[:8]}"
+        name = f"{Path(os.path.realpath(path)).name}-{search.fingerprint[:8]}"
         self._states = StateStore(f"{url.rstrip('/')}/{name}" if url else str(path / STATES))
         with ExitStack() as opened:
             opened.enter_context(
@@ -281,6 +283,8 @@ class SearchInFolder:
 
     def _candidate_finished(self, evaluated: Evaluated) -> None:
         self._folder.append(evaluated.row())
+        is_new = evaluated.genome_id not in self.memory.recalled
+        self._progress.candidate_trained(evaluated.evaluation.train_seconds, is_new)
         self._progress.candidate_finished()
         self._check_ledger_is_there()
 
@@ -321,6 +325,7 @@ class SearchInFolder:
         baselines, population = len(search.baselines), config.population
         total = baselines + config.generations * population
         self._progress.started(total, config.generations, self._state)
+        self._progress.trained_at_once(search.config.executor.at_once(search.recipe))
         with deferred_interrupt() as interrupt:
             for generation in search.generations(
                 self.memory, self._candidate_finished, interrupt.check, self._states

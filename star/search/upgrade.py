@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from star.genomes import CacheSetting, with_state_dtype
-from star.runs.provenance import CONFIGURATION, read_configuration
+from star.runs.provenance import CONFIGURATION, read_upgraded, writing
 from star.search.config import MOVED, EvolveConfig
 
 # Values of before the algorithm's own arguments were grouped; each algorithm has them as defaults.
@@ -76,9 +76,10 @@ def count_as_before(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     folder = Path(config.run_dir) if config.run_dir else None
     if config.cache.state_dtype != usual or folder is None:
         return config, []
-    if not (folder / CONFIGURATION).is_file():
-        return config, []
-    there = upgrade_settings(read_configuration(folder)).get("cache")
+    with writing(folder):  # as it will be
+        if not (folder / CONFIGURATION).is_file():
+            return config, []
+    there = read_upgraded(folder, upgrade_settings).get("cache")
     kept = there.get("state_dtype", usual) if isinstance(there, dict) else usual
     if kept == usual:
         return config, []

@@ -1,5 +1,6 @@
 """Settings of the training of one candidate."""
 
+import sys
 from dataclasses import dataclass, field
 from math import inf
 
@@ -15,7 +16,7 @@ RANGES = {
     "steps": Range(1, 10**9),
     "batch_size": Range(1, 10**7),
     "length": Range(1, 10**7),
-    "learning_rate": Range(0, 10**9, above=True),
+    "learning_rate": Range(0, sys.float_info.max, above=True),  # what diverges says so itself
     "weight_decay": Range(0, 10**9),
     "warmup_steps": Range(0, 10**9),
     "final_fraction": Range(0, 1),

@@ -35,8 +35,7 @@ def _event_writer(folder: Path, step: int, wanted: str) -> Any:
         if wanted == "auto":
             return None
         raise UserError(
-            "tensorboard=always: TensorBoard is not installed; pip install "
-            "'star-synthesis[tensorboard]'"
+            "tensorboard=always: TensorBoard is not installed; pip install tensorboard"
         ) from None
     return SummaryWriter(str(folder / EVENTS), purge_step=step + 1)
 

@@ -4,6 +4,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from star.base.errors import UserError
 from star.training.loop import Trainer
 from star.training.state import load_state, save_state
 
@@ -12,12 +13,13 @@ def train_further(trainer: Trainer, steps: int, state: Path | None) -> float:
     """Train to `steps` finished steps, from the saved state where there is one; returns the seconds
     it took.
 
-    The state is saved unless these are all steps, after which nothing goes on from it. Errors as
-    `Trainer.advance` and `load_state`.
+    The state is saved unless these are all steps, after which nothing goes on from it. One that
+    cannot be read, or is another's, costs time only. Raises what `Trainer.advance` raises.
     """
     start = time.perf_counter()
     if state is not None and state.exists():
-        load_state(state, trainer)
+        with suppress(UserError):
+            load_state(state, trainer, steps)
     while trainer.step < steps:
         trainer.advance()
     if state is not None and steps < trainer.config.steps:

@@ -1,57 +1,100 @@
 """The state of a training on disk: one safetensors file from which it goes on bit for bit."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
 from star.base import files
-from star.base.errors import UserError
-from star.base.files import copy_weights, named_weights, read_tensors
+from star.base.errors import UserError, shown
+from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
 from star.training.loop import Trainer
 
 SCHEMA = "1"
+WEIGHTS, MOMENTS = "model.", "optimizer."  # before the names of tensors
+WITHOUT = "without_moments"  # numbers of weights that no gradient reached, with spaces between
 
 
 def save_state(path: Path, trainer: Trainer) -> None:
     """Write weights, optimiser moments and the step as one whole file."""
     tensors = {
-        f"model.{name}": parameter for name, parameter in named_weights(trainer.model).items()
+        f"{WEIGHTS}{name}": parameter for name, parameter in named_weights(trainer.model).items()
     }
-    for index, moments in trainer.optimizer.state_dict()["state"].items():
-        tensors.update({f"optimizer.{index}.{name}": moment for name, moment in moments.items()})
-    files.write_tensors(path, tensors, {"schema": SCHEMA, "step": str(trainer.step)})
+    moments = trainer.optimizer.state_dict()["state"]
+    for index, of_weight in moments.items():
+        tensors.update({f"{MOMENTS}{index}.{name}": x for name, x in of_weight.items()})
+    without = " ".join(str(index) for index, _ in _numbered(trainer) if index not in moments)
+    metadata = {"schema": SCHEMA, "step": str(trainer.step), WITHOUT: without}
+    files.write_tensors(path, tensors, metadata)
 
 
-def load_state(path: Path, trainer: Trainer) -> None:
+def load_state(path: Path, trainer: Trainer, most: int | None = None) -> None:
     """Bring a fresh trainer of the same model and settings to the saved state.
 
-    Raises `UserError` when the file cannot be read or belongs to another model.
+    Args:
+        path: of the file.
+        trainer: as it is in the beginning; it stays so when anything is raised.
+        most: finished steps that the state may have; None is all of the training's.
+
+    Raises:
+        UserError: for a file that cannot be read, or holds anything else than what such a trainer
+            saves.
     """
     tensors, metadata = read_tensors(path)
-    parts: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}}
-    for key, tensor in tensors.items():
-        part, _, name = key.partition(".")
-        parts.setdefault(part, {})[name] = tensor
-    if (
-        metadata.get("schema") != SCHEMA
-        or not metadata.get("step", "").isdecimal()
-        or len(parts) > 2
-    ):
+    step = _read_step(path, metadata, trainer.config.steps if most is None else most)
+    check_tensors(_expected(trainer, step, metadata), tensors, path)
+    parts = {
+        part: {n.removeprefix(part): x for n, x in tensors.items() if n.startswith(part)}
+        for part in (WEIGHTS, MOMENTS)
+    }
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for key, tensor in parts[MOMENTS].items():
+        index, _, name = key.partition(".")
+        moments.setdefault(int(index), {})[name] = tensor
+        if name == "step" and not 1 <= float(tensor) <= step:
+            raise UserError(
+                f"{path}: {MOMENTS}{key} is {float(tensor):g}, expected 1 to {step}; delete the "
+                "file to train from the start"
+            )
+    copy_weights(trainer.model, parts[WEIGHTS])
+    groups = trainer.optimizer.state_dict()["param_groups"]
+    trainer.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    trainer.step = step
+
+
+def _numbered(trainer: Trainer) -> list[tuple[int, torch.Tensor]]:
+    """The weights as `Optimizer.state_dict` numbers them."""
+    return list(enumerate(p for group in trainer.optimizer.param_groups for p in group["params"]))
+
+
+def _read_step(path: Path, metadata: Mapping[str, str], steps: int) -> int:
+    """The number of finished steps. Raises `UserError` for none that this training can have."""
+    if metadata.get("schema") != SCHEMA:
         raise UserError(
             f"{path}: not the state of a training of this version; delete it to train from the "
             f"start"
         )
-    copy_weights(trainer.model, parts["model"], path)
-    _restore_moments(trainer.optimizer, parts["optimizer"])
-    trainer.step = int(metadata["step"])
+    text = metadata.get("step", "")
+    if not re.fullmatch("[0-9]{1,12}", text):
+        raise UserError(
+            f"{path}: step is {shown(repr(text), 40)}, expected a whole number; delete it to train "
+            "from the start"
+        )
+    if int(text) > steps:
+        raise UserError(
+            f"{path}: has done {int(text)} steps, and steps={steps} are wanted; give at least as "
+            "many, or another run_dir"
+        )
+    return int(text)
 
 
-def _restore_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    """Moments named `<index>.<name>`, as `Optimizer.state_dict` numbers the weights."""
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
-        index, _, name = key.partition(".")
-        moments.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict(
-        {"state": moments, "param_groups": optimizer.state_dict()["param_groups"]}
-    )
+def _expected(trainer: Trainer, step: int, metadata: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Tensors of the shapes and dtypes that a state after so many steps holds, by name."""
+    expected = {f"{WEIGHTS}{name}": x for name, x in named_weights(trainer.model).items()}
+    without = metadata.get(WITHOUT, "").split()
+    for index, weight in _numbered(trainer) if step else ():
+        if str(index) not in without:
+            moments = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
+            expected.update({f"{MOMENTS}{index}.{name}": x for name, x in moments.items()})
+    return expected

@@ -202,3 +202,30 @@ def test_composing_leaves_no_trace_and_can_be_repeated() -> None:
 def test_errors_fit_on_one_line() -> None:
     assert one_line(ValueError("a\n  b\n")) == "a b"
     assert default_scale() in ("cpu", "gpu_small")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *(
+            "+data@x=[[1]]",
+            "+experiment=${oc.select:seed}",
+            "~=a\nb",
+            "seed=a\nb",
+            "~seed" + "9" * 5000,
+        ),
+        *(
+            "+x:=" + "9" * 5000,
+            "scale=../../x",
+            "search=[a]",
+            "data=" + "x" * 300,
+            "a" * 5000 + "=1",
+        ),
+        *("depth=" + "${" * 200, "training={a:{b:[1]}}", "search.algorithm=[1]"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_what_hydra_does_not_expect_is_one_short_line(override: str) -> None:
+    with pytest.raises(UserError) as caught:
+        compose_config("evolve", [override])
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 2100

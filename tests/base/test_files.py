@@ -79,3 +79,9 @@ def test_temporary_folders_of_dead_processes_go(tmp_path: Path, dead: int) -> No
     another = files.temporary_folder(tmp_path, "star")
     assert set(tmp_path.iterdir()) == {mine, elsewhere, tmp_path / "star_mine", another}
     assert mine != another
+
+
+def test_a_long_path_is_not_repeated_whole() -> None:
+    with pytest.raises(UserError) as caught, files.writing(Path("abcdefghi/" * 500)):
+        raise OSError(errno.ENAMETOOLONG, "File name too long")
+    assert len(str(caught.value)) < 400 and "run_dir=abcdefghi/" in str(caught.value)

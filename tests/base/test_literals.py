@@ -96,8 +96,10 @@ def test_what_stays_hydras(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read("evolve", "run_dir", "++run_dir=1e5") == "1e5"
     for wrong in ("run_dir='x", "run_dir=${oc.env:X", "search.seeds=[a,", "search.seeds=[[1]]"):
         with pytest.raises(UserError):
-            config = compose_config("evolve", [wrong])
-            config.search.check(8)
+            compose_config("evolve", [wrong])
+    for key in ("search.seeds", "library", "plugins", "search.space.classes", "data.suffixes"):
+        with pytest.raises(UserError, match=f"{key}=.*: expected a list of names"):
+            compose_config("evolve", [f"{key}=[[a],b]"])
 
 
 @given(st.text("abcxyz0123456789_.-+e~/ ,[](){}:=%'\"\\", max_size=12))

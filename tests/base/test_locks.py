@@ -61,3 +61,11 @@ def test_a_file_system_without_locks_hinders_nobody(
     monkeypatch.setattr("star.base.locks.fcntl.flock", unsupported)
     with locked(tmp_path / "lock"), locked(tmp_path / "lock"):
         pass
+
+
+def test_nothing_that_a_link_stands_for_is_locked_or_changed(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "lock").symlink_to("mine")
+    with pytest.raises(OSError, match="symbolic links"), locked(tmp_path / "lock"):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine" and (tmp_path / "lock").is_symlink()

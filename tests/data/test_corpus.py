@@ -267,3 +267,18 @@ def test_a_vocabulary_smaller_than_the_tokens_is_refused(tmp_path: Path) -> None
     assert open_corpus(config, 16, 256).fingerprint == load_corpus(config).fingerprint
     with pytest.raises(UserError, match="vocabulary"):
         open_corpus(config, 16, 255)
+
+
+def test_what_a_killed_process_built_half_is_removed(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = write_texts(tmp_path / "texts")
+    with monkeypatch.context() as killed, pytest.raises(ZeroDivisionError):
+        killed.setattr("os.getpid", lambda: 2**22 + 1)  # more than Linux counts to
+        killed.setattr("shutil.rmtree", lambda *arguments, **options: None)
+        killed.setattr("star.data.store._move", lambda *folders: 1 / 0)
+        load_corpus(config)
+    (half,) = (cache / "corpora").iterdir()
+    load_corpus(config)
+    (entry,) = (cache / "corpora").iterdir()
+    assert half.name.startswith("building_") and entry != half

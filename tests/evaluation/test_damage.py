@@ -32,6 +32,10 @@ def tables(folder: Path) -> list[pd.DataFrame]:
     [
         (f"UPDATE evaluation SET {NOT_A_NUMBER} {THIRD}", "damaged rows: 1 ("),
         ("UPDATE evaluation SET metrics = x'00'", "damaged rows: 18 ("),
+        (
+            f"""UPDATE evaluation SET checksum = NULL, metrics = '{{"cache_bytes": 5}}' {THIRD}""",
+            "damaged rows: 1 (",
+        ),
         ("ALTER TABLE evaluation DROP COLUMN peak_bytes", "damaged rows: 18 ("),
         ("UPDATE recipe SET content = '{'", ""),
         ("DELETE FROM recipe", ""),

@@ -118,6 +118,19 @@ def test_failures_that_had_no_kind_of_their_own_are_known(
         assert (ledger.get(record(1).genome_id, recipe, 3, "run") is not None) == answers
 
 
+def test_an_error_of_code_gives_way_to_a_measurement_and_nothing_else_does(tmp_path: Path) -> None:
+    failures = [Evaluation("infeasible", f"{kind}: x") for kind in ("build_error", "diverged")]
+    with Ledger(tmp_path / "ledger") as ledger:
+        recipe = ledger.add_recipe(CONTENT)
+        for number, failed in enumerate(failures):
+            ledger.add(replace(record(number), evaluation=failed), recipe)
+            ledger.add(replace(record(number), evaluation=failures[1 - number]), recipe)
+            assert ledger.get(record(number).genome_id, recipe, 3, "run") == failed
+            ledger.add(record(number), recipe)
+        found = [ledger.get(record(number).genome_id, recipe, 3, "run") for number in (0, 1)]
+        assert found == [RESULT, failures[1]]
+
+
 def test_a_failure_by_the_genome_holds_for_every_run(tmp_path: Path) -> None:
     diverged = Evaluation("infeasible", "diverged: loss is nan")
     with Ledger(tmp_path / "ledger") as ledger:
@@ -136,7 +149,7 @@ def test_of_several_evaluations_the_own_comes_first_then_the_earliest(tmp_path: 
     assert seconds == [3.0, 1.0, 2.0, 1.0]
 
 
-VALUES = ("NaN", "-Infinity", '"2.1"', "null", "1" + "0" * 400, "1" + "0" * 5000)
+VALUES = ("NaN", "true", "-Infinity", '"2.1"', "null", "1" + "0" * 400, "1" + "0" * 5000)
 DAMAGE = {
     "metrics": [
         *(f"""'{{"validation_loss": {value}, "cache_bytes": 512}}'""" for value in VALUES),

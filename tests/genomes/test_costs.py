@@ -10,6 +10,7 @@ from star.genomes import (
     GenomeError,
     ModelConfig,
     cache_bytes,
+    fit_depth,
     load_genome,
     parameter_count,
 )
@@ -104,6 +105,18 @@ def test_differential_attention_costs_what_plain_attention_does_but_for_lambda()
     plain = parameter_count(Genome.from_text("11111"), model).non_embedding
     differential = parameter_count(Genome.from_text("10.1.1.1.1"), model).non_embedding
     assert differential - plain == 4 * 32
+
+
+@pytest.mark.parametrize("width", ["a", 64.0, True, None, [64]])
+def test_a_width_that_is_no_whole_number_is_refused(width: Any) -> None:
+    with pytest.raises(GenomeError, match="model.width=.*: expected a whole number"):
+        parameter_count(Genome.from_text("91111"), ModelConfig(width=width))
+
+
+@pytest.mark.parametrize("depth", ["x", 2.5, None, 0])
+def test_a_depth_that_no_genome_has_is_refused(depth: Any) -> None:
+    with pytest.raises(GenomeError, match="depth=.*: expected 1 to 100,000 LIVs"):
+        fit_depth(Genome.from_text("91111"), depth)
 
 
 @pytest.mark.parametrize("width", [0, 8, 40, 300])

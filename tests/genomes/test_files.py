@@ -104,7 +104,7 @@ def test_single_liv_stays_text(tmp_path: Path) -> None:
         (f"schema: 1\noperators: {{23: '{'1' * 5000}'}}\ngenome: 23.1.1.1.1\n", "operator genome"),
         (
             f"schema: 1\ngenome: '91111{'-91111' * 100_000}'\n",
-            "depth=100001: expected 1 to 100,000",
+            "depth=100001: expected 1 to 10,000",
         ),
     ],
     ids=lambda text: text[:30],

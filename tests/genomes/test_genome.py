@@ -153,7 +153,7 @@ def test_genomes_of_thousands_of_livs_take_linear_time() -> None:
 
 @pytest.mark.parametrize("depth", [0, -1, 10**9, 10**18])
 def test_a_depth_that_no_genome_has(depth: int) -> None:
-    with pytest.raises(GenomeError, match=f"depth={depth}: expected 1 to 100,000 LIVs"):
+    with pytest.raises(GenomeError, match=f"depth={depth}: expected 1 to 10,000 LIVs"):
         fit_depth(Genome.from_text("11111"), depth)
 
 

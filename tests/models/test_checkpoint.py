@@ -8,7 +8,14 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from star.base.errors import UserError
-from star.genomes import Genome, GenomeError, GenomeFile, ModelConfig
+from star.genomes import (
+    Genome,
+    GenomeError,
+    GenomeFile,
+    ModelConfig,
+    former_id,
+    genome_file_text,
+)
 from star.models import decode, load_checkpoint, save_checkpoint
 
 CONFIG = ModelConfig(width=32, window=7, rope_base=500.0, tie_embeddings=False)
@@ -68,8 +75,18 @@ MISTAKES = {
     "model.yaml: not readable as YAML": lambda f: (f / "model.yaml").write_text("a: [1"),
     "model.width=33: expected a multiple": lambda f: change_yaml(f / "model.yaml", width=33),
     "genome.yaml: genome '9111'": lambda f: change_yaml(f / "genome.yaml", genome="9111"),
-    "model.safetensors: does not fit the genome and the sizes beside it: livs.4": lambda f: (
+    "model.safetensors: holds the weights of genome .*, but genome.yaml beside it is": lambda f: (
         change_yaml(f / "genome.yaml", genome="51211-91111-51211-71111-71111")
+    ),
+    "model.safetensors: does not fit the genome and the sizes beside it: livs.4": lambda f: (
+        change_yaml(f / "genome.yaml", genome="51211-91111-51211-71111-71111"),
+        change_weights(f / "model.safetensors"),  # and forgets the id
+    ),
+    "norm.weight has dtype torch.int64, expected torch.float32$": lambda f: change_weights(
+        f / "model.safetensors", **{"norm.weight": torch.ones(32, dtype=torch.int64)}
+    ),
+    "norm.weight has dtype torch.complex64, expected torch.float32$": lambda f: change_weights(
+        f / "model.safetensors", **{"norm.weight": torch.ones(32, dtype=torch.complex64)}
     ),
     r"embedding.weight has shape \(256, 32\), expected \(256, 48\) \(and": lambda f: change_yaml(
         f / "model.yaml", width=48
@@ -89,6 +106,25 @@ def test_anything_wrong_is_one_clear_error(folder: Path, message: str) -> None:
     with pytest.raises((UserError, GenomeError), match=message) as caught:
         load_checkpoint(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_the_weights_of_another_genome_of_the_same_shapes_are_refused(folder: Path) -> None:
+    softmax, relu = (Genome.from_text(f"{n}.1.1.1.1-9.1.1.1.1", "extended") for n in (1, 20))
+    save_checkpoint(folder, decode(softmax, CONFIG), GenomeFile("softmax", softmax), CONFIG)
+    assert load_checkpoint(folder).genome.genome.id == softmax.id
+    (folder / "genome.yaml").write_text(genome_file_text(GenomeFile("relu", relu)))
+    with pytest.raises(
+        UserError, match=f"weights of genome {softmax.id}, but .* is {relu.id}; put"
+    ):
+        load_checkpoint(folder)
+
+
+def test_weights_with_a_former_id_or_without_one_and_in_other_dtypes_load(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    for metadata in ({"genome_id": former_id(TIED.id)}, {}):
+        half = {name: weight.bfloat16() for name, weight in weights.items()}
+        save_file(half, folder / "model.safetensors", metadata)
+        assert load_checkpoint(folder).model.dtype == torch.float32
 
 
 def test_a_missing_folder_tells_what_makes_one(tmp_path: Path) -> None:

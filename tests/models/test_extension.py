@@ -118,7 +118,7 @@ def structure(name: str = "other", featurizer: int = 101, **fields) -> genomes.S
     groups = genomes.operators.projections("CV")
     rows = {featurizer: genomes.Featurizer(groups)}
     given = {"groups": ("C", "V"), "sharing": {2: ("C",)}, "featurizers": rows, **fields}
-    return genomes.Structure(name, SEMI_SEPARABLE, PER_CHANNEL, cache=lambda *arguments: 0, **given)
+    return genomes.Structure(name, SEMI_SEPARABLE, PER_CHANNEL, **given)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +136,74 @@ def structure(name: str = "other", featurizer: int = 101, **fields) -> genomes.S
 def test_structures_that_contradict_themselves_are_refused(fields: dict, message: str) -> None:
     with pytest.raises(GenomeError, match=message):
         genomes.register_structure(structure(**fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"cache": lambda liv_class: 0},
+            "cache= fails \\(TypeError: .* takes 1 positional argument",
+        ),
+        ({"states": lambda *arguments: 1 / 0}, "states= fails \\(ZeroDivisionError"),
+        ({"states": lambda *arguments: 2.5}, "states= gave 2.5, expected a whole number from 0"),
+        ({"cache": lambda *arguments: -1}, "cache= gave -1"),
+        ({"cache": lambda *arguments: None}, "cache= gave None"),
+        ({"cache": 7}, "cache= fails \\(TypeError: .*callable"),
+        ({"parameters": lambda width: width}, "parameters= fails \\(TypeError"),
+    ],
+)
+def test_functions_that_do_not_count_are_refused_with_the_class(fields: dict, message: str) -> None:
+    genomes.register_structure(structure(**fields))
+    with pytest.raises(GenomeError, match=f"structure 'other': {message}") as caught:
+        genomes.register_class("Mine", "101.4.1.1.1", "", 10_001)
+    assert "\n" not in str(caught.value)
+
+
+class Narrow(models.StructureModule):
+    def forward(self, features, memory=None):
+        return features["V"][0][..., :3]
+
+
+class Forgetful(models.StructureModule):
+    def forward(self, features, memory=None):
+        return features["V"][0] if memory is None else memory.buffers["nothing"]
+
+
+class Short(models.StructureModule):
+    def forward(self, features, memory=None):
+        return features["V"][0][:, :0]
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Narrow, "RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        (Forgetful, "KeyError: 'nothing'"),
+        (Short, "RuntimeError: The size of tensor a"),
+        (lambda liv_class: None, "TypeError: .* takes 1 positional argument but 4 were given"),
+        (lambda *arguments: None, "AttributeError"),
+    ],
+)
+def test_a_module_that_fails_is_one_clear_error_of_train_and_generate(module, message: str) -> None:
+    genomes.register_structure(structure())
+    genomes.register_class("Mine", "101.4.1.1.1", "", 10_001)
+    models.register_structure("other", module)
+    genome = Genome.from_text("10001.1.1.1.1-9.1.1.1.1", "extended")
+    with pytest.raises(GenomeError, match=f"structure 'other': its module fails .{message}") as e:
+        models.decode_tried(genome, MODEL)
+    assert "\n" not in str(e.value)
+
+
+def test_a_try_leaves_the_model_as_it_would_be() -> None:
+    genome, built = Genome.from_text(EMA, "extended"), []
+    for make in (decode, models.decode_tried):
+        torch.manual_seed(0)
+        built.append((make(genome, MODEL), torch.rand(1)))
+    (plain, after), (tried, after_a_try) = built
+    assert tried.training and after == after_a_try
+    pairs = zip(plain.parameters(), tried.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
 
 
 def test_a_structure_without_a_module_is_one_clear_error() -> None:

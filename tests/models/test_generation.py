@@ -1,5 +1,7 @@
 """Sampling and the generation loop."""
 
+import math
+
 import pytest
 import torch
 
@@ -85,3 +87,27 @@ def test_misuse_is_refused(model: LanguageModel) -> None:
         next(generate(model, Cache.allocate(model, 1, 4), [], Sampling()))
     with pytest.raises(ValueError, match="exceed the cache's context of 4"):
         next(generate(model, Cache.allocate(model, 1, 4), [1] * 5, Sampling()))
+
+
+@pytest.mark.parametrize("temperature", [1e-7, 1e-40, 1e-300, 5e-324])
+def test_the_smallest_temperatures_take_the_likeliest(temperature: float) -> None:
+    assert shares(Sampling(temperature)) == [1, 0, 0, 0]
+    generator = torch.Generator().manual_seed(0)
+    large = torch.tensor([[3e38, -3e38, 3e38]]).expand(200, 3)  # between equals, chance
+    found = draw(large, Sampling(temperature), generator)
+    assert set(found.tolist()) == {0, 2}
+
+
+def test_the_largest_temperature_knows_no_likelier_token() -> None:
+    assert shares(Sampling(math.inf)) == pytest.approx([0.25] * 4, abs=0.03)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_one_clear_error(
+    model: LanguageModel, value: float, temperature: float
+) -> None:
+    with torch.no_grad():
+        model.norm.weight[3] = value
+    with pytest.raises(UserError, match="logits are not finite after 2 tokens: its weights hold"):
+        next(generate(model, Cache.allocate(model, 1, 8), [1, 2], Sampling(temperature)))

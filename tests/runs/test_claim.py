@@ -82,6 +82,34 @@ def test_a_ledger_of_another_program_is_refused_and_nothing_beside_it_is_touched
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("config.yaml", "environment.json", "command.txt", "population.csv", "pareto.csv"),
+        *("ledger.sqlite", "genomes/SHA256SUMS"),
+    ],
+)
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    made_search(tmp_path / "run").run()
+    (tmp_path / "run" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "run" / name)
+    with pytest.raises(UserError, match=f"run: {name} there is no regular file"):
+        made_search(tmp_path / "run").run()
+
+
+@pytest.mark.parametrize(
+    "text", ["search: mine\n", "search: {space: 3}\n", "search: []\n", "- 1\n", "a: 1\n", "", "3"]
+)
+def test_a_configuration_of_something_else_is_refused_and_kept(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / "environment.json").write_text("mine")
+    with pytest.raises(UserError) as caught:
+        made_search(tmp_path).run()
+    assert str(caught.value).startswith(f"run_dir={tmp_path}: ")
+    assert "\n" not in str(caught.value) and "choose another folder" in str(caught.value)
+    assert content(tmp_path) == {"config.yaml": text.encode(), "environment.json": b"mine"}
+
+
 def test_ones_own_designs_in_the_genome_folder_survive_a_search_and_its_resume(
     tmp_path: Path,
 ) -> None:
@@ -177,7 +205,7 @@ def test_a_folder_in_which_a_search_works_is_refused_until_its_end(tmp_path: Pat
         ):
             made_search(tmp_path / "run", seed=seed).open()
     run = first.run()
-    assert not (tmp_path / "run" / ".lock").exists()
+    assert not (tmp_path / "run" / ".star.lock").exists()
     again = made_search(tmp_path / "run").run()
     pd.testing.assert_frame_equal(again.population, run.population)
 
@@ -279,6 +307,22 @@ def test_tables_are_never_cut_by_a_resume_that_fails(tmp_path: Path) -> None:
 def test_a_name_longer_than_the_file_system_allows_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be written \(File name too long\); choose a sho"):
         made_search(tmp_path / ("x" * 300)).run()
+
+
+@pytest.mark.parametrize("setting", ["run_dir", "ledger", "experiment_name"])
+def test_a_path_of_thousands_of_characters_is_not_repeated_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="File name too long") as caught:
+        made_search(**{"folder": None, setting: "abcdefghi/" * 500}).run()
+    assert len(str(caught.value)) < 700 and "abcdefghi/ab" in str(caught.value)
+
+
+def test_a_link_to_itself_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "run").symlink_to("run")
+    with pytest.raises(UserError, match="run: cannot be written"):
+        made_search(tmp_path / "run").run()
 
 
 # What is gone

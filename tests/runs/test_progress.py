@@ -1,20 +1,92 @@
 """What a running search shows, on a terminal and elsewhere."""
 
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from star.runs.progress import SearchProgress
+from star.evaluation import Evaluation
+from star.evaluation.executors import Task
+from star.runs.progress import SearchProgress, TimeLeft
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.stopping import StopConfig
-from tests.search.made_up import MadeUp
+from tests.search.made_up import MadeUp, hashed
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
-def shown(folder: Path, terminal: bool, evaluations: int | None = None) -> tuple[str, Search]:
+class Clock:
+    """Seconds that pass where a test says so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("star.runs.progress.time.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_the_time_left_is_that_of_the_trainings_that_are_finished(clock: Clock) -> None:
+    left = TimeLeft()
+    assert left.text(5) == "left -:--:--"
+    clock.now += 40  # as slow ones take, for which there was no estimate
+    left.add(40)
+    assert left.seconds(5) == 200 and left.text(5) == "left 0:03:20"
+    clock.now += 20
+    left.add(20)
+    assert left.seconds(4) == 120
+    for _ in range(30):  # refused, or known: they take no time and tell nothing
+        left.add(0)
+    assert left.seconds(4) == 120 and left.text(0) == "left 0:00:00"
+
+
+def test_right_after_a_resume_it_is_known_from_the_trainings_of_before(clock: Clock) -> None:
+    left = TimeLeft(at_once=2)
+    for _ in range(10):
+        clock.now += 0.01
+        left.add(60, is_new=False)
+    assert left.seconds(114) == 114 * 60 / 2
+
+
+def test_what_happens_beside_the_training_counts_when_it_has_shown(clock: Clock) -> None:
+    left = TimeLeft(at_once=2)
+    clock.now += 30  # workers start
+    left.add(10)
+    assert left.seconds(6) == 6 * 10 / 2
+    left.add(10)
+    assert left.seconds(6) == 6 * 10 / 2
+    clock.now += 30  # two more side by side took thrice as long as they were trained
+    left.add(10)
+    left.add(10)
+    assert left.seconds(6) == 6 * 10 / (4 * 10 / 40)
+
+
+def test_a_search_says_how_long_the_rest_takes_also_when_it_goes_on(tmp_path: Path) -> None:
+    """Candidates of 100 seconds each; those that diverge are no sign of speed."""
+
+    def slow(task: Task) -> Evaluation:
+        evaluation = hashed(task)
+        return replace(evaluation, train_seconds=100.0) if evaluation.feasible else evaluation
+
+    for evaluations in (5, 9):
+        text, _ = shown(tmp_path, True, evaluations, MadeUp(slow))
+        seen = re.findall(r"left (\S+)", ESCAPES.sub("", text))
+        known = [time for time in seen if time != "-:--:--"]
+        assert known and seen[-len(known) :] == known  # known once, known ever after
+        assert "0:00:00" not in known
+
+
+def shown(
+    folder: Path,
+    terminal: bool,
+    evaluations: int | None = None,
+    executor: MadeUp | None = None,
+) -> tuple[str, Search]:
     """What a search of three generations of four and one baseline prints."""
     settings = SearchConfig(
         objectives=["validation_loss", "cache_bytes"],
@@ -24,7 +96,7 @@ def shown(folder: Path, terminal: bool, evaluations: int | None = None) -> tuple
         stop=StopConfig(evaluations=evaluations),
     )
     config = EvolveConfig(depth=4, run_dir=str(folder), search=settings)
-    search, stream = Search.from_config(config, MadeUp()), StringIO()
+    search, stream = Search.from_config(config, executor or MadeUp()), StringIO()
     with SearchProgress(Console(file=stream, force_terminal=terminal, width=130)) as progress:
         search.run(progress)
     return stream.getvalue(), search

@@ -112,6 +112,17 @@ def test_references_into_a_run(tmp_path: Path) -> None:
     assert split_reference("lfm2") is None
 
 
+def test_a_reference_behind_a_closed_folder_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("star.base.reading.os.stat", closed)
+    with pytest.raises(UserError, match=r"genome=own/mine\.yaml: cannot be read \(Permission"):
+        split_reference("own/mine.yaml")
+
+
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{tmp_path}: not a run, it has no population.csv"):
         Run.open(tmp_path)
@@ -134,6 +145,7 @@ def test_an_id_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("aaaaaaaaaaaa,0,random,,{,91111,ok,,2.5,0\n", "search: {alphabet: star}\n"),
         ('"', "search: {alphabet: star}\n"),
         ("aaaaaaaaaaaa,0,random,,,91111,ok,,2.5,0\n", "search: [\n"),
+        ("aaaaaaaaaaaa,0,random,,,91111,ok,,2.5,0\n", "search: mine\n"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_one_line(tmp_path: Path, rows: str, settings: str) -> None:

@@ -1,5 +1,6 @@
 """The state of a training: what is resumed goes on bit for bit."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from star.base.errors import UserError
 from star.data import Corpus
 from star.genomes import Genome, ModelConfig
 from star.models import LanguageModel, decode
-from star.training import Trainer, TrainingConfig, load_state, save_state
+from star.training import Trainer, TrainingConfig, load_state, save_state, train_further
 
 CORPUS = Corpus(np.arange(5000, dtype=np.uint8) % 7, np.arange(900, dtype=np.uint8) % 7, "test")
 GENOME = Genome.from_text("51211-91111-51211-31112-31112-81111")
@@ -75,6 +76,101 @@ def test_a_damaged_state_is_refused(tmp_path: Path, content: bytes | None, messa
     save_file({"model.x": torch.zeros(1)}, path) if content is None else path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         load_state(path, trainer())
+
+
+def saved(path: Path, steps: int = 5) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and metadata of a whole state after so many steps."""
+    whole = trainer()
+    for _ in range(steps):
+        whole.advance()
+    save_state(path, whole)
+    return load_file(path), {"schema": "1", "step": str(steps)}
+
+
+FIRST = "optimizer.0.exp_avg"
+DAMAGED = {  # what is put in place of tensors; None takes one away
+    "has shape (1, 32), expected (256, 32)": {FIRST: lambda x: x[:1].clone()},
+    "has dtype torch.float64, expected torch.float32": {FIRST: lambda x: x.double()},
+    f"{FIRST} is missing": {FIRST: lambda x: None},
+    f"{FIRST}_sq is missing": {FIRST + "_sq": lambda x: None},
+    "optimizer.0.step is missing": {"optimizer.0.step": lambda x: None},
+    "optimizer.0.step has shape (1,), expected ()": {"optimizer.0.step": lambda x: x[None]},
+    "optimizer.0.step is 7, expected 1 to 5": {"optimizer.0.step": lambda x: x + 2},
+    "optimizer.0.step is nan, expected 1 to 5": {"optimizer.0.step": lambda x: x / 0 * 0},
+    "optimizer.0.exp_max is unknown to it": {"optimizer.0.exp_max": lambda x: torch.ones(1)},
+    "optimizer.x.exp_avg is unknown to it": {"optimizer.x.exp_avg": lambda x: torch.ones(1)},
+    "optimizer.999.exp_avg is unknown to it": {"optimizer.999.exp_avg": lambda x: torch.ones(1)},
+    "other.thing is unknown to it": {"other.thing": lambda x: torch.ones(1)},
+    "model.norm.weight has dtype torch.int64": {"model.norm.weight": lambda x: x.long()},
+    "model.norm.weight has dtype torch.bfloat16": {"model.norm.weight": lambda x: x.bfloat16()},
+}
+
+
+@pytest.mark.parametrize("message", DAMAGED)
+def test_a_state_whose_tensors_were_changed_is_refused(tmp_path: Path, message: str) -> None:
+    tensors, metadata = saved(tmp_path / "state")
+    changed = {name: change(tensors.get(name)) for name, change in DAMAGED[message].items()}
+    kept = {name: x for name, x in {**tensors, **changed}.items() if x is not None}
+    save_file(kept, tmp_path / "state", metadata)
+    fresh = trainer(seed=1)
+    before = weights(fresh)
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        load_state(tmp_path / "state", fresh)
+    assert "\n" not in str(caught.value) and fresh.step == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, weights(fresh), strict=True))
+
+
+def test_more_steps_than_are_wanted_are_refused(tmp_path: Path) -> None:
+    tensors, metadata = saved(tmp_path / "state")
+    save_file(tensors, tmp_path / "state", {**metadata, "step": "9"})
+    with pytest.raises(UserError, match="has done 9 steps, and steps=8 are wanted; give"):
+        load_state(tmp_path / "state", trainer())
+
+
+@pytest.mark.parametrize("step", ["-1", "", "5.0", "٣", "1" * 5000, "1\n", "5 "])
+def test_a_step_that_the_training_does_not_have_is_refused(tmp_path: Path, step: str) -> None:
+    tensors, metadata = saved(tmp_path / "state")
+    save_file(tensors, tmp_path / "state", {**metadata, "step": step})
+    with pytest.raises(UserError, match="step is .*, expected a whole number; delete it") as caught:
+        load_state(tmp_path / "state", trainer())
+    assert len(str(caught.value).splitlines()) == 1 and len(str(caught.value)) < 300
+
+
+def test_moments_without_steps_are_refused(tmp_path: Path) -> None:
+    tensors, metadata = saved(tmp_path / "state")
+    only = {name: x for name, x in tensors.items() if name.startswith("model.")}
+    save_file(only, tmp_path / "state", metadata)
+    with pytest.raises(UserError, match="optimizer.0.step is missing"):
+        load_state(tmp_path / "state", trainer())
+
+
+def test_a_weight_that_no_gradient_reaches_has_no_moments(tmp_path: Path) -> None:
+    def with_an_idle_weight() -> Trainer:
+        torch.manual_seed(0)
+        model = decode(GENOME, ModelConfig(width=32))
+        model.idle = torch.nn.Parameter(torch.ones(3))
+        return Trainer(model, CORPUS, trainer().config, seed=3)
+
+    whole = with_an_idle_weight()
+    whole.advance()
+    save_state(tmp_path / "state", whole)
+    resumed = with_an_idle_weight()
+    load_state(tmp_path / "state", resumed)
+    assert resumed.advance().loss == whole.advance().loss
+
+
+def test_a_part_of_a_training_begins_anew_with_a_state_of_no_use(tmp_path: Path) -> None:
+    for number, steps in enumerate((8, 6)):  # damaged; of a later rung
+        path = tmp_path / str(number)
+        path.write_bytes(b"rubbish")
+        if number:
+            saved(path, steps)
+        part, whole = trainer(), trainer()
+        train_further(part, 4, path)
+        for _ in range(4):
+            whole.advance()
+        assert part.step == 4
+        assert all(torch.equal(a, b) for a, b in zip(weights(part), weights(whole), strict=True))
 
 
 def test_the_state_of_another_genome_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """What evaluates candidates: the interface of worker processes, of a table, and of a cluster."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -63,6 +63,7 @@ class Setup:
     check: Callable[[], None] = never  # called while candidates train; may raise to end the search
     plugins: Sequence[str] = ()  # modules to import before the first candidate
     fingerprint: str = ""  # of the text that workers must find; empty for any
+    sources: Mapping[str, str] | None = None  # as `Measured.sources`, likewise; None for any
 
 
 def text_fingerprint(recipe: Recipe) -> str:
@@ -91,6 +92,10 @@ class ExecutorConfig:
 
     def check(self, recipe: Recipe) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
+
+    def at_once(self, recipe: Recipe) -> int:
+        """How many candidates train at the same time, as far as it is known beforehand."""
+        return 1
 
     def make(self, setup: Setup) -> Executor:
         """The executor, not started yet."""

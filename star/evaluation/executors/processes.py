@@ -89,6 +89,10 @@ class ProcessesConfig(ExecutorConfig):
         """Fingerprint of the text, which must suit the training and the model."""
         return text_fingerprint(recipe)
 
+    def at_once(self, recipe: Recipe) -> int:
+        """One a process."""
+        return len(self.plan(recipe.training.device))
+
     def make(self, setup: Setup) -> "Processes":
         """The processes, not started yet."""
         return Processes(self.plan(setup.recipe.training.device), setup)
@@ -221,7 +225,15 @@ class Processes:
         self._setup, self._patience = setup, Patience(setup.limits)
         memory = setup.limits.memory_bytes()
         plugins = tuple(setup.plugins)
-        child = WorkerTask(setup.recipe, memory, setup.states, plugins, setup.fingerprint, evaluate)
+        child = WorkerTask(
+            setup.recipe,
+            memory,
+            setup.states,
+            plugins,
+            setup.fingerprint,
+            setup.sources,
+            evaluate,
+        )
         self._slots = [_Slot((setting, child)) for setting in settings]
 
     def __enter__(self) -> "Processes":

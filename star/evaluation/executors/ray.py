@@ -78,6 +78,10 @@ class RayConfig(ExecutorConfig):
         """Of the text, which must suit the training and the model."""
         return text_fingerprint(recipe)
 
+    def at_once(self, recipe: Recipe) -> int:
+        """The most; what the cluster holds shows later."""
+        return self.in_flight or 1
+
     def make(self, setup: Setup) -> "RayExecutor":
         """What evaluates on the cluster, not connected yet."""
         return RayExecutor(self, setup)
@@ -90,9 +94,7 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise UserError(
-            "executor=ray: Ray is not installed; pip install 'star-synthesis[ray]'"
-        ) from None
+        raise UserError("executor=ray: Ray is not installed; pip install ray") from None
     return ray
 
 
@@ -260,7 +262,7 @@ class RayExecutor:
             if self._failed_starts >= MOST_FAILED_STARTS:
                 raise UserError(
                     f"executor=ray: no worker can be started ({_last_line(error)}); nodes need the "
-                    "same versions of Python and star-synthesis[ray]"
+                    "same versions of Python, of STAR and of Ray"
                 ) from None
         else:
             self._failed_starts = 0

@@ -8,7 +8,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import parent_process
 
@@ -48,6 +48,7 @@ class WorkerTask:
     states: StateStore | None = None
     plugins: tuple[str, ...] = ()
     fingerprint: str = ""  # that the corpus must have; empty for any
+    sources: Mapping[str, str] | None = None  # that objectives must have; None for any
     evaluate: Evaluate | None = None  # instead of training; needs no corpus
 
 
@@ -96,7 +97,14 @@ def _open_corpus(task: WorkerTask) -> Corpus | Exception:
     """The corpus, or what is wrong with it, for the first candidate: pools do not pass it on."""
     try:
         import_plugins(task.plugins)
-        measured_by(task.recipe)  # imported here, since it would fail in odd ways under the limit
+        # Imported here, since that would fail in odd ways under the memory limit.
+        sources = measured_by(task.recipe).sources()
+        changed = [name for name, digest in (task.sources or {}).items() if sources[name] != digest]
+        if changed:
+            raise UserError(
+                f"objectives.{changed[0]}: its code is another than when the search began, on "
+                f"{platform.node()}; put it back, and run the same command again"
+            )
         corpus = load_corpus(task.recipe.data)
         if task.fingerprint not in ("", corpus.fingerprint):
             raise UserError(

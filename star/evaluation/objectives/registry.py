@@ -165,6 +165,10 @@ class Measured:
             for o in extra
         }
 
+    def sources(self) -> dict[str, str]:
+        """Digests of the code of those that are not in `OBJECTIVES`, by name."""
+        return {name: source_digest(type(self.objectives[name])) for name in self.references}
+
     def measure_static(self, genome: Genome, recipe: Recipe) -> dict[str, float]:
         """All static quantities. Raises `GenomeError` for a genome that is invalid or does not
         fit."""
@@ -207,7 +211,7 @@ def measure(objectives: Sequence[Objective], context: Context) -> dict[str, floa
 
 
 def _number(objective: Objective, value: Any) -> float:
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return value
     try:
         return float(value)  # of numpy, or a tensor of one element

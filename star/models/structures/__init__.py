@@ -50,6 +50,11 @@ def register_structure(
     _PARTS[name] = StructureParts(module, forms or {})
 
 
+def is_own(name: str) -> bool:
+    """Whether a structure is a user's own."""
+    return name not in _OURS
+
+
 def parts_of(structure: Structure) -> StructureParts:
     """How a structure is built. Raises `GenomeError` where nobody has said it."""
     if structure.name not in _PARTS:

@@ -172,7 +172,7 @@ def _check_objectives(algorithm: Algorithm, problem: GenomeProblem, target: str)
 
 def _set_tournament(algorithm: Algorithm, size: Any) -> None:
     """Let so many individuals compete for each parent, where parents are selected by tournament."""
-    fits = isinstance(size, int) and size >= 1
+    fits = isinstance(size, int) and not isinstance(size, bool) and size >= 1
     expect(f"search.algorithm.{TOURNAMENT}", size, fits, "at least 1")
     expect(f"search.algorithm.{TOURNAMENT}", size, size <= LARGEST_TOURNAMENT, "at most 1,000")
     mating: Any = getattr(algorithm, "mating", None)

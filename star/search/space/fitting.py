@@ -17,7 +17,7 @@ from star.evaluation.constraints import Budget
 from star.evaluation.objectives import OBJECTIVES
 from star.genomes import GENES_PER_LIV, NOT_SHARED, Alphabet, Genome, GenomeError
 from star.genomes.arrays import tables
-from star.genomes.genes import CLASS, SHARED, Booleans, Genes
+from star.genomes.genes import CLASS, SHARED, Genes
 from star.runs.tables import composition
 from star.search.space.depths import (
     GROUP_NUMBERS,
@@ -26,6 +26,7 @@ from star.search.space.depths import (
     without_absent,
     without_gaps,
 )
+from star.search.space.ids import MOST_REMEMBERED
 from star.search.space.problem import GenomeProblem
 
 REDRAWS = 4  # of a genome, before it takes the cheapest LIVs
@@ -37,6 +38,7 @@ class Fitting:
     def __init__(self, problem: GenomeProblem, budget: Budget) -> None:
         self.problem, self.budget = problem, budget
         self.load = cache(self._load)
+        self._known: dict[bytes, float | None] = {}  # excess by genes; None where not measurable
 
     def _load(self, liv_class: int) -> float:
         """What a LIV of a class costs alone, as shares of the limits; larger is dearer."""
@@ -51,22 +53,32 @@ class Fitting:
 
         unmeasured: of what cannot be measured, which its evaluation will say.
         """
+        key = livs.tobytes()
+        if key not in self._known:
+            if len(self._known) > MOST_REMEMBERED:
+                self._known.clear()
+            self._known[key] = self._measured_excess(livs)
+        known = self._known[key]
+        return unmeasured if known is None else known
+
+    def _measured_excess(self, livs: Genes) -> float | None:
         try:
             beyond = self.budget.beyond(self.problem.genome(livs.reshape(-1)))
         except Exception:  # of a user's objective, or a size that its classes cannot have
-            return unmeasured
+            return None
         return sum(max(share, 0.0) for share in beyond.values())
 
-    def fits(self, livs: Genes) -> Booleans:
-        """(genomes,): which of valid genomes (genomes, depth, 5) keep the limits."""
-        return np.array([self._excess(genome) == 0 for genome in livs], dtype=bool)
+    def fits(self, livs: Genes) -> bool:
+        """Whether a valid genome (depth, 5) keeps the limits."""
+        return self._excess(livs) == 0
 
     def fit(self, livs: Genes, rng: np.random.Generator) -> Genes:
         """Valid genomes (genomes, depth, 5), those above the limits changed until they keep
         them."""
         fitted = livs.copy()
-        for row in np.flatnonzero(~self.fits(livs)):
-            fitted[row] = self._fitted(livs[row], rng)
+        for row, genome in enumerate(livs):
+            if not self.fits(genome):
+                fitted[row] = self._fitted(genome, rng)
         return fitted
 
     def fit_seeds(self, seeds: Sequence[Genome]) -> tuple[list[Genome], list[str]]:
@@ -91,13 +103,12 @@ class Fitting:
         changed it is cheaper."""
         for redraw in range(REDRAWS + 1):
             changes = list(self._changes(livs, rng, cheapest=redraw == REDRAWS))
-            if not changes or self._excess(changes[-1]) > 0:
+            if not changes or not self.fits(changes[-1]):
                 continue
             low, high = 0, len(changes) - 1
             while low < high:
                 middle = (low + high) // 2
-                fits = self._excess(changes[middle]) == 0
-                low, high = (low, middle) if fits else (middle + 1, high)
+                low, high = (low, middle) if self.fits(changes[middle]) else (middle + 1, high)
             return changes[high]
         return livs
 

@@ -69,7 +69,8 @@ def _read_seed(
         if is_file(path / POPULATION, "search.seeds"):
             return _read_csv(path / PARETO, bounds, alphabet, notices)
         entries = [Path(entry.path) for entry in list_folder(path, "search.seeds")]
-        files = [e for e in entries if e.suffix == ".yaml" and e.resolve() not in left_out]
+        real = Path(os.path.realpath(path))
+        files = [e for e in entries if e.suffix == ".yaml" and real / e.name not in left_out]
         if not files:
             raise UserError(f"search.seeds: the folder {reference} holds no genome files (*.yaml)")
         return [

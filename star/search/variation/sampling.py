@@ -4,7 +4,7 @@ Each works with any pymoo genetic algorithm on a `GenomeProblem`, on whole popul
 draw from the algorithm's own generator. What made an individual stays with it (`history.py`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,14 +64,23 @@ class GenomeSampling(Sampling):
             if len(chosen) >= n_samples:
                 break
             drawn = self._drawn(problem, n_samples, random_state)
-            if self.fitting is not None and draw < FITTING_DRAWS:
-                drawn = drawn[self.fitting.fits(drawn)]
-            elif self.fitting is not None:
-                changed = self.fitting.fit(drawn, random_state)
-                drawn = apply_by_depth(lambda g: arrays.canonical(g, problem.alphabet), changed)
-            for row in drawn.reshape(len(drawn), problem.n_var):
-                chosen.setdefault(row.tobytes(), row)
+            for livs in self._within(drawn, draw, problem, random_state):
+                chosen.setdefault(livs.tobytes(), livs.reshape(-1))
+                if len(chosen) >= n_samples:
+                    break
         return np.stack(list(chosen.values())[:n_samples])
+
+    def _within(
+        self, drawn: Genes, draw: int, problem: GenomeProblem, rng: np.random.Generator
+    ) -> Iterator[Genes]:
+        """Genomes (depth, 5) of those drawn that keep the constraints; the others are left out of
+        the first draws, and changed to fit in later ones."""
+        for livs in drawn:
+            if self.fitting is None or self.fitting.fits(livs):
+                yield livs
+            elif draw >= FITTING_DRAWS:
+                changed = self.fitting.fit(livs[None], rng)
+                yield apply_by_depth(lambda g: arrays.canonical(g, problem.alphabet), changed)[0]
 
     def _drawn(self, problem: GenomeProblem, count: int, rng: np.random.Generator) -> Genes:
         """Random valid genomes (count, depth, 5), of every depth alike where it varies; some may be

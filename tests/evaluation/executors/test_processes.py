@@ -13,7 +13,7 @@ import torch
 
 from star.base.errors import UserError
 from star.data import Corpus, DataConfig
-from star.evaluation import Evaluation, Recipe
+from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.evaluate import evaluate
 from star.evaluation.executors import Processes, ProcessesConfig, Setup, Task
 from star.evaluation.executors.worker import WorkerSetting
@@ -115,8 +115,8 @@ def test_whatever_a_candidate_raises_makes_only_it_infeasible(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (CacheSetting(context=0), "cache.context=0: expected a whole number"),
-        (CacheSetting(batch=0), "cache.batch=0: expected a whole number"),
+        (CacheSetting(context=0), "cache.context=0: expected at least 1"),
+        (CacheSetting(batch=0), "cache.batch=0: expected at least 1"),
         (CacheSetting(dtype="float8"), "cache.dtype=float8: expected one of float32, bfloat16"),
     ],
 )
@@ -214,7 +214,7 @@ def test_bad_worker_counts(workers: object) -> None:
 
 @pytest.mark.parametrize("key", ["workers_per_gpu", "threads_per_worker"])
 def test_bad_counts(key: str) -> None:
-    with pytest.raises(UserError, match=f"executor.{key}=0: expected a whole number"):
+    with pytest.raises(UserError, match=f"executor.{key}=0: expected at least 1"):
         replace(ProcessesConfig(), **{key: 0}).check(recipe())
 
 
@@ -236,5 +236,34 @@ def test_another_text_than_the_search_began_with_ends_it(tmp_path: Path) -> None
     with (
         Processes([WorkerSetting(1)], setup) as processes,
         pytest.raises(UserError, match=r"^data: .* finds another text .* \(0123456789abcdef\)"),
+    ):
+        list(processes.evaluate(tasks([1])))
+
+
+OBJECTIVE = """
+from star.evaluation import Objective
+
+class Mine(Objective):
+    name = "mine_of_a_test"
+
+    def measure(self, context):
+        return {self.name: 1.0}
+"""
+
+
+@pytest.mark.slow
+def test_another_code_of_an_objective_than_the_search_began_with_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a process that is replaced would import it."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "objective_of_a_test.py").write_text(OBJECTIVE)
+    references = ("objective_of_a_test:Mine",)
+    sources = Measured.of(references).sources()
+    setup = Setup(replace(recipe(), objectives=references), sources=sources)
+    (tmp_path / "objective_of_a_test.py").write_text(OBJECTIVE.replace("1.0", "2.0"))
+    with (
+        Processes([WorkerSetting(1)], setup) as processes,
+        pytest.raises(UserError, match=r"^objectives.mine_of_a_test: its code is another"),
     ):
         list(processes.evaluate(tasks([1])))

@@ -1,5 +1,6 @@
 """Static constraints are kept by every proposal, in every space and by every algorithm."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ def test_any_valid_genome_is_changed_to_a_valid_one_that_fits(
         livs = np.zeros((40, 5, 5), dtype=np.int64)
         livs[:, :depth] = arrays.sample(40, depth, rng, alphabet, 0.9)
         changed = fitting.fit(livs, rng)
-        assert fitting.fits(changed).all() and (depth < 5 or not fitting.fits(livs).all())
+        assert all(map(fitting.fits, changed)) and (depth < 5 or not all(map(fitting.fits, livs)))
         for vector in changed:
             assert not made.problem.genome(vector.reshape(-1)).validate()
 
@@ -180,6 +181,18 @@ def test_baselines_above_a_constraint_are_measured_and_not_on_the_front() -> Non
     assert lfm2.genome_id not in archive.ranks() and lfm2 not in archive.front()
     assert archive.baselines == [lfm2, mamba]  # which set the hypervolume's reference
     assert not archive.failures()  # they have no constraint to keep
+
+
+def test_the_command_says_what_cannot_fit_and_what_is_above(command: Callable[..., Any]) -> None:
+    limits = ("constraints.cache_bytes=64kB", "search.seeds=[transformer_pp]")
+    tiny = ("training.steps=1", "search.generations=1", "search.population=3", "run_dir=run")
+    result = command("evolve", "+experiment=smoke", "scale=cpu", *tiny, *limits)
+    assert result.returncode == 0, result.stderr
+    assert "note: constraints.cache_bytes=64.0kB: no design with one of these" in result.stdout
+    assert "note: seed SA-1 GMemless SA-1 GMemless: cache_bytes 1,048,576 above" in result.stdout
+    table = result.stdout[result.stdout.index("above the constraint:") :]
+    assert "\n transformer_pp " in table and "against Transformer++" in result.stdout
+    assert "infeasible: none" in result.stdout
 
 
 def test_changes_to_fit_are_recorded_as_repairs() -> None:
