@@ -122,8 +122,7 @@ class Running:
 
     def poll(self) -> Outcome | None:
         """The outcome when the case is over, else None."""
-        if self._acting and self.case.meanwhile is not None:
-            self._acting = not self.case.meanwhile(self.scratch, self.process)
+        self._act()
         if self.process.poll() is None and self.process.age < self.case.limit:
             return None
         verdict = self._verdict()
@@ -134,6 +133,15 @@ class Running:
         if verdict[0] == OK:
             remove(self.scratch.folder)
         return Outcome(self.first.name, verdict[0], time.monotonic() - self._began, verdict[1])
+
+    def _act(self) -> None:
+        """Disturb the command, where the case does and has not done so yet."""
+        if not self._acting or self.case.meanwhile is None or self._broken:
+            return
+        try:
+            self._acting = not self.case.meanwhile(self.scratch, self.process)
+        except Exception as error:  # of what the command does at the same time
+            self._broken = f"it could not be disturbed: {error!r}"
 
     def _verdict(self) -> Verdict:
         if self._broken:

@@ -310,6 +310,13 @@ def _when(name: str, act: Callable[[Path], object]) -> Callable[[Scratch, Proces
     return meanwhile
 
 
+def _delete(folder: Path) -> None:
+    """Delete a folder in which a process writes, at one instant."""
+    gone = folder.with_name(f"{folder.name}_gone")
+    folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
 def _disturbed() -> Iterator[Case]:
     def without_ledger(folder: Path) -> None:
         for path in folder.glob("ledger.sqlite*"):
@@ -317,9 +324,9 @@ def _disturbed() -> Iterator[Case]:
 
     for name, act in {
         "the ledger": without_ledger,
-        "the folder": shutil.rmtree,
+        "the folder": _delete,
         "the configuration": lambda folder: (folder / "config.yaml").unlink(),
-        "genomes/": lambda folder: shutil.rmtree(folder / "genomes"),
+        "genomes/": lambda folder: _delete(folder / "genomes"),
     }.items():
         certain = name in ("the ledger", "the folder")
         expected = failed("run") if certain else Expected((0, 1, 2))
@@ -334,7 +341,7 @@ def _disturbed() -> Iterator[Case]:
         "folders/the folder deleted while a training runs",
         train("run_dir=run", steps=300),
         failed("run"),
-        meanwhile=_when("log.csv", shutil.rmtree),
+        meanwhile=_when("log.csv", _delete),
         limit=120,
     )
     yield Case(
