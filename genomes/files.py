@@ -301,9 +301,10 @@ def load_genome(
 
     depth: number of LIVs; None keeps a file's or text's own. Returns the genome, its name and
     notices, for example that a fixed genome was repeated or cut. Raises `GenomeError` for anything
-    that is none of the three.
+    that is none of the three, and for an unknown alphabet.
     """
     notices: list[str] = []
+    get_alphabet(alphabet)
     if is_genome_text(reference):
         genome, name, is_pattern = Genome.from_text(reference, alphabet).check(), "genome", False
     else:

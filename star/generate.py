@@ -7,7 +7,7 @@ allocated.
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +74,16 @@ def place(checkpoint: Checkpoint, config: GenerateConfig) -> str:
     return name
 
 
+def tokens(
+    config: GenerateConfig, checkpoint: Checkpoint, cache: Cache, prompt: Sequence[int]
+) -> Iterator[int]:
+    """Tokens that follow the prompt. Raises `UserError` for a model without finite logits."""
+    try:
+        yield from generate(checkpoint.model, cache, prompt, config.sampling(), VOCABULARY)
+    except UserError as error:
+        raise UserError(f"checkpoint={config.checkpoint}: {error}") from None
+
+
 def run(
     config: GenerateConfig, checkpoint: Checkpoint, show: Callable[[str], None]
 ) -> dict[str, Any]:
@@ -92,12 +102,9 @@ def run(
     setting = CacheSetting(context, 1, place(checkpoint, config), config.state_dtype)
     states = getattr(torch, setting.state_dtype)
     cache = Cache.allocate(checkpoint.model, 1, context, state_dtype=states)
-    sampling = config.sampling()
     stream, pieces, count, start = TextStream(config.stop), [], 0, time.perf_counter()
     first = start
-    for count, token in enumerate(
-        generate(checkpoint.model, cache, prompt, sampling, VOCABULARY), start=1
-    ):
+    for count, token in enumerate(tokens(config, checkpoint, cache, prompt), start=1):
         first = time.perf_counter() if count == 1 else first
         pieces.append(stream.push(token))
         show(pieces[-1])

@@ -21,6 +21,7 @@ from star.base.command_line import fail, run_command
 from star.base.console import make_console, say
 from star.base.files import writing
 from star.base.interrupts import deferred_interrupt, exit_code
+from star.base.reading import expanded
 from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
 from star.data import DataConfig, open_corpus
 from star.evaluation import Measured, Recipe
@@ -220,7 +221,7 @@ def opened_training(
     notices += origin.notices(config, corpus.fingerprint) if origin else []
     settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
     free = FREE | (STEPS if config.training.schedule == "constant" else set())
-    folder = Path(config.run_dir) if config.run_dir else new_folder("train")
+    folder = expanded(config.run_dir) if config.run_dir else new_folder("train")
     with claimed_folder(
         folder,
         WRITTEN,

@@ -109,6 +109,7 @@ def test_describe_table_shows_sharing_and_totals(command: Callable[..., Any]) ->
         ("evolve", ["training.steps=few"], "error: training.steps=few: "),
         ("evolve", ["width=40"], "error: width=40: expected a multiple of 16"),
         ("describe", ["genome=nope"], "error: library genome 'nope' is unknown; available: gqa"),
+        ("describe", ["genome=lfm2", "alphabet=nope"], "error: alphabet 'nope' is unknown; avail"),
         ("describe", ["format=xml"], "error: format=xml: expected one of table, json"),
         ("describe", ["lineage=true"], "lineage=true expects <run folder>/<genome id>"),
     ],
@@ -217,6 +218,15 @@ def test_ctrl_c_ends_the_workers_and_leaves_whole_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_tilde_in_run_dir_is_the_home_folder(
+    tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    small = ("search.baselines=[]", "search.population=2", "search.generations=1")
+    assert command("evolve", "+experiment=tabular", *small, "run_dir=~/run").returncode == 0
+    assert (tmp_path / "home" / "run" / "pareto.csv").exists()
+
+
 def test_a_search_without_any_measurement_fails(tmp_path: Path) -> None:
     arguments = ("training.learning_rate=1e9", "search.generations=1", "executor.workers=1")
     result = run("evolve", *SMOKE, "run_dir=run", *arguments, cwd=tmp_path)

@@ -36,7 +36,7 @@ from star.base.counts import in_digits
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
 from star.base.interrupts import exit_code, raised_interrupts
-from star.base.literals import TEXTS, as_written, is_endless, text_keys
+from star.base.literals import as_written, is_endless, list_keys, text_keys
 from star.base.outputs import checked_output
 from star.base.reading import named, reason
 from star.base.settings import expect, flat
@@ -146,7 +146,7 @@ def _compose(
             hint = "the experiment's file must begin with the line '# @package _global_'"
         raise UserError(f"{key}: unknown key; {hint}")
     _use_origin(config, schema, overrides)
-    _check_texts(config, texts)
+    _check_lists(config, list_keys(schema))
     return config
 
 
@@ -175,13 +175,16 @@ def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> No
             raise UserError(f"{origin.source}: {reason}") from None
 
 
-def _check_texts(config: DictConfig, keys: Mapping[str, str]) -> None:
-    """Raise `UserError` unless lists of names hold names: OmegaConf lets lists in lists pass."""
+def _check_lists(config: DictConfig, keys: Mapping[str, type]) -> None:
+    """Raise `UserError` for a list within a list, which OmegaConf lets pass.
+
+    keys: those that hold lists, with what their elements are.
+    """
     content: Any = OmegaConf.to_container(config, resolve=False)
-    for key in (key for key, holds in keys.items() if holds == TEXTS):
+    for key, element in keys.items():
         values = _value_at(content, key)
-        fits = not isinstance(values, list) or all(isinstance(value, str) for value in values)
-        expect(key, values, fits, "a list of names")
+        nested = isinstance(values, list) and any(isinstance(v, list | dict) for v in values)
+        expect(key, values, not nested, f"a list of {'names' if element is str else 'numbers'}")
 
 
 def _value_at(content: Any, key: str) -> Any:

@@ -24,20 +24,42 @@ def text_keys(schema: Any) -> dict[str, str]:
     Args:
         schema: the dataclass of the settings; `GROUPS` lists others that a key may be.
     """
-    return dict(_text_keys(schema, ""))
+    found = {}
+    for key, kind in _keys(schema, ""):
+        if _without_none(kind) == {str} and get_origin(kind) is not list:
+            found[key] = TEXT
+        elif _element(kind) is str:
+            found[key] = TEXTS
+    return found
 
 
-def _text_keys(schema: Any, prefix: str) -> Iterator[tuple[str, str]]:
+def list_keys(schema: Any) -> dict[str, type]:
+    """The dotted keys of a command's settings that hold lists, each with what its elements are.
+
+    schema: as of `text_keys`.
+    """
+    elements = ((key, _element(kind)) for key, kind in _keys(schema, ""))
+    return {key: element for key, element in elements if element is not None}
+
+
+def _keys(schema: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Every dotted key of settings, with its type."""
     groups: Mapping[str, Mapping[str, Any]] = getattr(schema, "GROUPS", {})
     for name, kind in get_type_hints(schema).items():
         for nested in (kind, *groups.get(name, {}).values()):
             if is_dataclass(nested):
-                yield from _text_keys(nested, f"{prefix}{name}.")
-        members = set(get_args(kind) or (kind,)) - {NoneType}
-        if members == {str} and get_origin(kind) is not list:
-            yield f"{prefix}{name}", TEXT
-        elif list[str] in (kind, *members):
-            yield f"{prefix}{name}", TEXTS
+                yield from _keys(nested, f"{prefix}{name}.")
+        yield f"{prefix}{name}", kind
+
+
+def _without_none(kind: Any) -> set[Any]:
+    return set(get_args(kind) or (kind,)) - {NoneType}
+
+
+def _element(kind: Any) -> Any:
+    """The type of a list's elements; None where a setting is no list."""
+    lists = [k for k in (kind, *_without_none(kind)) if get_origin(k) is list]
+    return get_args(lists[0])[0] if lists else None
 
 
 def as_written(overrides: Sequence[str], keys: Mapping[str, str], sweep: bool) -> list[str]:

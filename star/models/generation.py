@@ -1,5 +1,6 @@
 """Generation: sampling of the next token, and the loop of prefill and steps."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class Sampling:
     def check(self) -> None:
         """Raise `UserError` naming the key, its value and what was expected."""
         expected = "0 (likeliest token) or a positive number"
-        expect("temperature", self.temperature, self.temperature >= 0, expected)
+        expect("temperature", self.temperature, 0 <= self.temperature < math.inf, expected)
         expect("top_k", self.top_k, self.top_k is None or self.top_k >= 1, "at least 1")
         fits = self.top_p is None or 0 < self.top_p <= 1
         expect("top_p", self.top_p, fits, "a number above 0, at most 1")
@@ -54,8 +55,9 @@ def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
     # The probability of all likelier tokens: 0.5 0.3 0.2 give 0 0.5 0.8, and of these a top_p of
     # 0.6 keeps the first two.
     before = torch.softmax(ordered, dim=-1).cumsum(dim=-1).roll(1, dims=-1)
-    before[:, 0] = 0.0  # the likeliest token always stays
-    return logits.scatter(-1, indices, ordered.masked_fill(before >= top_p, -torch.inf))
+    beyond = before >= top_p
+    beyond[:, 0] = False  # the likeliest token always stays, even where float32 takes top_p for 0
+    return logits.scatter(-1, indices, ordered.masked_fill(beyond, -torch.inf))
 
 
 @torch.inference_mode()

@@ -18,6 +18,7 @@ from typing import Any
 from star.base.errors import UserError
 from star.base.files import remove_leftovers
 from star.base.interrupts import deferred_interrupt
+from star.base.reading import expanded
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
@@ -97,7 +98,7 @@ class Search:
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
         budget = Budget(read_limits(config.constraints, measured), measured, recipe)
         fitting = Fitting(problem, budget) if budget.static else None
-        own = written_genomes(Path(config.run_dir) / GENOMES) if config.run_dir else set()
+        own = written_genomes(expanded(config.run_dir) / GENOMES) if config.run_dir else set()
         seeds, notices = read_seeds(config.search.seeds, problem, own)
         notices = [*kept, *notices]
         if fitting is not None:
@@ -257,7 +258,7 @@ class SearchInFolder:
         config = search.config
         settings = search.settings()
         check_ledger(config.ledger)
-        path = Path(config.run_dir) if config.run_dir else new_folder(config.experiment_name)
+        path = expanded(config.run_dir) if config.run_dir else new_folder(config.experiment_name)
         url = getattr(config.executor, "states", None)
         name = f"{Path(os.path.realpath(path)).name}-{search.fingerprint[:8]}"
         self._states = StateStore(f"{url.rstrip('/')}/{name}" if url else str(path / STATES))
@@ -353,8 +354,7 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     Raises `UserError` or `GenomeError` for values that cannot be used.
     """
     search = config.search
-    references = [*search.objectives, *search.also_measure]
-    measured = Measured.of(references, config.objectives)
+    measured = Measured.of(search.objectives, config.objectives, search.also_measure)
     measured.selected(search.objectives)
     recipe = Recipe(
         config.model,

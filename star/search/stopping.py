@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from star.base.ranges import Range, expect_ranges
-from star.base.settings import parse_duration, parse_quantity
+from star.base.settings import expect, parse_duration, parse_quantity
 from star.search.archive import Archive
 
 RANGES = {"evaluations": Range(1, 10**12), "patience": Range(1, 10**9)}
@@ -24,7 +24,8 @@ class StopConfig:
     def check(self) -> None:
         """Raise `UserError` for the first value that cannot be used."""
         expect_ranges("search.stop.", self, RANGES)
-        self.limits()
+        for name, limit in self.limits().items():
+            expect(f"search.stop.{name}", getattr(self, name), limit > 0, "above 0")
 
     def limits(self) -> dict[str, float]:
         """The limits that are set, as numbers. Raises `UserError` for a text that is none."""

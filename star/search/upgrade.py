@@ -1,9 +1,9 @@
 """Settings of a run folder that an earlier version wrote, brought to the keys of now."""
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
+from star.base.reading import expanded
 from star.genomes import CacheSetting, with_state_dtype
 from star.runs.provenance import CONFIGURATION, read_upgraded, writing
 from star.search.config import MOVED, EvolveConfig
@@ -73,7 +73,7 @@ def count_as_before(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     A run counts its cache to the end as it began to; the notice says so where that is not as usual.
     """
     usual = CacheSetting.state_dtype
-    folder = Path(config.run_dir) if config.run_dir else None
+    folder = expanded(config.run_dir) if config.run_dir else None
     if config.cache.state_dtype != usual or folder is None:
         return config, []
     with writing(folder):  # as it will be

@@ -29,6 +29,11 @@ def expect_mistake(result: Any, message: str, folder: Path) -> None:
     ("override", "message"),
     [
         ("search.seeds=[[1]]", "error: search.seeds=[[1]]: expected a list of names"),
+        ("search.space.depths=[[4],9]", "error: search.space.depths=[[4], 9]: expected a list of"),
+        ("search.halving.rungs=[[1],2]", "error: search.halving.rungs=[[1], 2]: expected a list"),
+        ("training.betas=[[0.9],0.9]", "error: training.betas=[[0.9], 0.9]: expected a list of"),
+        ("search.also_measure=[none_such]", "error: search.also_measure: 'none_such' is unknown"),
+        ("search.stop.training_tokens=0", "error: search.stop.training_tokens=0: expected above"),
         # keys that are not in the schema, however they are added
         ("colour=red", "error: colour: unknown key"),
         ("+colour=red", "error: colour: unknown key"),

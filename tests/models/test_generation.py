@@ -29,6 +29,7 @@ def shares(sampling: Sampling, draws: int = 4000) -> list[float]:
         (Sampling(1.0, top_p=0.5), [1, 0, 0, 0]),
         (Sampling(1.0, top_p=0.6), [2 / 3, 1 / 3, 0, 0]),
         (Sampling(1.0, top_p=1e-6), [1, 0, 0, 0]),
+        (Sampling(1.0, top_p=1e-300), [1, 0, 0, 0]),
         (Sampling(0.0), [1, 0, 0, 0]),
     ],
 )
@@ -40,7 +41,14 @@ def test_tokens_are_drawn_with_the_wanted_probabilities(
 
 
 @pytest.mark.parametrize(
-    "bad", [Sampling(-0.1), Sampling(top_k=0), Sampling(top_p=0.0), Sampling(top_p=1.1)]
+    "bad",
+    [
+        Sampling(-0.1),
+        Sampling(float("inf")),
+        Sampling(top_k=0),
+        Sampling(top_p=0.0),
+        Sampling(top_p=1.1),
+    ],
 )
 def test_bad_sampling_is_refused(bad: Sampling) -> None:
     with pytest.raises(UserError, match="expected"):

@@ -30,6 +30,7 @@ RESERVED = {
     *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
     *("train_tokens", "train_seconds", "seed", "rank"),
 }
+KEY, ALSO = "search.objectives", "search.also_measure"  # settings that hold references
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
@@ -37,29 +38,36 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 
-def load_objective(reference: str, settings: Mapping[str, Any] | None = None) -> Objective:
+def load_objective(
+    reference: str, settings: Mapping[str, Any] | None = None, key: str = KEY
+) -> Objective:
     """An objective by its name or import path, with its settings.
 
-    Raises `UserError` for what is unknown, is no objective, or does not take the settings.
+    Args:
+        reference: the name or path.
+        settings: by name.
+        key: the setting that holds the reference, for errors.
+
+    Raises:
+        UserError: for what is unknown, is no objective, or does not take the settings.
     """
     if reference in OBJECTIVES:
         return OBJECTIVES[reference]
     if not is_import_path(reference):
         raise UserError(
-            f"search.objectives: {reference!r} is unknown; available: {', '.join(OBJECTIVES)}, or "
+            f"{key}: {reference!r} is unknown; available: {', '.join(OBJECTIVES)}, or "
             "one of your own as module:Class"
         )
-    kind = import_object("search.objectives", reference)
+    kind = import_object(key, reference)
     if not (isinstance(kind, type) and issubclass(kind, Objective)):
-        raise UserError(f"search.objectives={reference}: expected a subclass of Objective")
-    _check_words(reference, kind)
+        raise UserError(f"{key}={reference}: expected a subclass of Objective")
+    _check_words(f"{key}={reference}", kind)
     return _with_settings(kind, dict(settings or {}))
 
 
-def _check_words(reference: str, kind: type[Objective]) -> None:
+def _check_words(key: str, kind: type[Objective]) -> None:
     """Raise `UserError` for a name that no column can have, or an unknown cost."""
     name = getattr(kind, "name", "")
-    key = f"search.objectives={reference}"
     if not isinstance(name, str) or not name.isidentifier():
         raise UserError(f"{key}: its name is {name!r}; set `name` to a word such as 'my_error'")
     if name in OBJECTIVES or name in RESERVED:
@@ -103,24 +111,34 @@ class Measured:
 
     @classmethod
     def of(
-        cls, references: Sequence[str], settings: Mapping[str, Mapping[str, Any]] | None = None
+        cls,
+        references: Sequence[str],
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        also: Sequence[str] = (),
     ) -> "Measured":
-        """Those of `OBJECTIVES` and the referenced ones. settings: by objective name.
+        """Those of `OBJECTIVES` and the referenced ones.
 
-        Raises `UserError` for a reference or a setting that cannot be used.
+        Args:
+            references: names or import paths of those to minimise.
+            settings: by objective name.
+            also: of further ones, `search.also_measure`.
+
+        Raises:
+            UserError: for a reference or a setting that cannot be used.
         """
         settings = settings or {}
         extra: dict[str, Objective] = {}
         paths: dict[str, str] = {}
-        for reference in references:
+        keys = {**dict.fromkeys(also, ALSO), **dict.fromkeys(references, KEY)}
+        for reference in dict.fromkeys((*references, *also)):
             if reference in OBJECTIVES:
                 continue
-            name = load_name(reference)
+            key = keys[reference]
+            name = load_name(reference, key)
             if paths.get(name, reference) != reference:
-                raise UserError(
-                    f"search.objectives={reference}: {paths[name]} is called {name} too"
-                )
-            extra[name], paths[name] = load_objective(reference, settings.get(name)), reference
+                raise UserError(f"{key}={reference}: {paths[name]} is called {name} too")
+            extra[name] = load_objective(reference, settings.get(name), key)
+            paths[name] = reference
         for name in settings:
             if name not in extra:
                 raise UserError(f"objectives.{name}: no objective in use has settings of that name")
@@ -188,11 +206,11 @@ def source_digest(kind: type) -> str:
     return hashlib.sha256(source).hexdigest()[:16]
 
 
-def load_name(reference: str) -> str:
+def load_name(reference: str, key: str = KEY) -> str:
     """The name of the objective at an import path. Raises `UserError` as `load_objective`."""
     if not is_import_path(reference):
-        return load_objective(reference).name
-    return getattr(import_object("search.objectives", reference), "name", reference)
+        return load_objective(reference, key=key).name
+    return getattr(import_object(key, reference), "name", reference)
 
 
 def measure(objectives: Sequence[Objective], context: Context) -> dict[str, float]:
