@@ -234,6 +234,11 @@ def opened_training(
             planned = read_configuration(folder)["training"]["steps"]  # more than now, perhaps
             load_state(folder / STATE, trainer, planned if isinstance(planned, int) else None)
             notices.append(f"going on after step {trainer.step}")
+        if trainer.step > config.training.steps:
+            raise UserError(
+                f"steps={config.training.steps}: the training in {folder} has done {trainer.step} "
+                "steps already; give at least as many, or another run_dir"
+            )
         write_provenance(folder, "train", settings, corpus.fingerprint, arguments)
         yield Training(config, folder, GenomeFile(name, genome), model, trainer), notices
 

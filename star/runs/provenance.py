@@ -38,6 +38,10 @@ SHAPES: dict[str, type] = {
 PACKAGES = ("torch", "triton", "numba", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
 
 
+class OtherConfiguration(UserError):
+    """A configuration that no run of this program wrote."""
+
+
 def new_folder(kind: str) -> Path:
     """A fresh `runs/<kind>/<date_time>`: two runs that begin in one second get one each.
 
@@ -160,19 +164,18 @@ def check_same_run(
 def read_upgraded(
     folder: Path, upgrade: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The settings in a run folder with the keys of now; none of those of something else, which has
-    a text for a group, for example. Raises `UserError` when they cannot be read."""
-    there = read_configuration(folder)
+    """The settings in a run folder with the keys of now, and none where the configuration is of
+    something else. Raises `UserError` when it cannot be read."""
     try:
-        return upgrade(there)
-    except (TypeError, ValueError, KeyError, AttributeError):
+        return upgrade(read_configuration(folder))
+    except OtherConfiguration:
         return {}
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:
     """The settings in a run folder; those of `SHAPES` are missing or as they are there.
 
-    Raises `UserError` when they cannot be read.
+    Raises `UserError` when they cannot be read, `OtherConfiguration` when one has another shape.
     """
     path = folder / CONFIGURATION
     content = read_yaml(path)
@@ -187,9 +190,11 @@ def read_configuration(folder: Path) -> dict[str, Any]:
         value = holder[name]
         if not isinstance(value, expected):
             found = shown(repr(value), 60)
-            raise UserError(f"{path}: key {key!r} is {found}, expected {expected.__name__}")
+            message = f"{path}: key {key!r} is {found}, expected {expected.__name__}"
+            raise OtherConfiguration(message)
         if isinstance(value, list) and not all(isinstance(name, str) for name in value):
-            raise UserError(f"{path}: key {key!r} is {shown(repr(value), 60)}, expected names")
+            message = f"{path}: key {key!r} is {shown(repr(value), 60)}, expected names"
+            raise OtherConfiguration(message)
     return settings
 
 

@@ -15,6 +15,7 @@ from star.base.errors import UserError
 from star.base.ranges import Range
 from star.evaluation.executors import EXECUTORS
 from star.genomes import GenomeError
+from star.runs.origin import load_reference
 from star.search.search import make_recipe
 
 FLOATS = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e9, 1e18, 1e308)
@@ -68,7 +69,7 @@ def judge_evolve(config: Any) -> None:
 
 def judge_describe(config: Any) -> None:
     module = import_module("star.describe")
-    genome, name, _ = module.read_genome(config)
+    genome, name, _ = load_reference(config.genome, config.depth, config.alphabet)
     module.description(genome, config.model, config.cache, name)
 
 

@@ -115,7 +115,7 @@ def test_a_width_that_is_no_whole_number_is_refused(width: Any) -> None:
 
 @pytest.mark.parametrize("depth", ["x", 2.5, None, 0])
 def test_a_depth_that_no_genome_has_is_refused(depth: Any) -> None:
-    with pytest.raises(GenomeError, match="depth=.*: expected 1 to 100,000 LIVs"):
+    with pytest.raises(GenomeError, match="depth=.*: expected 1 to 10,000 LIVs"):
         fit_depth(Genome.from_text("91111"), depth)
 
 
