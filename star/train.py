@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from star.base import files
 from star.base.command_line import fail, run_command
 from star.base.console import make_console, say
+from star.base.errors import UserError
 from star.base.files import writing
 from star.base.interrupts import deferred_interrupt, exit_code
 from star.base.reading import expanded
