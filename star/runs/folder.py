@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from star.base import files
-from star.base.files import writing as writing
+from star.base.files import writing
 from star.genomes import GenomeFile
 from star.runs.columns import columns
 from star.runs.genome_files import GenomeFiles

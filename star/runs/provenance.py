@@ -20,7 +20,7 @@ import yaml
 from star import __version__
 from star.base import files
 from star.base.errors import UserError, shown
-from star.base.files import writing as writing
+from star.base.files import writing
 from star.base.reading import is_file, read_text
 from star.base.safe_yaml import read_yaml
 from star.base.settings import differences

@@ -11,6 +11,7 @@ from typing import Any
 import platformdirs
 
 from star.base.errors import UserError
+from star.base.files import writing
 from star.base.reading import expanded, named, reason
 from star.base.settings import differences
 from star.evaluation import Evaluation, Measured, Recipe
@@ -20,7 +21,7 @@ from star.evaluation.objectives import Context, measure
 from star.evaluation.recipe import recipe_id, without_state_dtype
 from star.evaluation.result import require_finite
 from star.genomes import Genome
-from star.runs.folder import LEDGER, writing
+from star.runs.folder import LEDGER
 from star.search.candidates import Evaluated
 
 RUN, SHARED = "run", "shared"
@@ -132,10 +133,10 @@ class SearchMemory:
         ]
         damaged = self.ledger.damaged(own, self._needed)
         if damaged:
-            named = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
+            listed = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
             log.warning(
                 "ledger %s: damaged rows: %d (%s); these genomes are trained again",
-                self.ledger.path, len(damaged), named,
+                self.ledger.path, len(damaged), listed,
             )  # fmt: skip
 
     def close(self) -> None:

@@ -3,9 +3,10 @@
 from dataclasses import asdict, replace
 from typing import Any
 
+from star.base.files import writing
 from star.base.reading import expanded
 from star.genomes import CacheSetting, with_state_dtype
-from star.runs.provenance import CONFIGURATION, read_upgraded, writing
+from star.runs.provenance import CONFIGURATION, read_upgraded
 from star.search.config import MOVED, EvolveConfig
 
 # Values of before the algorithm's own arguments were grouped; each algorithm has them as defaults.
