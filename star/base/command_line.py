@@ -116,8 +116,8 @@ def _compose(
 ) -> DictConfig:
     """The composed configuration, with its interpolations. Raises `UserError` for a mistake."""
     _register(command)
-    renamed = getattr(load_schema(command), "RENAMED", {})
     schema = load_schema(command)
+    renamed = getattr(schema, "RENAMED", {})
     texts = text_keys(schema)
     literal = as_written(overrides, texts, sweep=False)
     _check_overrides(literal, renamed)

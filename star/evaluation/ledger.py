@@ -1,11 +1,12 @@
 """The ledger: every finished evaluation, one row each, in an SQLite database that only grows.
 
 A row is keyed by canonical genome, recipe, seed and run, so that the same command finds what it has
-already paid for. In WAL mode a killed process loses at most the row it was writing. No result is
-ever overwritten: a genome that several runs had to train has a row of each.
+already paid for. In WAL mode a killed process loses at most the row it was writing. No run takes
+the row of another: a genome that several had to train has a row of each.
 
 A row has a checksum; one that it does not fit, or without one whose values cannot be, answers
-nobody. It and a failure of circumstance give way when their run trains the genome again.
+nobody. It gives way when its run trains the genome again, and so do failures of circumstance or of
+code that is mended, and results that lack a quantity.
 """
 
 import hashlib
@@ -203,7 +204,8 @@ class Ledger:
     def add(self, record: Record, recipe: str) -> None:
         """Append a finished evaluation.
 
-        One that the run has there already stays, unless it answers nobody (`get`).
+        One that the run has there already stays, unless it answers nobody (`get`), lacks a quantity
+        that was measured now, or is an error of code that is mended.
         """
         evaluation = record.evaluation
         row = {

@@ -19,9 +19,7 @@ if sys.platform != "win32":
 IS_LINUX = sys.platform == "linux"
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # what to write to clear_refs, see proc(5)
-
-
-AUTO = "auto"
+AUTO = "auto"  # of `limits.seconds`
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """The generation cache: what each LIV remembers of earlier positions, owners only.
 
-A module names the buffers it needs (`memory_shapes`); nothing here knows an operator.
-`star.genomes.costs` predicts the same bytes from the genome alone, and a test compares the two.
+A module names the buffers it needs (`memory_shapes`, `state_shapes`); nothing here knows an
+operator. `star.genomes.costs` predicts the same bytes from the genome alone, and a test compares
+the two.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ class Cacheable(Protocol):
     """A model that a cache can be allocated for."""
 
     def memory_shapes(self, context: int) -> list[dict[str, tuple[int, ...]]]:
-        """For each LIV the buffers it needs at that context, without the batch axis."""
+        """For each LIV the buffers that are written once, without the batch axis."""
         ...
 
     def state_shapes(self) -> list[dict[str, tuple[int, ...]]]:
