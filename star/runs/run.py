@@ -167,8 +167,13 @@ class Run:
 
 
 def split_reference(reference: str) -> tuple[Path, str] | None:
-    """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, else None."""
+    """`<run>/<id>` or `<run>/genomes/<id>.yaml` as run folder and genome id, else None.
+
+    A name alone, or a text, is neither, also where the current folder is a run.
+    """
     path = expanded(reference)
+    if path.name == reference:
+        return None
     for folder in (path.parent, path.parent.parent):
         try:
             is_run = is_file(folder / POPULATION, "genome")

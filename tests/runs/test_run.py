@@ -10,6 +10,7 @@ from star.base.errors import UserError
 from star.evaluation.ledger import Ledger
 from star.genomes import Genome
 from star.runs.columns import columns
+from star.runs.origin import load_reference, read_origin
 from star.runs.run import Run, split_reference
 
 HEADER = "genome_id,generation,origin,parents,variation,genome,status,reason,validation_loss,rank\n"
@@ -110,6 +111,18 @@ def test_references_into_a_run(tmp_path: Path) -> None:
     assert split_reference(f"{tmp_path}/abc") == (tmp_path, "abc")
     assert split_reference(f"{tmp_path}/genomes/abc.yaml") == (tmp_path, "abc")
     assert split_reference("lfm2") is None
+
+
+def test_names_and_texts_are_none_of_a_run_that_one_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path, "")
+    monkeypatch.chdir(tmp_path)
+    for reference in ("lfm2", "-".join(["21211"] * 48)):  # longer than the name of a file may be
+        assert split_reference(reference) is None
+        assert load_reference(reference)[0].depth > 1
+        assert read_origin(reference) is None
+    assert split_reference("./aaaaaaaaaaaa") == (Path(), "aaaaaaaaaaaa")
 
 
 def test_a_reference_behind_a_closed_folder_is_named(
