@@ -232,7 +232,7 @@ def opened_training(
         model = decode_tried(genome, config.model)
         trainer = Trainer(model, corpus, config.training, config.seed)
         if (folder / STATE).exists():
-            planned = read_configuration(folder)["training"]["steps"]  # more than now, perhaps
+            planned = read_configuration(folder)["training"].get("steps")  # more than now, perhaps
             load_state(folder / STATE, trainer, planned if isinstance(planned, int) else None)
             notices.append(f"going on after step {trainer.step}")
         if trainer.step > config.training.steps:

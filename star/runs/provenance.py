@@ -34,6 +34,7 @@ SHAPES: dict[str, type] = {
     **dict.fromkeys(("search.algorithm", "search.stop", "search.halving"), dict),
     **dict.fromkeys(("search.objectives", "search.also_measure"), list),
     **dict.fromkeys(("search.space.alphabet", "search.alphabet"), str),
+    "search.algorithm._target_": str,
 }
 PACKAGES = ("torch", "triton", "numba", "numpy", "pandas", "pymoo", "hydra-core", "omegaconf")
 

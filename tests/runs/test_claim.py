@@ -98,7 +98,11 @@ def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(tmp_path: Path, n
 
 
 @pytest.mark.parametrize(
-    "text", ["search: mine\n", "search: {space: 3}\n", "search: []\n", "- 1\n", "a: 1\n", "", "3"]
+    "text",
+    [
+        *("search: mine\n", "search: {space: 3}\n", "search: []\n", "- 1\n", "a: 1\n", "", "3"),
+        *("search: {algorithm: {_target_: [1]}}\n", "model: mine\n", "cache: mine\n"),
+    ],
 )
 def test_a_configuration_of_something_else_is_refused_and_kept(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.yaml").write_text(text)
