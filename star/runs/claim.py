@@ -23,7 +23,7 @@ def claimed_folder(
     path: Path,
     written: Sequence[str],
     check_configuration: Callable[[], None],
-    first: str = CONFIGURATION,
+    own: Sequence[str] = (),
 ) -> Iterator[None]:
     """Make a run folder, or go on in it, and keep other processes away meanwhile.
 
@@ -33,7 +33,7 @@ def claimed_folder(
         path: of the folder.
         written: names of what such a run writes there, beside the files of its provenance.
         check_configuration: raises `UserError` unless the configuration there is this run's.
-        first: a file that such a run may leave before its configuration.
+        own: names of what it may leave there before its configuration.
 
     Raises:
         UserError: while another process works in it, where it cannot be written, or for a folder
@@ -44,10 +44,10 @@ def claimed_folder(
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
             held.enter_context(_lock(path))
-            _check_kinds(path, (CONFIGURATION, first, *names))
+            _check_kinds(path, (CONFIGURATION, *own, *names))
             if (path / CONFIGURATION).exists():
                 check_configuration()
-            elif not (path / first).exists():
+            else:
                 _check_free(path, names)
             remove_leftovers(path, "|".join(map(re.escape, (CONFIGURATION, *names))))
         yield

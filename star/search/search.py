@@ -31,7 +31,7 @@ from star.runs.folder import GENOMES, LEDGER, PARETO, POPULATION, STATES, RunFol
 from star.runs.genome_files import SUMS, written_genomes
 from star.runs.origin import origin_settings
 from star.runs.progress import Progress
-from star.runs.provenance import CONFIGURATION, check_same_run, new_folder, write_provenance
+from star.runs.provenance import check_same_run, new_folder, write_provenance
 from star.runs.run import Run
 from star.runs.tables import composition
 from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
@@ -268,7 +268,7 @@ class SearchInFolder:
                     path,
                     WRITTEN,
                     lambda: check_same_run(path, "a search", settings, FREE, upgrade_settings),
-                    LEDGER if config.ledger == RUN else CONFIGURATION,
+                    (LEDGER,) if config.ledger == RUN else (),
                 )
             )
             needed = [objective.name for objective in search.archive.objectives]

@@ -14,6 +14,7 @@ import pytest
 from star.base.errors import UserError
 from star.evaluation import Evaluation
 from star.evaluation.executors import Task
+from star.evaluation.ledger import Ledger
 from star.genomes import GenomeFile, load_genome
 from star.runs.folder import RunFolder
 from star.search import EvolveConfig, Search, SearchConfig
@@ -80,6 +81,17 @@ def test_a_ledger_of_another_program_is_refused_and_nothing_beside_it_is_touched
     with pytest.raises(UserError, match=r"holds environment\.json without"):
         made_search(tmp_path, ledger=str(tmp_path.parent / f"{tmp_path.name}.sqlite")).run()
     assert content(tmp_path) == before
+
+
+def test_a_ledger_of_ones_own_makes_no_folder_a_runs(tmp_path: Path) -> None:
+    Ledger(tmp_path / "ledger.sqlite").close()
+    made_search(tmp_path / "other", ledger=str(tmp_path / "ledger.sqlite")).run()
+    (tmp_path / "pareto.csv").write_text("mine")
+    with pytest.raises(UserError, match=r"holds pareto\.csv without config\.yaml"):
+        made_search(tmp_path).run()
+    assert (tmp_path / "pareto.csv").read_text() == "mine"
+    (tmp_path / "pareto.csv").unlink()
+    assert len(made_search(tmp_path).run().population)  # as after a kill before the configuration
 
 
 @pytest.mark.parametrize(
