@@ -17,6 +17,7 @@ from .costs import parameter_count as parameter_count
 from .errors import GenomeError as GenomeError
 from .files import GenomeFile as GenomeFile
 from .files import add_library as add_library
+from .files import at_depth as at_depth
 from .files import genome_file_text as genome_file_text
 from .files import library_names as library_names
 from .files import load_genome as load_genome

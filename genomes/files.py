@@ -294,6 +294,21 @@ def _read_named(reference: str) -> GenomeFile:
     return read_genome_file(path) if is_path else read_library(reference)
 
 
+def at_depth(genome: Genome, depth: int | None, source: str) -> tuple[Genome, list[str]]:
+    """The genome repeated or cut to a depth, and a notice of it where it had another.
+
+    Args:
+        genome: at its own depth.
+        depth: number of LIVs; None is its own.
+        source: names it in the notice.
+    """
+    if depth is None or depth == genome.depth:
+        return genome, []
+    change = "repeated" if depth > genome.depth else "cut"
+    notice = f"{source}: {change} from depth {genome.depth} to {depth}"
+    return fit_depth(genome, depth), [notice]
+
+
 def load_genome(
     reference: str, depth: int | None = None, alphabet: str = "star"
 ) -> tuple[Genome, str, list[str]]:
@@ -303,16 +318,11 @@ def load_genome(
     notices, for example that a fixed genome was repeated or cut. Raises `GenomeError` for anything
     that is none of the three, and for an unknown alphabet.
     """
-    notices: list[str] = []
     get_alphabet(alphabet)
     if is_genome_text(reference):
         genome, name, is_pattern = Genome.from_text(reference, alphabet).check(), "genome", False
     else:
         content = _read_named(reference)
         genome, name, is_pattern = content.genome, content.name, content.pattern
-    if depth is not None and depth != genome.depth:
-        change = "repeated" if depth > genome.depth else "cut"
-        if not is_pattern:
-            notices.append(f"{reference}: {change} from depth {genome.depth} to {depth}")
-        genome = fit_depth(genome, depth)
-    return genome, name, notices
+    genome, notices = at_depth(genome, depth, reference)
+    return genome, name, [] if is_pattern else notices

@@ -19,7 +19,7 @@ from star.genomes import (
     Genome,
     GenomeError,
     ModelConfig,
-    fit_depth,
+    at_depth,
     load_genome,
     read_genome_settings,
     with_state_dtype,
@@ -115,7 +115,8 @@ def load_reference(
     if place is None:
         return load_genome(reference, depth, alphabet)
     found = Run.open(place[0]).genome(place[1])
-    return (found if depth is None else fit_depth(found, depth)), place[1], []
+    genome, notices = at_depth(found, depth, reference)
+    return genome, place[1], notices
 
 
 def configured(usual: Sizes, origin: Origin | None, section: str, **given: Any) -> Sizes:

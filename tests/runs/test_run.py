@@ -125,6 +125,15 @@ def test_names_and_texts_are_none_of_a_run_that_one_stands_in(
     assert split_reference("./aaaaaaaaaaaa") == (Path(), "aaaaaaaaaaaa")
 
 
+def test_a_genome_of_a_run_at_another_depth_is_noticed_as_a_file_is(tmp_path: Path) -> None:
+    written(tmp_path, "aaaaaaaaaaaa,0,random,,,91111,ok,,2.5,0\n")
+    reference = f"{tmp_path}/aaaaaaaaaaaa"
+    genome, _, notices = load_reference(reference, 3)
+    assert genome == Genome.from_text("91111-91111-91111")
+    assert notices == [f"{reference}: repeated from depth 1 to 3"]
+    assert load_reference(reference)[2] == []
+
+
 def test_a_reference_behind_a_closed_folder_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from star.base.errors import UserError, plain
-from star.genomes import Genome, GenomeError, check_fits, fit_depth, load_genome
+from star.genomes import Genome, GenomeError, at_depth, check_fits, load_genome
 from star.runs.folder import POPULATION
 from star.runs.run import Run
 from star.search.config import EvolveConfig
@@ -17,7 +17,7 @@ KEY = "search.baselines"
 
 @dataclass(frozen=True)
 class Design:
-    """A genome at its own depth, or a pattern at the wanted one."""
+    """A genome at the search's depth."""
 
     name: str  # that a table shows
     source: str  # that tells it from another of the same name
@@ -39,7 +39,7 @@ def read_baselines(config: EvolveConfig) -> tuple[dict[str, Genome], list[str]]:
     notices: list[str] = []
     for reference in config.search.baselines:
         for design in _read(reference, config.depth, config.search.alphabet().name):
-            genome = fit_depth(design.genome, config.depth).canonical()
+            genome = design.genome.canonical()
             check_fits(genome, config.model)
             check_fits(genome, config.model.when_trained())
             taken = baselines.get(design.name, genome) != genome
@@ -83,9 +83,6 @@ def _front(run: Run, depth: int) -> Iterator[Design]:
     if not found:
         raise UserError(f"{KEY}: the front of {run.path} is empty; choose a run with results")
     for candidate in found:
-        genome, source = candidate.genome, f"{run.path}/{candidate.genome_id}"
-        change = "repeated" if depth > genome.depth else "cut"
-        notice = f"{source}: {change} from depth {genome.depth} to {depth}"
-        yield Design(
-            candidate.genome_id, source, genome, () if depth == genome.depth else (notice,)
-        )
+        source = f"{run.path}/{candidate.genome_id}"
+        genome, notices = at_depth(candidate.genome, depth, source)
+        yield Design(candidate.genome_id, source, genome, tuple(notices))

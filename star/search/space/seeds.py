@@ -10,7 +10,7 @@ import pandas as pd
 
 from star.base.errors import UserError, plain, shown
 from star.base.reading import expanded, is_file, is_folder, list_folder, read_bytes
-from star.genomes import Alphabet, Genome, GenomeError, fit_depth, load_genome
+from star.genomes import Alphabet, Genome, GenomeError, at_depth, load_genome
 from star.genomes.files import is_genome_text
 from star.runs.folder import PARETO, POPULATION
 from star.search.space.problem import GenomeProblem
@@ -23,11 +23,9 @@ def _within(depth: int, bounds: Bounds) -> int:
 
 
 def _fitted(genome: Genome, bounds: Bounds, source: str, notices: list[str]) -> Genome:
-    depth = _within(genome.depth, bounds)
-    if genome.depth != depth:
-        change = "repeated" if depth > genome.depth else "cut"
-        notices.append(f"seed {source}: {change} from depth {genome.depth} to {depth}")
-    return fit_depth(genome, depth)
+    fitted, found = at_depth(genome, _within(genome.depth, bounds), source)
+    notices += [f"seed {notice}" for notice in found]
+    return fitted
 
 
 def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> list[Genome]:
