@@ -13,6 +13,7 @@ from pathlib import Path
 from star.base.errors import UserError
 from star.base.files import remove_leftovers, writing
 from star.base.locks import LockedError, locked
+from star.base.reading import kind_of
 from star.runs.provenance import COMMAND, CONFIGURATION, ENVIRONMENT
 
 LOCK = ".star.lock"
@@ -68,8 +69,7 @@ def _lock(path: Path) -> Iterator[None]:
 def _check_kinds(path: Path, names: Sequence[str]) -> None:
     """Raise `UserError` for a pipe or a device in place of a file: reading it might never end."""
     for name in names:
-        found = path / name
-        if found.exists() and not (found.is_file() or found.is_dir()):
+        if kind_of(path / name, "run_dir") not in ("", "a file", "a folder"):
             raise UserError(
                 f"run_dir={path}: {name} there is no regular file; choose another folder"
             )
