@@ -8,11 +8,13 @@ import csv
 import hashlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from pathlib import Path
 
 from star.base import files
+from star.base.errors import UserError, shown
+from star.base.reading import list_folder
 from star.genomes import GenomeFile, genome_file_text
 
 SUMS = "SHA256SUMS"
@@ -37,6 +39,25 @@ def written_genomes(folder: Path) -> set[Path]:
         real = Path(os.path.realpath(folder))
         return {real / name for name in _read_sums(folder)}
     return set()
+
+
+def genome_paths(folder: Path, key: str, left_out: Set[Path] = frozenset()) -> list[Path]:
+    """The genome files in a folder (`*.yaml`), by name.
+
+    Args:
+        folder: where to look.
+        key: the setting that names it, for errors.
+        left_out: absolute paths of those that do not count.
+
+    Raises:
+        UserError: for a folder that cannot be read, or holds none.
+    """
+    real = Path(os.path.realpath(folder))
+    paths = [Path(entry.path) for entry in list_folder(folder, key)]
+    found = [path for path in paths if path.suffix == ".yaml" and real / path.name not in left_out]
+    if not found:
+        raise UserError(f"{key}: the folder {shown(str(folder))} holds no genome files (*.yaml)")
+    return found
 
 
 class GenomeFiles:

@@ -4,11 +4,13 @@ the fronts of runs."""
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from star.base.errors import UserError, plain
+from star.base.errors import UserError
+from star.base.reading import expanded, is_file, is_folder
 from star.genomes import Genome, GenomeError, at_depth, check_fits, load_genome
+from star.genomes.files import is_genome_text
 from star.runs.folder import POPULATION
+from star.runs.genome_files import genome_paths
 from star.runs.run import Run
 from star.search.config import EvolveConfig
 
@@ -49,15 +51,17 @@ def read_baselines(config: EvolveConfig) -> tuple[dict[str, Genome], list[str]]:
 
 
 def _read(reference: str, depth: int, alphabet: str) -> Iterator[Design]:
-    path = os.path.expanduser(reference)
-    if not os.path.isdir(path):  # which is false for a text that is too long for a path
-        is_file = Path(path).suffix in (".yaml", ".yml") or os.path.isfile(path)
-        yield _design(path, Path(path).stem if is_file else reference, depth, alphabet)
-    elif os.path.isfile(os.path.join(path, POPULATION)):
+    path = expanded(reference)
+    if is_genome_text(reference) and not os.path.lexists(path):  # a path cannot be that long
+        yield _design(reference, reference, depth, alphabet)
+    elif not is_folder(path, KEY):
+        is_path = path.suffix in (".yaml", ".yml") or is_file(path, KEY)
+        yield _design(str(path), path.stem if is_path else reference, depth, alphabet)
+    elif is_file(path / POPULATION, KEY):
         yield from _front(Run.open(path), depth)
     else:
-        for name in _genome_files(path):
-            yield _design(os.path.join(path, name), Path(name).stem, depth, alphabet)
+        for file in genome_paths(path, KEY):
+            yield _design(str(file), file.stem, depth, alphabet)
 
 
 def _design(reference: str, name: str, depth: int, alphabet: str) -> Design:
@@ -66,16 +70,6 @@ def _design(reference: str, name: str, depth: int, alphabet: str) -> Design:
     except GenomeError as error:
         raise UserError(f"{KEY}: {error}") from None
     return Design(name, reference, genome, tuple(notices))
-
-
-def _genome_files(folder: str) -> list[str]:
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith(".yaml"))
-    except OSError as error:
-        raise UserError(f"{KEY}: the folder {folder} cannot be read ({plain(error)})") from None
-    if not names:
-        raise UserError(f"{KEY}: the folder {folder} holds no genome files (*.yaml)")
-    return names
 
 
 def _front(run: Run, depth: int) -> Iterator[Design]:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from star.base.errors import UserError, plain, shown
-from star.base.reading import expanded, is_file, is_folder, list_folder, read_bytes
+from star.base.reading import expanded, is_file, is_folder, read_bytes
 from star.genomes import Alphabet, Genome, GenomeError, at_depth, load_genome
 from star.genomes.files import is_genome_text
 from star.runs.folder import PARETO, POPULATION
+from star.runs.genome_files import genome_paths
 from star.search.space.problem import GenomeProblem
 
 Bounds = tuple[int, int]  # least and most LIVs
@@ -66,14 +67,9 @@ def _read_seed(
     if is_folder(path, "search.seeds"):
         if is_file(path / POPULATION, "search.seeds"):
             return _read_csv(path / PARETO, bounds, alphabet, notices)
-        entries = [Path(entry.path) for entry in list_folder(path, "search.seeds")]
-        real = Path(os.path.realpath(path))
-        files = [e for e in entries if e.suffix == ".yaml" and real / e.name not in left_out]
-        if not files:
-            raise UserError(f"search.seeds: the folder {reference} holds no genome files (*.yaml)")
         return [
             genome
-            for file in files
+            for file in genome_paths(path, "search.seeds", left_out)
             for genome in _read_seed(str(file), bounds, alphabet, notices, left_out)
         ]
     if path.suffix == ".csv":
