@@ -151,7 +151,7 @@ class Measured:
         if not names or len(set(names)) < len(names):
             raise UserError(
                 f"search.objectives={list(references)}: expected one or more different names of "
-                f"{', '.join(self.objectives)}"
+                f"{', '.join(self.objectives)}; +experiment=cache_frontier names two"
             )
         return [self.objectives[name] for name in names]
 
