@@ -14,7 +14,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnContext, SpawnProcess
-from threading import Thread
+from threading import Lock, Thread
 from types import ModuleType
 from typing import Any
 
@@ -43,6 +43,7 @@ POLL = 0.2  # seconds
 # lost, or it has no files left to open.
 UNTRUSTED = {OUT_OF_MEMORY, MEMORY_LIMIT, SYSTEM_ERROR, WORKER_DIED}
 COUNTS, MOST_WORKERS = ("workers_per_gpu", "threads_per_worker"), 4096
+_STARTING = Lock()  # of one process at a time: each pool starts its own anew, in its own thread
 
 
 def visible_gpus() -> list[str]:
@@ -117,12 +118,13 @@ class _WorkerProcess(SpawnProcess):
         A spawned process would import it again, so that a script which starts a search outside of
         `if __name__ == "__main__"` would start another one in each worker.
         """
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            return SpawnProcess._Popen(process_obj)
-        finally:
-            sys.modules["__main__"] = main
+        with _STARTING:
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                return SpawnProcess._Popen(process_obj)
+            finally:
+                sys.modules["__main__"] = main
 
 
 class _WorkerContext(SpawnContext):

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -15,7 +18,7 @@ from star.base.errors import UserError
 from star.data import Corpus, DataConfig
 from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.evaluate import evaluate
-from star.evaluation.executors import Processes, ProcessesConfig, Setup, Task
+from star.evaluation.executors import Processes, ProcessesConfig, Setup, Task, processes
 from star.evaluation.executors.worker import WorkerSetting
 from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig
 from star.training import TrainingConfig
@@ -267,3 +270,24 @@ def test_another_code_of_an_objective_than_the_search_began_with_ends_it(
         pytest.raises(UserError, match=r"^objectives.mine_of_a_test: its code is another"),
     ):
         list(processes.evaluate(tasks([1])))
+
+
+def test_processes_that_start_at_once_leave_the_main_module(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Pools start theirs anew in threads of their own, each without the program's main module."""
+    main, seen = sys.modules["__main__"], list[object]()
+    seconds = iter((0.1, 0.3))  # the first to come is the first to go
+
+    def popen(process_obj: object) -> None:
+        seen.append(sys.modules["__main__"])
+        time.sleep(next(seconds))
+
+    monkeypatch.setattr(processes.SpawnProcess, "_Popen", popen)
+    threads = [Thread(target=processes._WorkerProcess._Popen, args=(None,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    left, sys.modules["__main__"] = sys.modules["__main__"], main
+    assert left is main and main not in seen and len(seen) == 2
