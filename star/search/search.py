@@ -23,6 +23,7 @@ from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
+from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.runs.claim import claimed_folder
@@ -260,7 +261,9 @@ class SearchInFolder:
         check_ledger(config.ledger)
         path = expanded(config.run_dir) if config.run_dir else new_folder(config.experiment_name)
         url = getattr(config.executor, "states", None)
-        name = f"{Path(os.path.realpath(path)).name}-{search.fingerprint[:8]}"
+        # In a store that other runs share, none goes on from a training of another recipe or seed.
+        recipe = recipe_id(search.recipe.content(search.fingerprint, search.measured.content()))
+        name = f"{Path(os.path.realpath(path)).name}-{recipe}-{config.seed}"
         self._states = StateStore(f"{url.rstrip('/')}/{name}" if url else str(path / STATES))
         with ExitStack() as opened:
             opened.enter_context(

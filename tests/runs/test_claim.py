@@ -13,12 +13,13 @@ import pytest
 
 from star.base.errors import UserError
 from star.evaluation import Evaluation
-from star.evaluation.executors import Task
+from star.evaluation.executors import ProcessesConfig, Task
 from star.evaluation.ledger import Ledger
 from star.genomes import GenomeFile, load_genome
 from star.runs.folder import RunFolder
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.halving import HalvingConfig
+from star.training import TrainingConfig
 from tests.full_disk import FullDisk
 from tests.search.made_up import MadeUp, hashed
 
@@ -295,6 +296,24 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
         pd.read_csv(path)
     disk.is_full = False
     pd.testing.assert_frame_equal(made_search(tmp_path / "run").run().front, whole.front)
+
+
+def test_runs_of_one_name_share_no_training_states_of_another_recipe_or_seed(
+    tmp_path: Path,
+) -> None:
+    shared = ProcessesConfig(states=str(tmp_path / "states"))
+
+    def place(folder: str, **settings: Any) -> str:
+        search = made_search(tmp_path / folder / "run", **settings)
+        search.config.executor = shared
+        opened = search.open()
+        opened.run()
+        return opened._states.url
+
+    first = place("a")
+    assert first == place("b") and first.startswith(str(shared.states))
+    others = [place("c", seed=1), place("d", training=TrainingConfig(learning_rate=0.1))]
+    assert len({first, *others}) == 3
 
 
 def test_tables_are_never_cut_by_a_resume_that_fails(tmp_path: Path) -> None:
