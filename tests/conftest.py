@@ -1,6 +1,7 @@
 """One thread for torch: the models of the tests are too small for more, and CI has two cores."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from hypothesis import settings
 settings.register_profile("star", deadline=None)  # a busy machine is no failure
 settings.load_profile("star")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# In the background of a script Ctrl-C is ignored, also by processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def expect_one_of(key: str, value: object, choices: Mapping[str, Any] | tuple[st
 def expect_utf8(key: str, path: str | None) -> None:
     """Raise `UserError` for a path whose bytes are not UTF-8, which files of weights need."""
     is_utf8 = path is None or not any("\ud800" <= character <= "\udfff" for character in path)
-    expect(key, path, is_utf8, "a name in UTF-8")
+    expect(key, path, is_utf8, "a name in UTF-8 (PYTHONUTF8=1 reads one under a C locale)")
 
 
 def expect_seed(seed: int) -> None:
