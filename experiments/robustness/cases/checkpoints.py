@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
