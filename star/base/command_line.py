@@ -239,6 +239,10 @@ def _message(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         reason = error.message.removeprefix(f"Error parsing override '{error.override}'")
         found = next((line.strip() for line in reason.split("\n") if line.strip()), "")
+        if "=" not in str(error.override):
+            return (
+                f"'{shown(error.override)}' names no value: expected key=value, --help lists keys"
+            )
         return (
             f"'{shown(error.override)}' cannot be read as key=value ({shown(found)}); values with "
             "special characters need quotes"
@@ -288,11 +292,17 @@ class _Parser(ArgumentParser):
         fail(message, EXIT_USER_ERROR)
 
 
-def _parser(command: str) -> ArgumentParser:
+def _describe(command: str) -> str:
+    """What `--help` prints, with the values that act when nothing is typed."""
+    values = OmegaConf.to_container(_compose(command, []), resolve=False)
+    return describe_settings(load_schema(command), flat(cast(Mapping[str, Any], values)))
+
+
+def _parser(command: str, description: str = "") -> ArgumentParser:
     parser = _Parser(
         prog=f"python -m star.{command}",
         usage="%(prog)s [key=value ...] [options]",
-        description=describe_settings(load_schema(command)),
+        description=description,
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -394,7 +404,9 @@ def run_command(
     if any(argument.startswith(("--shell-completion", "-sc")) for argument in given):
         _install_completion(command)
         return
-    options = _parser(command).parse_intermixed_args(given)
+    wants_help = not {"-h", "--help"}.isdisjoint(given)
+    parser = _parser(command, _describe(command) if wants_help else "")
+    options = parser.parse_intermixed_args(given)
     config = None
     try:
         for overrides in _jobs(command, options):

@@ -4,7 +4,7 @@ The meaning is the comment behind the field in the dataclass, the one place wher
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from importlib import resources
 from textwrap import wrap
@@ -13,14 +13,17 @@ from typing import Any
 KEY_WIDTH, WIDTH = 40, 110  # columns
 
 
-def describe_settings(schema: Any) -> str:
+def describe_settings(schema: Any, values: Mapping[str, Any]) -> str:
     """The command's purpose, its settings, and the choices of its groups, as text.
 
     Args:
         schema: the dataclass of its settings; `CHOICES` names the groups it takes.
+        values: what they are when nothing is typed, by dotted key.
     """
     lines = [str(schema.__doc__).strip().splitlines()[0], "", "settings:"]
-    lines += [line for row in _settings(schema) for line in _row(*row)]
+    for key, default, meaning in _settings(schema):
+        value = values.get(key, default)
+        lines += _row(f"{key}={'null' if value is None else value}", meaning)
     groups = getattr(schema, "CHOICES", ())
     if groups:
         lines += ["", "groups, each a file that sets several keys:"]
@@ -47,16 +50,15 @@ def _row(key: str, meaning: str) -> list[str]:
     return [first, *(f"{'':{KEY_WIDTH + 2}} {part}" for part in parts[1:])]
 
 
-def _settings(schema: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """`key=default` and meaning of each field, those of nested dataclasses behind theirs."""
+def _settings(schema: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Key, default and meaning of each field, those of nested dataclasses behind theirs."""
     comments = field_comments(schema)
     for field in fields(schema):
         default = _default(field)
         if is_dataclass(default):
             yield from _settings(type(default), f"{prefix}{field.name}.")
         else:
-            shown = "null" if default is None else default
-            yield f"{prefix}{field.name}={shown}", comments.get(field.name, "")
+            yield f"{prefix}{field.name}", default, comments.get(field.name, "")
 
 
 def _default(field: Field[Any]) -> Any:
