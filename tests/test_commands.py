@@ -173,7 +173,7 @@ def test_smoke_leaves_the_same_front_with_one_and_two_workers(tmp_path: Path) ->
     assert config["training"]["steps"] == 5 and config["search"]["population"] == 6
     environment = json.loads((first / "environment.json").read_text())
     assert environment["packages"]["torch"] and len(environment["data_fingerprint"]) == 64
-    repeat = f"+experiment=smoke executor.workers=1 scale={default_scale()}"
+    repeat = f"+experiment=smoke executor.workers=1 run_dir=run1 scale={default_scale()}"
     assert (first / "command.txt").read_text() == f"python -m star.evolve {repeat}\n"
     again = run("evolve", *SMOKE, "training.steps=4", "run_dir=run1", cwd=tmp_path)
     assert again.returncode == 2 and "training.steps is 5 there, 4 here" in again.stderr

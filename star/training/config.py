@@ -39,7 +39,7 @@ class TrainingConfig:
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])  # of AdamW
     weight_decay: float = 0.1  # of matrices; norms, biases and other vectors have none
     warmup_steps: int = 10  # of linear warm-up
-    schedule: str = "constant"  # or cosine, down to final_fraction of the peak
+    schedule: str = "constant"  # constant, or cosine: down to final_fraction of the peak
     final_fraction: float = 0.1  # of the peak, at the end of a cosine
     gradient_clip: float = 1.0  # largest gradient norm
     validation_batches: int = 8  # of the held-out sample

@@ -59,7 +59,7 @@ def expect_mistake(result: Any, message: str, folder: Path) -> None:
         # the grammar
         ("search.seeds=[a,", "'search.seeds=[a,' cannot be read as key=value (no viable alterna"),
         ("=5", "error: '=5' names no key: expected key=value"),
-        ("width", "error: 'width' cannot be read as key=value (missing EQUAL"),
+        ("width", "error: 'width' names no value: expected key=value"),
         ("a b=3", "error: 'a b=3' cannot be read as key=value"),
         ("run_dir='x", "error: 'run_dir='x' cannot be read as key=value"),
         ("", "error: '' names no key"),
