@@ -110,6 +110,8 @@ def smallest(line: str, placeholders: Mapping[str, str]) -> list[str]:
     kept = [part for part in given if not part.startswith(DROPPED)]
     kept = [_replaced(part, {**REPLACED, **form}) for part in kept]
     keys = {part.partition("=")[0] for part in kept}
+    if any(part.startswith("executor=") and part != "executor=processes" for part in kept):
+        keys.add("executor.workers")  # which others do not have
     added = [_setting(key, value) for key, value in form.items() if key not in keys]
     return [*kept, *(part for option in added for part in option.split())]
 
