@@ -116,22 +116,26 @@ def _first(keys: Integers) -> Integers:
     return first
 
 
+def _consistent(pairs: _Pairs, probe: _Pairs) -> _Pairs:
+    """The pairs with the value that each key had first, or that of the probe with its key."""
+    leaders = _first(pairs.keys)[..., None]
+    values = np.take_along_axis(pairs.tokens[..., MOTIF:], leaders, axis=1)
+    tokens = np.concatenate([pairs.tokens[..., :MOTIF], values], axis=2)
+    same = (pairs.keys == probe.keys)[..., None]
+    return _Pairs(np.where(same, probe.tokens, tokens), pairs.keys)
+
+
 def _instances(block: Block, vocabulary: int, length: int) -> tuple[Integers, Integers]:
     """Whole sequences and their answers, (instances, length + 1)."""
     number = length // (MOTIF + 1 if not block.is_training else 2)
     probe = _draw_pairs(block, "probe", 1, vocabulary)
-    drawn = _draw_pairs(block, "pair", number, vocabulary)
-    pairs = _planted(block, drawn, probe, length)
-    # A key keeps the value that it had first.
-    leaders = _first(pairs.keys)[..., None]
-    values = np.take_along_axis(pairs.tokens[..., MOTIF:], leaders, axis=1)
-    tokens = np.concatenate([pairs.tokens[..., :MOTIF], values], axis=2)
+    pairs = _consistent(_draw_pairs(block, "pair", number, vocabulary), probe)
+    pairs = _planted(block, pairs, probe, length)
+    tokens, sizes = pairs.tokens, pairs.sizes
 
     end = length - probe.sizes - 2 * MOTIF  # pairs begin before it, so that the probe has room
-    sizes = (tokens >= 0).sum(axis=2)
-    starts = np.cumsum(sizes, axis=1) - sizes
-    used = starts < end
-    seen = (leaders[..., 0] < np.arange(tokens.shape[1])) & used
+    used = np.cumsum(sizes, axis=1) - sizes < end
+    seen = (_first(pairs.keys) < np.arange(tokens.shape[1])) & used
     tokens = np.where(used[..., None], tokens, -1)
     tokens = np.concatenate([tokens, probe.tokens], axis=1)
     seen = np.concatenate([seen, np.ones((block.count, 1), dtype=bool)], axis=1)
@@ -144,7 +148,6 @@ def _planted(block: Block, pairs: _Pairs, probe: _Pairs, length: int) -> _Pairs:
     """The pairs with the probe before the first one that begins at or behind a random position,
     unless one before it has the probe's key, which is then the probe."""
     same = pairs.keys == probe.keys
-    pairs = _Pairs(np.where(same[..., None], probe.tokens, pairs.tokens), pairs.keys)
     sizes, size = pairs.sizes, probe.sizes[:, 0]
     starts = np.cumsum(sizes, axis=1) - sizes
     at = integers(block.draw("planted", 1)[:, 0], length - 2 * size)
