@@ -16,6 +16,7 @@ from star.data.mad.instances import (
     Instances,
     Integers,
     distinct,
+    first_seen,
     integers,
     named,
     shifted,
@@ -103,22 +104,9 @@ def _draw_pairs(block: Block, name: str, number: int, vocabulary: int) -> _Pairs
     return _Pairs(motifs.reshape(*motifs.shape[:2], -1), ((motifs[:, :, 0] + 1) * base).sum(axis=2))
 
 
-def _first(keys: Integers) -> Integers:
-    """Index of the first pair with each pair's key, (instances, pairs)."""
-    order = np.argsort(keys, axis=1, kind="stable")
-    ordered = np.take_along_axis(keys, order, axis=1)
-    starts = np.ones(keys.shape, dtype=bool)
-    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    positions = np.where(starts, np.arange(keys.shape[1]), 0)
-    leaders = np.take_along_axis(order, np.maximum.accumulate(positions, axis=1), axis=1)
-    first = np.empty_like(leaders)
-    np.put_along_axis(first, order, leaders, axis=1)
-    return first
-
-
 def _consistent(pairs: _Pairs, probe: _Pairs) -> _Pairs:
     """The pairs with the value that each key had first, or that of the probe with its key."""
-    leaders = _first(pairs.keys)[..., None]
+    leaders = first_seen(pairs.keys)[..., None]
     values = np.take_along_axis(pairs.tokens[..., MOTIF:], leaders, axis=1)
     tokens = np.concatenate([pairs.tokens[..., :MOTIF], values], axis=2)
     same = (pairs.keys == probe.keys)[..., None]
@@ -135,7 +123,7 @@ def _instances(block: Block, vocabulary: int, length: int) -> tuple[Integers, In
 
     end = length - probe.sizes - 2 * MOTIF  # pairs begin before it, so that the probe has room
     used = np.cumsum(sizes, axis=1) - sizes < end
-    seen = (_first(pairs.keys) < np.arange(tokens.shape[1])) & used
+    seen = (first_seen(pairs.keys) < np.arange(tokens.shape[1])) & used
     tokens = np.where(used[..., None], tokens, -1)
     tokens = np.concatenate([tokens, probe.tokens], axis=1)
     seen = np.concatenate([seen, np.ones((block.count, 1), dtype=bool)], axis=1)

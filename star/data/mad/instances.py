@@ -108,23 +108,20 @@ def choose(uniform: Floats, allowed: npt.NDArray[np.bool_]) -> Integers:
     return np.where(allowed, uniform, -1.0).argmax(axis=-1)
 
 
-def first_seen(keys: Integers, key_count: int, absent: npt.NDArray[np.bool_]) -> Integers:
-    """Index of the first slot that has each slot's key, (instances, slots).
+def first_seen(keys: Integers) -> Integers:
+    """Index of the first slot that has each slot's key, both (instances, slots).
 
     A slot saw its key before if that index is smaller than its own.
-
-    Args:
-        keys: (instances, slots), from 0 to below `key_count`.
-        key_count: number of keys.
-        absent: slots without a key, (instances, slots); theirs is a number without meaning.
     """
-    count, slots = keys.shape
-    first = np.full((count, key_count + 1), slots, dtype=np.int64)
-    rows = np.arange(count)
-    shown = np.where(absent, key_count, keys)
-    for slot in reversed(range(slots)):
-        first[rows, shown[:, slot]] = slot
-    return np.take_along_axis(first, shown, axis=1)
+    order = np.argsort(keys, axis=1, kind="stable")
+    ordered = np.take_along_axis(keys, order, axis=1)
+    starts = np.ones(keys.shape, dtype=bool)
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    positions = np.where(starts, np.arange(keys.shape[1]), 0)
+    leaders = np.take_along_axis(order, np.maximum.accumulate(positions, axis=1), axis=1)
+    first = np.empty_like(leaders)
+    np.put_along_axis(first, order, leaders, axis=1)
+    return first
 
 
 def shifted(tokens: Integers, answers: Integers, is_training: bool) -> Instances:

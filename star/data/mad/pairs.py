@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from star.base.settings import expect
-from star.data.mad.instances import IGNORED, TRAIN, Block, Instances, Integers, integers, named
+from star.data.mad.instances import IGNORED, TRAIN, Block, Instances, integers, named
 
 
 def one_token_pairs(
@@ -64,8 +64,3 @@ def one_token_pairs(
 def pair_vocabulary(keys: int = 16, values: int = 16, fillers: int = 16) -> int:
     """Number of tokens of `one_token_pairs`."""
     return keys * (values + 1) + fillers
-
-
-def value_of(targets: torch.Tensor | Integers, values: int) -> torch.Tensor | Integers:
-    """The value within each pair token."""
-    return targets % values

@@ -69,7 +69,8 @@ def in_context_recall(
     drawn = usable + integers(block.draw("noise tokens", slots, 2), max(noise_vocabulary, 1))
     pairs = np.where(noise[..., None], drawn, pairs)
 
-    again = first_seen(keys, key_count, noise) < np.arange(slots)
+    shown_keys = np.where(noise, key_count, keys)  # noise shows none
+    again = first_seen(shown_keys) < np.arange(slots)
     if not multi_query:
         again[:, :-1] = False
     answers = np.full_like(pairs, IGNORED)
