@@ -36,9 +36,10 @@ from star.base.counts import in_digits
 from star.base.errors import UserError, plain, shown
 from star.base.help import describe_settings
 from star.base.interrupts import exit_code, raised_interrupts
-from star.base.literals import as_written, is_endless, list_keys, text_keys
+from star.base.literals import as_written, is_endless, text_keys
 from star.base.outputs import checked_output
 from star.base.reading import named, reason
+from star.base.schemas import element, setting_types
 from star.base.settings import expect, flat
 from star.base.warn import show_warnings
 
@@ -146,7 +147,7 @@ def _compose(
             hint = "the experiment's file must begin with the line '# @package _global_'"
         raise UserError(f"{key}: unknown key; {hint}")
     _use_origin(config, schema, overrides)
-    _check_lists(config, list_keys(schema))
+    _check_lists(config, schema)
     return config
 
 
@@ -161,37 +162,39 @@ def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> No
     if origin is None:
         return
     typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
-    written = flat(cast(Mapping[str, Any], OmegaConf.to_container(config, resolve=False)))
+    written = _written(config)
     for key in origin.wanted.keys() & written.keys():
         # `width` stands for `model.width`, and either may be typed; `data=files` means all of data.
-        text = str(written[key])
-        target = text[2:-1] if text.startswith("${") else key
+        target = _alias(written[key]) or key
         if not typed.isdisjoint({key, target, key.partition(".")[0]}):
             continue
         try:
             OmegaConf.update(config, target, origin.wanted[key])
         except OmegaConfBaseException as error:
-            reason = f"settings.{key}={origin.wanted[key]!r}: {plain(error.msg)}"
-            raise UserError(f"{origin.source}: {reason}") from None
+            what = f"settings.{key}={origin.wanted[key]!r}: {plain(error.msg)}"
+            raise UserError(f"{origin.source}: {what}") from None
 
 
-def _check_lists(config: DictConfig, keys: Mapping[str, type]) -> None:
-    """Raise `UserError` for a list within a list, which OmegaConf lets pass.
+def _check_lists(config: DictConfig, schema: Any) -> None:
+    """Raise `UserError` for a list within a list, which OmegaConf lets pass."""
+    written = _written(config)
+    for key, kind in setting_types(schema):
+        values = written.get(key)
+        if element(kind) is not None and isinstance(values, list):
+            nested = any(isinstance(value, list | dict) for value in values)
+            what = "names" if element(kind) is str else "numbers"
+            expect(key, values, not nested, f"a list of {what}")
 
-    keys: those that hold lists, with what their elements are.
-    """
-    content: Any = OmegaConf.to_container(config, resolve=False)
-    for key, element in keys.items():
-        values = _value_at(content, key)
-        nested = isinstance(values, list) and any(isinstance(v, list | dict) for v in values)
-        expect(key, values, not nested, f"a list of {'names' if element is str else 'numbers'}")
+
+def _written(config: DictConfig) -> dict[str, Any]:
+    """The settings by dotted key, as they are written: `${width}` for one that is another's."""
+    return flat(cast(Mapping[str, Any], OmegaConf.to_container(config, resolve=False)))
 
 
-def _value_at(content: Any, key: str) -> Any:
-    """What nested mappings hold at a dotted key; None where there is none."""
-    for part in key.split("."):
-        content = content.get(part) if isinstance(content, dict) else None
-    return content
+def _alias(value: object) -> str:
+    """The key whose value `${key}` is; empty for any other value."""
+    found = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
+    return found[1] if found else ""
 
 
 def _check_overrides(overrides: Sequence[str], renamed: dict[str, str]) -> None:
@@ -294,8 +297,7 @@ class _Parser(ArgumentParser):
 
 def _describe(command: str) -> str:
     """What `--help` prints, with the values that act when nothing is typed."""
-    values = OmegaConf.to_container(_compose(command, []), resolve=False)
-    return describe_settings(load_schema(command), flat(cast(Mapping[str, Any], values)))
+    return describe_settings(load_schema(command), _written(_compose(command, [])))
 
 
 def _parser(command: str, description: str = "") -> ArgumentParser:
@@ -367,9 +369,8 @@ def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
 def _as_typed(message: str, config: DictConfig | None) -> str:
     """An error's message with the key that a user types: `width`, where `model.width` is that."""
     key, equals, rest = message.partition("=")
-    node = None if config is None else _value_at(OmegaConf.to_container(config, resolve=False), key)
-    alias = re.fullmatch(r"\$\{([\w.]+)\}", node) if isinstance(node, str) else None
-    return f"{alias[1]}{equals}{rest}" if alias else message
+    alias = "" if config is None else _alias(_written(config).get(key))
+    return f"{alias}{equals}{rest}" if alias else message
 
 
 def _install_completion(command: str) -> None:

@@ -5,11 +5,10 @@ whole numbers get digits here, before OmegaConf checks their type.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
-from typing import Any, get_args, get_type_hints
+from collections.abc import Sequence, Set
 
 from star.base.errors import UserError
+from star.base.schemas import alternatives, element, setting_types
 from star.base.settings import parse_quantity
 
 
@@ -20,33 +19,20 @@ def in_digits(overrides: Sequence[str], schema: type) -> list[str]:
         overrides: as on the command line.
         schema: the dataclass of the settings; `GROUPS` holds those that a group chooses from.
     """
-    return [_in_digits(override, schema) for override in overrides]
+    types = list(setting_types(schema))
+    counts = {key for key, kind in types if int in alternatives(kind)}
+    lists = {key for key, kind in types if element(kind) is int}
+    return [_in_digits(override, counts, lists) for override in overrides]
 
 
-def _in_digits(override: str, schema: type) -> str:
-    key, equals, text = override.partition("=")
-    hints = list(_hints(schema, key.lstrip("+").split("."))) if equals else []
-    if int in hints:
-        return f"{key}={_digits(key, text)}"
-    if list[int] in hints and re.fullmatch(r"\[.*\]", text):
-        return f"{key}=[{','.join(_digits(key, part) for part in text[1:-1].split(','))}]"
+def _in_digits(override: str, counts: Set[str], lists: Set[str]) -> str:
+    head, equals, text = override.partition("=")
+    key = head.lstrip("+")
+    if equals and key in counts:
+        return f"{head}={_digits(head, text)}"
+    if equals and key in lists and re.fullmatch(r"\[.*\]", text):
+        return f"{head}=[{','.join(_digits(head, part) for part in text[1:-1].split(','))}]"
     return override
-
-
-def _hints(schema: type, path: Sequence[str]) -> Iterator[Any]:
-    """The types that a key can have, without `None`."""
-    first, *rest = path
-    hint = get_type_hints(schema).get(first)
-    groups: Mapping[str, Mapping[str, type]] = getattr(schema, "GROUPS", {})
-    for kind in (hint, *groups.get(first, {}).values()):
-        if rest and is_dataclass(kind):
-            yield from _hints(kind, rest)  # type: ignore[arg-type]
-        elif not rest:
-            yield from (one for one in (kind, *_alternatives(kind)) if one is not type(None))
-
-
-def _alternatives(hint: Any) -> tuple[Any, ...]:
-    return () if hint is None or getattr(hint, "__origin__", None) is list else get_args(hint)
 
 
 def _digits(key: str, text: str) -> str:

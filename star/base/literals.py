@@ -6,14 +6,14 @@ text to Hydra is quoted for it here. What stays Hydra's: quotes, `${...}`, null,
 `--multirun` the commas between the values of a sweep.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
-from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
+
+from star.base.schemas import alternatives, element, setting_types
 
 TEXT, TEXTS = "text", "texts"  # a key holds one, or a list of them
 
@@ -25,41 +25,12 @@ def text_keys(schema: Any) -> dict[str, str]:
         schema: the dataclass of the settings; `GROUPS` lists others that a key may be.
     """
     found = {}
-    for key, kind in _keys(schema, ""):
-        if _without_none(kind) == {str} and get_origin(kind) is not list:
+    for key, kind in setting_types(schema):
+        if alternatives(kind) == {str}:
             found[key] = TEXT
-        elif _element(kind) is str:
+        elif element(kind) is str:
             found[key] = TEXTS
     return found
-
-
-def list_keys(schema: Any) -> dict[str, type]:
-    """The dotted keys of a command's settings that hold lists, each with what its elements are.
-
-    schema: as of `text_keys`.
-    """
-    elements = ((key, _element(kind)) for key, kind in _keys(schema, ""))
-    return {key: element for key, element in elements if element is not None}
-
-
-def _keys(schema: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Every dotted key of settings, with its type."""
-    groups: Mapping[str, Mapping[str, Any]] = getattr(schema, "GROUPS", {})
-    for name, kind in get_type_hints(schema).items():
-        for nested in (kind, *groups.get(name, {}).values()):
-            if is_dataclass(nested):
-                yield from _keys(nested, f"{prefix}{name}.")
-        yield f"{prefix}{name}", kind
-
-
-def _without_none(kind: Any) -> set[Any]:
-    return set(get_args(kind) or (kind,)) - {NoneType}
-
-
-def _element(kind: Any) -> Any:
-    """The type of a list's elements; None where a setting is no list."""
-    lists = [k for k in (kind, *_without_none(kind)) if get_origin(k) is list]
-    return get_args(lists[0])[0] if lists else None
 
 
 def as_written(overrides: Sequence[str], keys: Mapping[str, str], sweep: bool) -> list[str]:
