@@ -5,7 +5,7 @@
 4,000 steps of 8 x 256 tokens, AdamW 3e-3 with a cosine, width 64, two seeds; designs.csv says of
 what. Rows go to truth.csv beside this file as they are measured, on the held-out text. An
 interrupted study goes on where it was: the folder keeps a state of every training, and at its end
-the weights.
+the weights; trainings that truth.csv has to their end are not repeated.
 """
 
 import argparse
@@ -142,9 +142,16 @@ def train(job: Job) -> Iterator[dict[str, Any]]:
 def run(job: Job) -> list[dict[Any, Any]]:
     """All rows of one training; they are also kept in the folder as they come."""
     kept = job.folder / f"{job.design}_{job.seed}.csv"
+    if not kept.exists() and TRUTH.exists():
+        table = pd.read_csv(TRUTH)
+        table[(table["design"] == job.design) & (table["seed"] == job.seed)].to_csv(
+            kept, index=False
+        )
     there = pd.read_csv(kept).to_dict("records") if kept.exists() else []
     rows: list[dict[Any, Any]] = [dict(row) for row in there]
     done = {row["step"] for row in rows}
+    if TRAINING.steps in done:
+        return rows
     for row in train(job):
         if row["step"] not in done:
             rows.append(row)
