@@ -23,6 +23,7 @@ from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
+from star.evaluation.objectives import NAMED
 from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
@@ -357,7 +358,9 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     Raises `UserError` or `GenomeError` for values that cannot be used.
     """
     search = config.search
-    measured = Measured.of(search.objectives, config.objectives, search.also_measure)
+    limited = [name for name in config.constraints if name in NAMED]  # a limit says to measure it
+    also = (*search.also_measure, *limited)
+    measured = Measured.of(search.objectives, config.objectives, also)
     measured.selected(search.objectives)
     recipe = Recipe(
         config.model,

@@ -9,6 +9,7 @@ from .base import STATIC as STATIC
 from .base import TRAINED as TRAINED
 from .base import Context as Context
 from .base import Objective as Objective
+from .registry import NAMED as NAMED
 from .registry import OBJECTIVES as OBJECTIVES
 from .registry import Measured as Measured
 from .registry import load_objective as load_objective

@@ -48,6 +48,7 @@ class Objective(ABC):
     label: ClassVar[str] = ""  # heading in tables, `name` when empty
     cost: ClassVar[str] = TRAINED  # STATIC, TRAINED or OWN
     maximised: ClassVar[bool] = False  # larger is better; a constraint is then its least value
+    version: ClassVar[int] = 1  # of ours: rises when the same settings can give another result
 
     @abstractmethod
     def measure(self, context: Context) -> Mapping[str, float]:

@@ -1,8 +1,8 @@
 """Which objectives there are, and which of them a search measures.
 
-Those in `OBJECTIVES` are measured for every candidate. Others, named by import path, only while
-they are in use; their settings are part of the recipe then, so that adding one changes no ledger
-key.
+Those in `OBJECTIVES` are measured for every candidate. Others, those in `NAMED` and those of users,
+which are named by import path, only while they are in use; their settings are part of the recipe
+then, so that adding one changes no ledger key.
 """
 
 import hashlib
@@ -37,6 +37,14 @@ OBJECTIVES: dict[str, Objective] = {
     for objective in (ValidationLoss(), BitsPerByte(), Perplexity(), Parameters(), CacheBytes())
 }
 
+# Measured while they are in use: where each is, imported when it is asked for.
+NAMED: dict[str, str] = {}
+
+
+def available() -> str:
+    """Names of all that can be used, with commas between."""
+    return ", ".join((*OBJECTIVES, *NAMED))
+
 
 def load_objective(
     reference: str, settings: Mapping[str, Any] | None = None, key: str = KEY
@@ -53,15 +61,16 @@ def load_objective(
     """
     if reference in OBJECTIVES:
         return OBJECTIVES[reference]
-    if not is_import_path(reference):
+    if reference not in NAMED and not is_import_path(reference):
         raise UserError(
-            f"{key}: {reference!r} is unknown; available: {', '.join(OBJECTIVES)}, or "
-            "one of your own as module:Class"
+            f"{key}: {reference!r} is unknown; available: {available()}, or one of your own as "
+            "module:Class"
         )
-    kind = import_object(key, reference)
+    kind = import_object(key, NAMED.get(reference, reference))
     if not (isinstance(kind, type) and issubclass(kind, Objective)):
         raise UserError(f"{key}={reference}: expected a subclass of Objective")
-    _check_words(f"{key}={reference}", kind)
+    if reference not in NAMED:
+        _check_words(f"{key}={reference}", kind)
     return _with_settings(kind, dict(settings or {}))
 
 
@@ -70,7 +79,7 @@ def _check_words(key: str, kind: type[Objective]) -> None:
     name = getattr(kind, "name", "")
     if not isinstance(name, str) or not name.isidentifier():
         raise UserError(f"{key}: its name is {name!r}; set `name` to a word such as 'my_error'")
-    if name in OBJECTIVES or name in RESERVED:
+    if name in OBJECTIVES or name in NAMED or name in RESERVED:
         raise UserError(f"{key}: its name is {name!r}, which another column has; choose another")
     if kind.cost not in (STATIC, TRAINED, OWN):
         raise UserError(f"{key}: cost is {kind.cost!r}, expected STATIC, TRAINED or OWN")
@@ -107,7 +116,9 @@ class Measured:
     """The quantities that a search measures of every candidate, by name."""
 
     objectives: Mapping[str, Objective]
-    references: Mapping[str, str]  # import paths of those that are not in `OBJECTIVES`, by name
+    # how those that are not in `OBJECTIVES` are named in settings, by name: ours by their names,
+    # others by import paths
+    references: Mapping[str, str]
 
     @classmethod
     def of(
@@ -151,7 +162,7 @@ class Measured:
         if not names or len(set(names)) < len(names):
             raise UserError(
                 f"search.objectives={list(references)}: expected one or more different names of "
-                f"{', '.join(self.objectives)}; +experiment=cache_frontier names two"
+                f"{available()}; +experiment=cache_frontier names two"
             )
         return [self.objectives[name] for name in names]
 
@@ -177,15 +188,16 @@ class Measured:
         return {
             o.name: {
                 "objective": self.references[o.name],
-                "source": source_digest(type(o)),
+                **_code(o),
                 **o.settings(),
             }
             for o in extra
         }
 
     def sources(self) -> dict[str, str]:
-        """Digests of the code of those that are not in `OBJECTIVES`, by name."""
-        return {name: source_digest(type(self.objectives[name])) for name in self.references}
+        """Digests of the code of users' own, by name."""
+        own = (name for name in self.references if name not in NAMED)
+        return {name: source_digest(type(self.objectives[name])) for name in own}
 
     def measure_static(self, genome: Genome, recipe: Recipe) -> dict[str, float]:
         """All static quantities. Raises `GenomeError` for a genome that is invalid or does not
@@ -195,6 +207,13 @@ class Measured:
     def measure_trained(self, context: Context) -> dict[str, float]:
         """All quantities of the trained model that the context holds."""
         return measure(self.trained, context)
+
+
+def _code(objective: Objective) -> dict[str, Any]:
+    """What tells the code of an objective from that of before."""
+    if objective.name in NAMED:
+        return {"version": objective.version}
+    return {"source": source_digest(type(objective))}
 
 
 def source_digest(kind: type) -> str:
