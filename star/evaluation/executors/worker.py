@@ -90,7 +90,7 @@ class Worker:
             raise self._corpus
         assert self._corpus is not None
         recipe, states = self.task.recipe, self.task.states
-        return evaluate(task.genome, recipe, self._corpus, task.steps, states)
+        return evaluate(task.genome, recipe, self._corpus, task.steps, states, task.costs)
 
 
 def _open_corpus(task: WorkerTask) -> Corpus | Exception:
