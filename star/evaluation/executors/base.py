@@ -19,6 +19,7 @@ class Task:
 
     genome: Genome
     steps: int
+    seed: int | None = None  # of weights and batches; None is the recipe's
 
 
 class Executor(Protocol):
