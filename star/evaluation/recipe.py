@@ -75,7 +75,7 @@ class Recipe:
         parts = {name: asdict(getattr(self, name)) for name in ("model", "cache", "training")}
         if self.cache.state_dtype == self.cache.dtype:
             parts["cache"] = without_state_dtype(parts)["cache"]
-        content = {**parts, "data": {"fingerprint": fingerprint}}
+        content: dict[str, Any] = {**parts, "data": self.data.content(fingerprint)}
         content["evaluation_version"] = EVALUATION_VERSION
         return {**content, "objectives": dict(objectives)} if objectives else content
 

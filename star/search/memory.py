@@ -58,6 +58,14 @@ class SearchMemory:
         self.recalled: set[str] = set()  # ids of the genomes that were answered
         self._recipe_ids: dict[int, str] = {}
 
+    def with_seed(self, seed: int) -> "SearchMemory":
+        """A view of the same ledger under the same recipe with another seed."""
+        needed = {*self._needed, *(objective.name for objective in self._own)}
+        return SearchMemory(
+            self.ledger, self.content, replace(self.recipe, seed=seed), self.measured,
+            self.run, self.is_own, needed,
+        )  # fmt: skip
+
     def _recipe_id(self, rung: int) -> str:
         """Id of the recipe of a training to this rung.
 

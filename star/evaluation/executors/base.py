@@ -22,6 +22,7 @@ class Task:
     steps: int
     # which objectives are measured beside static ones; without TRAINED nothing is trained on text
     costs: tuple[str, ...] = COSTLY
+    seed: int | None = None  # of weights and batches; None is the recipe's
 
 
 class Executor(Protocol):
