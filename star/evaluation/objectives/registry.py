@@ -38,7 +38,14 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 # Measured while they are in use: where each is, imported when it is asked for.
-NAMED: dict[str, str] = {}
+NAMED: dict[str, str] = {
+    "state_bytes": "star.evaluation.objectives.static:StateBytes",
+    "footprint": "star.evaluation.objectives.static:Footprint",
+    "flops_per_token": "star.evaluation.objectives.static:FlopsPerToken",
+    "decode_latency": "star.evaluation.objectives.device:DecodeLatency",
+    "prefill_throughput": "star.evaluation.objectives.device:PrefillThroughput",
+    "peak_memory": "star.evaluation.objectives.device:PeakMemory",
+}
 
 
 def available() -> str:
