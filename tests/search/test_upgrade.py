@@ -1,5 +1,7 @@
 """Runs of the version before: their settings are upgraded, and they go on with the same results."""
 
+import csv
+import io
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -34,6 +36,7 @@ TABLE = (
     "run_dir=table",
 )  # fmt: skip
 CSVS = ("population.csv", "pareto.csv")
+LATER = {"repeat_loss", "late_loss"}  # columns that came since: not in ledgers of before
 
 
 class Forbidden(MadeUp):
@@ -63,6 +66,18 @@ def with_ids_of_now(run: str, name: str) -> str:
     changed = re.sub(r"\b[0-9][0-9a-f]{11}\b", lambda match: current_id(match[0]), text)
     assert changed != text
     return changed
+
+
+def as_before(path: Path) -> str:
+    """A CSV without the columns that came since, which are empty."""
+    rows = list(csv.DictReader(io.StringIO(path.read_text())))
+    assert rows and not any(row[name] for row in rows for name in LATER)
+    text = io.StringIO()
+    columns = [name for name in rows[0] if name not in LATER]
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def make(given: Sequence[str], *overrides: str) -> Search:
@@ -102,7 +117,7 @@ def test_a_run_is_resumed_from_its_ledger_and_nothing_is_trained_again(folder: P
     search.executor = Forbidden()
     run = search.run()
     for name in CSVS:
-        assert (folder / "trained" / name).read_text() == with_ids_of_now("trained", name)
+        assert as_before(folder / "trained" / name) == with_ids_of_now("trained", name)
     assert run.settings == search.settings()  # of the new keys now
     assert run.settings["search"]["space"]["alphabet"] == "star"
 
@@ -120,7 +135,7 @@ def test_a_run_can_be_continued_beyond_its_end(folder: Path) -> None:
 def test_a_tabular_search_is_the_same_search_without_its_ledger(folder: Path) -> None:
     make(TABLE).run()
     for name in CSVS:
-        assert (folder / "table" / name).read_text() == with_ids_of_now("table", name)
+        assert as_before(folder / "table" / name) == with_ids_of_now("table", name)
 
 
 @pytest.mark.parametrize(("name", "given"), [("trained", TRAINED), ("table", TABLE)])
