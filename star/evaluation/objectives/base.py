@@ -48,6 +48,8 @@ class Objective(ABC):
     label: ClassVar[str] = ""  # heading in tables, `name` when empty
     cost: ClassVar[str] = TRAINED  # STATIC, TRAINED or OWN
     maximised: ClassVar[bool] = False  # larger is better; a constraint is then its least value
+    repeatable: ClassVar[bool] = True  # False: a timing, which differs a little every time
+    on_device: ClassVar[bool] = False  # depends on the device: `device` is a setting, in the recipe
     version: ClassVar[int] = 1  # of ours: rises when the same settings can give another result
 
     @abstractmethod
