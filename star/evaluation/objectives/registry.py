@@ -28,7 +28,7 @@ from star.genomes import Genome
 # Columns of population.csv that are no metrics (`star/runs/columns.py`).
 RESERVED = {
     *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
-    *("train_tokens", "train_seconds", "seed", "rank"),
+    *("train_tokens", "train_seconds", "seed", "seeds", "rank", "validated"),
 }
 KEY, ALSO = "search.objectives", "search.also_measure"  # settings that hold references
 
