@@ -100,7 +100,7 @@ def test_metrics_are_means_over_seeds() -> None:
     finished(search)
     assert all(e.seeds == 5 for e in search.archive.all)  # all are uncertain by these settings
     for evaluated in search.archive.all:
-        trainings = [noisy(Task(evaluated.candidate.genome, 100, SEED + n)) for n in range(5)]
+        trainings = [noisy(Task(evaluated.candidate.genome, 100, seed=SEED + n)) for n in range(5)]
         metrics = evaluated.evaluation.metrics
         assert metrics.keys() == trainings[0].metrics.keys()
         for name, value in metrics.items():

@@ -36,8 +36,8 @@ RECIPE_KEYS = ("depth", "alphabet", "classes", "model", "training", "data")
 
 def recipe_settings(recipe: Recipe, space: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a table holds for: its space and how it was trained."""
-    parts = {name: asdict(getattr(recipe, name)) for name in ("model", "training", "data")}
-    return {**space, **parts}
+    parts = {"model": asdict(recipe.model), "training": recipe.training.content()}
+    return {**space, **parts, "data": asdict(recipe.data)}
 
 
 @dataclass(frozen=True)

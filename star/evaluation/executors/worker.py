@@ -92,7 +92,7 @@ class Worker:
         recipe, states = self.task.recipe, self.task.states
         if task.seed not in (None, recipe.seed):
             recipe, states = replace(recipe, seed=task.seed), None  # states are of the usual seed
-        return evaluate(task.genome, recipe, self._corpus, task.steps, states)
+        return evaluate(task.genome, recipe, self._corpus, task.steps, states, task.costs)
 
 
 def _open_corpus(task: WorkerTask) -> Corpus | Exception:
