@@ -44,6 +44,7 @@ from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
+from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
@@ -155,9 +156,11 @@ class Search:
         if sum(rung > 0 for rung in halving.rungs) == 1:  # nothing goes on from where it was
             states = None
         with self._make_executor(check, states) as executor:
+            wanted = config.search.replication
+            replication = Replication(wanted, config.seed)
             evaluation = EvaluationLoop(
-                self.archive, executor, halving, self.budget,
-                config.seed, on_finished, memory, states, self._between(check),
+                self.archive, executor, halving, self.budget, config.seed, on_finished,
+                memory, states, self._between(check), replication if wanted.most else None,
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
