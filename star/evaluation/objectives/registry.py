@@ -38,7 +38,9 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 # Measured while they are in use: where each is, imported when it is asked for.
-NAMED: dict[str, str] = {}
+NAMED: dict[str, str] = {
+    "recall_error": "star.evaluation.objectives.recall:RecallError",
+}
 
 
 def available() -> str:
