@@ -76,7 +76,7 @@ class Recipe:
         parts["training"] = self.training.content()
         if self.cache.state_dtype == self.cache.dtype:
             parts["cache"] = without_state_dtype(parts)["cache"]
-        content = {**parts, "data": {"fingerprint": fingerprint}}
+        content: dict[str, Any] = {**parts, "data": self.data.content(fingerprint)}
         content["evaluation_version"] = EVALUATION_VERSION
         return {**content, "objectives": dict(objectives)} if objectives else content
 
