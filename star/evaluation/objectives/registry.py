@@ -49,6 +49,7 @@ OBJECTIVES: dict[str, Objective] = {
 
 # Measured while they are in use: where each is, imported when it is asked for.
 NAMED: dict[str, str] = {
+    "recall_error": "star.evaluation.objectives.recall:RecallError",
     "state_bytes": "star.evaluation.objectives.static:StateBytes",
     "footprint": "star.evaluation.objectives.static:Footprint",
     "flops_per_token": "star.evaluation.objectives.static:FlopsPerToken",
