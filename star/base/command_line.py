@@ -57,6 +57,7 @@ SCHEMAS = {
     "train": "star.train:TrainConfig",
     "describe": "star.describe:DescribeConfig",
     "generate": "star.generate:GenerateConfig",
+    "mad": "star.mad:MadConfig",
 }
 # Dictionaries whose keys no schema lists: names of objectives, arguments of algorithms.
 OPEN = ("constraints.", "objectives.", "search.algorithm.")
@@ -83,7 +84,7 @@ def compose_config(
     """The settings of a command, as its dataclass.
 
     Args:
-        command: `evolve`, `train`, `describe` or `generate`.
+        command: a key of `SCHEMAS`, such as `evolve` or `train`.
         overrides: as on the command line, such as `+experiment=smoke` or `training.steps=20`.
         config_dir: a folder of the user's own groups, such as `<folder>/experiment/mine.yaml`.
 

@@ -38,7 +38,9 @@ OBJECTIVES: dict[str, Objective] = {
 }
 
 # Measured while they are in use: where each is, imported when it is asked for.
-NAMED: dict[str, str] = {}
+NAMED: dict[str, str] = {
+    "mad_score": "star.evaluation.objectives.mad:MadScore",
+}
 
 
 def available() -> str:
