@@ -110,6 +110,7 @@ def upgrade_settings(there: dict[str, Any]) -> dict[str, Any]:
     if "genome" not in there:
         return there
     upgraded = {"plugins": [], "library": [], **there}
+    upgraded["training"] = {**asdict(TrainingConfig()), **there.get("training", {})}
     return {**upgraded, "genome_id": current_id(str(there.get("genome_id", "")))}
 
 

@@ -12,6 +12,7 @@ from star.data.config import DataConfig
 from star.data.sources import list_documents, split
 from star.data.store import open_entry
 from star.data.tokenizers import BYTES_PER_TOKEN, VOCABULARY
+from star.data.windows import Sample, even_starts, starts_apart
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -26,6 +27,7 @@ class Corpus:
     fingerprint: str
     vocabulary: int = VOCABULARY
     bytes_per_token: float = BYTES_PER_TOKEN
+    apart_from: tuple[Sample, ...] = ()  # held-out samples that ours shares no token with
 
     def check_length(self, length: int) -> None:
         """Raise `UserError` unless both parts hold at least one window of length + 1 tokens."""
@@ -46,13 +48,20 @@ class Corpus:
     def validation_batches(
         self, batches: int, batch_size: int, length: int
     ) -> Iterator[torch.Tensor]:
-        """A fixed held-out sample: evenly spaced windows, int64 (batch, length + 1), the same for
-        every candidate."""
-        starts = np.linspace(0, len(self.validation) - length - 1, batches * batch_size).astype(
-            np.int64
-        )
-        for part in np.split(starts, batches):
+        """A fixed held-out sample, int64 (batch, length + 1), the same for every candidate.
+
+        Evenly spaced windows; with `apart_from`, others that share nothing with those samples.
+        Raises `UserError` where the text has no room for so many.
+        """
+        for part in np.split(self.validation_starts((batches * batch_size, length)), batches):
             yield _windows(self.validation, part, length)
+
+    def validation_starts(self, sample: Sample) -> npt.NDArray[np.int64]:
+        """Where the windows of `validation_batches` begin, (windows,)."""
+        size = len(self.validation)
+        if self.apart_from:
+            return starts_apart(size, sample, self.apart_from)
+        return even_starts(size, sample)
 
 
 def _windows(text: Bytes, starts: npt.NDArray[np.int64], length: int) -> torch.Tensor:
@@ -69,6 +78,7 @@ def load_corpus(config: DataConfig) -> Corpus:
         train=np.memmap(entry / "train.bin", dtype=np.uint8, mode="r"),
         validation=np.memmap(entry / "validation.bin", dtype=np.uint8, mode="r"),
         fingerprint=description["fingerprint"],
+        apart_from=config.samples_to_avoid,
     )
 
 

@@ -72,10 +72,11 @@ class Recipe:
             objectives: settings of those that are not measured always; they enter only when there
                 are any, so that a new objective changes no key that exists.
         """
-        parts = {name: asdict(getattr(self, name)) for name in ("model", "cache", "training")}
+        parts = {"model": asdict(self.model), "cache": asdict(self.cache)}
+        parts["training"] = self.training.content()
         if self.cache.state_dtype == self.cache.dtype:
             parts["cache"] = without_state_dtype(parts)["cache"]
-        content = {**parts, "data": {"fingerprint": fingerprint}}
+        content: dict[str, Any] = {**parts, "data": self.data.content(fingerprint)}
         content["evaluation_version"] = EVALUATION_VERSION
         return {**content, "objectives": dict(objectives)} if objectives else content
 

@@ -96,6 +96,7 @@ class Search:
         config, kept = count_as_before(config)
         config.check()
         measured, recipe = make_recipe(config)
+        config.search.halving.check_objectives(measured)
         objectives = measured.selected(config.search.objectives)
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
         budget = Budget(read_limits(config.constraints, measured), measured, recipe)
@@ -148,7 +149,7 @@ class Search:
         """
         config, training = self.config, self.config.training
         halving = SuccessiveHalving(config.search.halving, training.steps, training.tokens_per_step)
-        if len(halving.rungs) == 1:  # nothing goes on from where it was
+        if sum(rung > 0 for rung in halving.rungs) == 1:  # nothing goes on from where it was
             states = None
         with self._make_executor(check, states) as executor:
             evaluation = EvaluationLoop(

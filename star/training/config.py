@@ -1,15 +1,18 @@
 """Settings of the training of one candidate."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import inf
+from typing import Any
 
 import torch
 
 from star.base.devices import check_device, torch_device
+from star.base.errors import UserError
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect, expect_one_of
 
+ADAMW, MUON = OPTIMIZERS = ("adamw", "muon")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
 RANGES = {
@@ -17,6 +20,7 @@ RANGES = {
     "batch_size": Range(1, 10**7),
     "length": Range(1, 10**7),
     "learning_rate": Range(0, sys.float_info.max, above=True),  # what diverges says so itself
+    "matrix_learning_rate": Range(0, sys.float_info.max, above=True),
     "weight_decay": Range(0, 10**9),
     "warmup_steps": Range(0, 10**9),
     "final_fraction": Range(0, 1),
@@ -29,13 +33,15 @@ MOST_TOKENS, MOST_WINDOWS = 10**9, 10**7  # of a step, and of the held-out sampl
 
 @dataclass
 class TrainingConfig:
-    """AdamW training from scratch, and the held-out sample that measures quality."""
+    """Training from scratch, and the held-out sample that measures quality."""
 
     steps: int = 100  # optimiser steps
     batch_size: int = 8  # sequences a step
     micro_batch_size: int | None = None  # sequences at a time; null: all
     length: int = 128  # tokens a sequence
+    optimizer: str = "adamw"  # or muon: hidden matrices by Muon, all else by AdamW
     learning_rate: float = 3e-3  # the peak
+    matrix_learning_rate: float = 0.02  # the peak of Muon's matrices; `learning_rate` is AdamW's
     betas: list[float] = field(default_factory=lambda: [0.9, 0.95])  # of AdamW
     weight_decay: float = 0.1  # of matrices; norms, biases and other vectors have none
     warmup_steps: int = 10  # of linear warm-up
@@ -60,12 +66,26 @@ class TrainingConfig:
         micro = self.micro_batch_size
         fits = micro is None or (micro >= 1 and self.batch_size % micro == 0)
         self._expect("micro_batch_size", fits, f"a divisor of batch_size={self.batch_size}")
+        expect_one_of("training.optimizer", self.optimizer, OPTIMIZERS)
+        if self.optimizer == MUON and not hasattr(torch.optim, "Muon"):
+            raise UserError(
+                f"training.optimizer=muon: PyTorch {torch.__version__} has no Muon, expected 2.9 "
+                "or later; update torch, or use training.optimizer=adamw"
+            )
         expect_one_of("training.schedule", self.schedule, SCHEDULES)
         expect_one_of("training.precision", self.precision, PRECISIONS)
         check_device("training.device", self.device)
 
     def _expect(self, name: str, holds: bool, expected: str) -> None:
         expect(f"training.{name}", getattr(self, name), holds, expected)
+
+    def content(self) -> dict[str, Any]:
+        """The settings as recipes keep them: those that came later only while they are in use, so
+        that results of before keep their keys."""
+        content = asdict(self)
+        if self.optimizer == ADAMW:
+            del content["optimizer"], content["matrix_learning_rate"]
+        return content
 
     @property
     def tokens(self) -> int:

@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up, schedule, clipping; and the held-out quality of a model."""
+"""The training loop: gradients, clipping, steps; and the held-out quality of a model."""
 
 import contextlib
 import math
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from star.data import Corpus
 from star.training.config import TrainingConfig
-from star.training.optimizers import learning_rate_at, make_optimizer
+from star.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
 
 class Diverged(Exception):
@@ -63,7 +63,7 @@ class StepResult:
     step: int  # from 1
     loss: float  # mean of its batch
     gradient_norm: float  # before clipping
-    learning_rate: float
+    learning_rate: float  # of AdamW
 
 
 class Trainer:
@@ -92,8 +92,7 @@ class Trainer:
         """Make one step in place. Raises `Diverged` when the loss or gradient norm is not
         finite."""
         learning_rate = learning_rate_at(self.step, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         tokens = self.corpus.batch(
             self.seed, self.step, self.config.batch_size, self.config.length
         ).to(self.device)

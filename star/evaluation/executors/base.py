@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from star.data import open_corpus
 from star.evaluation.limits import LimitsConfig
+from star.evaluation.objectives import COSTLY
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation
 from star.evaluation.states import StateStore
@@ -19,6 +20,9 @@ class Task:
 
     genome: Genome
     steps: int
+    # which objectives are measured beside static ones; without TRAINED nothing is trained on text
+    costs: tuple[str, ...] = COSTLY
+    seed: int | None = None  # of weights and batches; None is the recipe's
 
 
 class Executor(Protocol):

@@ -15,12 +15,13 @@ from star.training import Quality, validate
 # Cost classes: from the genome alone, before any training; of the trained candidate; or by
 # trainings of the objective's own.
 STATIC, TRAINED, OWN = "static", "trained", "own"
+COSTLY = (TRAINED, OWN)  # those that take time
 
 
 @dataclass
 class Context:
-    """What an objective can measure: a genome, under a recipe, and for others than static ones the
-    corpus and the model that was trained on it."""
+    """What an objective can measure: a genome, under a recipe, for others than static ones the
+    corpus, and for those of the trained candidate the model that was trained on it."""
 
     genome: Genome
     recipe: Recipe

@@ -7,7 +7,7 @@ then, so that adding one changes no ledger key.
 
 import hashlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from star.base.errors import UserError
 from star.base.imports import import_object, is_import_path
-from star.evaluation.objectives.base import OWN, STATIC, TRAINED, Context, Objective
+from star.evaluation.objectives.base import COSTLY, OWN, STATIC, Context, Objective
 from star.evaluation.objectives.quality import BitsPerByte, Perplexity, ValidationLoss
 from star.evaluation.objectives.static import CacheBytes, Parameters
 from star.evaluation.recipe import Recipe
@@ -39,6 +39,12 @@ OBJECTIVES: dict[str, Objective] = {
 
 # Measured while they are in use: where each is, imported when it is asked for.
 NAMED: dict[str, str] = {
+    "state_bytes": "star.evaluation.objectives.static:StateBytes",
+    "footprint": "star.evaluation.objectives.static:Footprint",
+    "flops_per_token": "star.evaluation.objectives.static:FlopsPerToken",
+    "decode_latency": "star.evaluation.objectives.device:DecodeLatency",
+    "prefill_throughput": "star.evaluation.objectives.device:PrefillThroughput",
+    "peak_memory": "star.evaluation.objectives.device:PeakMemory",
     "mad_score": "star.evaluation.objectives.mad:MadScore",
 }
 
@@ -83,7 +89,7 @@ def _check_words(key: str, kind: type[Objective]) -> None:
         raise UserError(f"{key}: its name is {name!r}; set `name` to a word such as 'my_error'")
     if name in OBJECTIVES or name in NAMED or name in RESERVED:
         raise UserError(f"{key}: its name is {name!r}, which another column has; choose another")
-    if kind.cost not in (STATIC, TRAINED, OWN):
+    if kind.cost not in (STATIC, *COSTLY):
         raise UserError(f"{key}: cost is {kind.cost!r}, expected STATIC, TRAINED or OWN")
 
 
@@ -206,9 +212,15 @@ class Measured:
         fit."""
         return measure(self.static, Context(genome, recipe))
 
-    def measure_trained(self, context: Context) -> dict[str, float]:
-        """All quantities of the trained model that the context holds."""
-        return measure(self.trained, context)
+    def measure_trained(
+        self, context: Context, costs: Collection[str] = COSTLY
+    ) -> dict[str, float]:
+        """All quantities of these cost classes, of the trained model that the context holds."""
+        return measure([o for o in self.trained if o.cost in costs], context)
+
+    def before_training(self) -> list[Objective]:
+        """Those that train models of their own: known before a candidate is trained on text."""
+        return [o for o in self.trained if o.cost == OWN]
 
 
 def _code(objective: Objective) -> dict[str, Any]:
