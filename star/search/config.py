@@ -10,7 +10,13 @@ from star.base.settings import expect, expect_seed, expect_utf8
 from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
-from star.evaluation.recipe import CacheSetting, DataConfig, SearchModelConfig, TrainingConfig
+from star.evaluation.recipe import (
+    CacheSetting,
+    DataConfig,
+    EvaluationConfig,
+    SearchModelConfig,
+    TrainingConfig,
+)
 from star.genomes import (
     ALPHABETS,
     Alphabet,
@@ -173,6 +179,7 @@ class EvolveConfig:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     executor: ExecutorConfig = field(default_factory=ProcessesConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     data: DataConfig = field(default_factory=DataConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
@@ -183,7 +190,7 @@ class EvolveConfig:
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
         check_depth(self.depth)
-        for part in (self.model, self.cache, self.training, self.data):
+        for part in (self.model, self.cache, self.training, self.evaluation, self.data):
             part.check()
         expect_seed(self.seed)
         for name in ("run_dir", "experiment_name"):

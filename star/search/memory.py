@@ -146,7 +146,11 @@ class SearchMemory:
             for name, content in self.ledger.recipes().items()
             if {**content, "rung": None} == {**self.content, "rung": None}
         }
-        found = (self.ledger.damaged([name], self._needed_at(rung)) for name, rung in own.items())
+        # What rows of an earlier version lack is no damage.
+        later = {name for name in self._needed if self.measured.objectives[name].optional}
+        found = (
+            self.ledger.damaged([name], self._needed_at(rung) - later) for name, rung in own.items()
+        )
         damaged = sorted(set(chain.from_iterable(found)))
         if damaged:
             listed = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)

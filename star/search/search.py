@@ -23,7 +23,7 @@ from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import NAMED
+from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
@@ -276,14 +276,16 @@ class SearchInFolder:
                     (LEDGER,) if config.ledger == RUN else (),
                 )
             )
-            needed = [objective.name for objective in search.archive.objectives]
+            minimised = [objective.name for objective in search.archive.objectives]
+            needed = {*minimised, *search.budget.limits, *search.reported}
             self.memory = open_memory(
                 config.ledger, path, search.recipe, search.measured, search.fingerprint, needed
             )
             opened.callback(self.memory.close)
             self._ledger_file = _identity(self.memory.ledger.path)
             write_provenance(path, "evolve", settings, search.fingerprint, arguments)
-            self._folder = RunFolder(path, search.measured.names)
+            metrics = (*search.measured.names, *search.recipe.further_metrics)
+            self._folder = RunFolder(path, metrics)
             remove_leftovers(path / STATES, r"\w+\.safetensors")
             self._opened = opened.pop_all()  # nothing was raised: `run` closes them
 
@@ -363,14 +365,17 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     also = (*search.also_measure, *limited)
     measured = Measured.of(search.objectives, config.objectives, also)
     measured.selected(search.objectives)
+    named = {*search.objectives, *search.also_measure, *config.constraints}
+    wanted = [name for name, o in OBJECTIVES.items() if o.optional and name in named]
     recipe = Recipe(
         config.model,
         config.cache,
         config.training,
         config.data,
         config.seed,
-        tuple(measured.references.values()),
+        (*measured.references.values(), *wanted),
         config.objectives,
+        config.evaluation,
     )
     recipe.check()
     return measured, recipe
