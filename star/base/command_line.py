@@ -58,6 +58,7 @@ SCHEMAS = {
     "describe": "star.describe:DescribeConfig",
     "front": "star.front:FrontConfig",
     "generate": "star.generate:GenerateConfig",
+    "mad": "star.mad:MadConfig",
 }
 # Dictionaries whose keys no schema lists: names of objectives, arguments of algorithms.
 OPEN = ("constraints.", "objectives.", "search.algorithm.")

@@ -56,6 +56,7 @@ NAMED: dict[str, str] = {
     "decode_latency": "star.evaluation.objectives.device:DecodeLatency",
     "prefill_throughput": "star.evaluation.objectives.device:PrefillThroughput",
     "peak_memory": "star.evaluation.objectives.device:PeakMemory",
+    "mad_score": "star.evaluation.objectives.mad:MadScore",
 }
 
 
