@@ -90,7 +90,7 @@ class ObjectiveSuite:
         """Its own draws, threads and garbage collection are nobody else's."""
         torch.manual_seed(0)
         expected = torch.rand(3), torch.get_num_threads(), gc.isenabled()
-        given = context(GENOMES[0], self.objective.cost != STATIC)
+        given = context(GENOMES[0], self.objective.cost)
         torch.manual_seed(0)
         self.objective.measure(given)
         assert torch.equal(torch.rand(3), expected[0])
