@@ -52,7 +52,7 @@ def fresh_run() -> pd.DataFrame:
 
 def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Both runs side by side, and whether they differ by no more than the larger spread."""
-    table = first.join(second, lsuffix="_1", rsuffix="_2")
+    table = first.add_suffix("_1").join(second.add_suffix("_2"))
     table["ratio"] = table["value_2"] / table["value_1"]
     spread = table[["spread_1", "spread_2"]].max(axis=1)
     larger = table[["value_1", "value_2"]].max(axis=1)
