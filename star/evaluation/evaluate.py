@@ -1,22 +1,20 @@
 """The evaluation of one candidate: decode, train briefly, measure; a failure becomes a result."""
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
-
-import torch
 
 from star.base.errors import UserError
 from star.data import Corpus
 from star.evaluation.failures import failure
 from star.evaluation.limits import device_name, peak_bytes, reset_peak
-from star.evaluation.objectives import Context, Measured
+from star.evaluation.objectives import COSTLY, OBJECTIVES, TRAINED, Context, Measured
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import OK, Evaluation, require_finite
 from star.evaluation.states import StateStore
+from star.evaluation.trainings import averaged, trainings
 from star.genomes import Genome
-from star.models import decode
-from star.training import Trainer, train_further
 
 
 @lru_cache(maxsize=8)
@@ -36,6 +34,7 @@ def evaluate(
     corpus: Corpus,
     steps: int | None = None,
     states: StateStore | None = None,
+    costs: Collection[str] = COSTLY,
 ) -> Evaluation:
     """Decode, train and measure one genome.
 
@@ -49,33 +48,50 @@ def evaluate(
         corpus: the text of the recipe's data.
         steps: the rung, optimiser steps after which it is measured; None is all of the recipe's.
         states: where its training goes on from an earlier rung and is kept for a later one.
+        costs: which objectives are measured beside static ones; without TRAINED the genome is not
+            trained on the corpus.
     """
     device = recipe.training.torch_device()
     reset_peak(device)
     rung = recipe.training.steps if steps is None else steps
-    result = _train_and_measure(genome, recipe, corpus, rung, states)
+    result = _train_and_measure(genome, recipe, corpus, rung, states, costs)
     return replace(result, peak_bytes=peak_bytes(device), device=device_name(device))
 
 
 def _train_and_measure(
-    genome: Genome, recipe: Recipe, corpus: Corpus, steps: int, states: StateStore | None
+    genome: Genome,
+    recipe: Recipe,
+    corpus: Corpus,
+    steps: int,
+    states: StateStore | None,
+    costs: Collection[str],
 ) -> Evaluation:
     objectives = measured_by(recipe)
     metrics: dict[str, float] = {}
+    seconds = 0.0
     try:
         metrics.update(objectives.measure_static(genome, recipe))
-        torch.manual_seed(recipe.seed)
-        model = decode(genome, recipe.trained_model)
-        trainer = Trainer(model, corpus, recipe.training, recipe.seed)
-        if states is None:
-            seconds = train_further(trainer, steps, None)
+        if TRAINED in costs:
+            found: list[dict[str, float]] = []
+            for training in trainings(genome, recipe, corpus, steps, states):
+                context = Context(genome, training.recipe, corpus, training.model)
+                # What trains models of its own is measured once, with the first seed.
+                measured = objectives.measure_trained(context, (TRAINED,) if found else costs)
+                found.append({**measured, **training.metrics})
+                seconds += training.seconds
+            metrics.update(averaged(found))
+            _expect_wanted(recipe, metrics)
         else:
-            with states.opened(genome.id) as state:
-                seconds = train_further(trainer, steps, state)
-        context = Context(genome, recipe, corpus, model)
-        metrics.update(objectives.measure_trained(context))
+            metrics.update(objectives.measure_trained(Context(genome, recipe, corpus), costs))
     except UserError:
         raise
     except Exception as error:
         return failure(error, metrics)
     return require_finite(Evaluation(OK, "", metrics, seconds))
+
+
+def _expect_wanted(recipe: Recipe, metrics: Mapping[str, float]) -> None:
+    """Raise `UserError` for what was asked for by name, is measured where it can be, and is not."""
+    for name in recipe.objectives:
+        if name in OBJECTIVES and name not in metrics:
+            raise UserError(f"{name}: cannot be measured here, {OBJECTIVES[name].optional}")

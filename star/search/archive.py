@@ -55,6 +55,12 @@ def hypervolume(values: Values, reference: Values) -> float:
     return float(HV(ref_point=np.ones(len(reference)))(scaled))  # type: ignore[arg-type]
 
 
+def objective_values(objectives: Sequence[Objective], candidates: Sequence[Evaluated]) -> Values:
+    """Values of measured candidates, (candidates, objectives), to be minimised."""
+    rows = [[o.sign * c.evaluation.metrics[o.name] for o in objectives] for c in candidates]
+    return np.array(rows, dtype=np.float64).reshape(-1, len(objectives))
+
+
 class Archive:
     """Evaluated candidates in order of proposal, one for each canonical genome."""
 
@@ -117,10 +123,7 @@ class Archive:
 
     def values(self, candidates: Sequence[Evaluated]) -> Values:
         """Objective vectors of measured candidates, (candidates, objectives), to be minimised."""
-        rows = [
-            [o.sign * c.evaluation.metrics[o.name] for o in self.objectives] for c in candidates
-        ]
-        return np.array(rows, dtype=np.float64).reshape(-1, len(self.objectives))
+        return objective_values(self.objectives, candidates)
 
     def ranks(self) -> dict[str, int]:
         """Non-domination rank over the whole run of every measured candidate, by genome id."""

@@ -5,6 +5,9 @@ All candidates of a generation are trained a little; those of better non-dominat
 where they are to the next rung, and so on to the end of the training. The rank is taken among
 everything that the search has brought to that rung, so that a poor generation does not promote what
 an earlier one has beaten.
+
+A first rung of 0 is a gate before all training: it measures the objectives that train small models
+of their own, such as recall, and ranks and limits by them and by the static ones.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
+from star.base.errors import UserError
 from star.base.settings import expect
+from star.evaluation.objectives import COSTLY, OWN, TRAINED, Measured
 from star.evaluation.result import STOPPED
 from star.search.archive import Values, pareto_ranks
 from star.search.candidates import Evaluated
@@ -24,17 +29,27 @@ from star.search.candidates import Evaluated
 class HalvingConfig:
     """Successive halving: poor candidates are stopped early."""
 
-    rungs: list[int] = field(default_factory=list)  # steps after which one can be stopped
+    # steps after which one can be stopped; 0: before training, by objectives that need none of it
+    rungs: list[int] = field(default_factory=list)
     keep: float = 0.5  # share of the candidates at a rung that goes on from it
 
     def check(self, steps: int) -> None:
         """Raise `UserError` for the first value that cannot be used. steps: of all training."""
-        fits = all(earlier < later for earlier, later in pairwise([0, *self.rungs, steps]))
+        fits = all(earlier < later for earlier, later in pairwise([-1, *self.rungs, steps]))
         example = f", such as [{steps // 8},{steps // 4}]" if steps >= 8 else ""
-        expected = f"ascending numbers of steps between 0 and training.steps={steps}{example}"
+        expected = f"ascending numbers of steps from 0 to below training.steps={steps}{example}"
         expect("search.halving.rungs", self.rungs, fits, f"{expected}, or []")
         fits = 0 < self.keep < 1
         expect("search.halving.keep", self.keep, fits, "a share between 0 and 1, such as 0.5")
+
+    def check_objectives(self, measured: Measured) -> None:
+        """Raise `UserError` for a rung 0 at which no objective could be measured."""
+        if 0 in self.rungs and not measured.before_training():
+            raise UserError(
+                f"search.halving.rungs={self.rungs}: rung 0 ranks by objectives that need no "
+                "training on text, and none is in use; name one in search.objectives or "
+                "constraints, or leave 0 out"
+            )
 
     def steps(self, steps: int) -> list[int]:
         """Finished steps at each rung, the last being the whole training."""
@@ -63,16 +78,31 @@ class SuccessiveHalving:
         """Training tokens up to a rung, in steps."""
         return rung * self.tokens_per_step
 
+    def costs(self, rung: int) -> tuple[str, ...]:
+        """Cost classes that are measured at a rung beside static objectives.
+
+        After a rung 0 nobody trains a model of its own again.
+        """
+        if rung == 0:
+            return (OWN,)
+        return (TRAINED,) if self.rungs[0] == 0 else COSTLY
+
     def stopped(self, evaluated: Evaluated, rung: int) -> Evaluated:
         """A candidate that was not promoted from a rung."""
-        reason = f"after {rung} of {self.rungs[-1]} steps, for better ones"
+        when = f"after {rung} of {self.rungs[-1]} steps" if rung else "before training"
+        reason = f"{when}, for better ones"
         evaluation = replace(evaluated.evaluation, status=STOPPED, reason=reason)
         return replace(evaluated, evaluation=evaluation)
 
-    def promoted(self, rung: int, values: Values) -> list[int]:
+    def promoted(self, rung: int, values: Values, places: int | None = None) -> list[int]:
         """Which rows of values (candidates, objectives) go on from a rung, ascending.
 
         By rank among all that were ever brought to it, then by crowding distance, then in order.
+
+        Args:
+            rung: finished steps.
+            values: to be minimised.
+            places: how many go on at most; None is the share `keep` of the rows.
         """
         if not len(values):
             return []
@@ -84,7 +114,11 @@ class SuccessiveHalving:
         # lexsort's last key counts first: the rank, then the distance, the lonelier first. It keeps
         # the order of equals, so that the same calls promote the same candidates.
         order = np.lexsort([-distances[new], ranks[new]])
-        return sorted(order[: int(np.ceil(self.keep * len(values)))].tolist())
+        return sorted(order[: self.places(len(values)) if places is None else places].tolist())
+
+    def places(self, brought: int) -> int:
+        """How many of so many candidates go on from a rung."""
+        return int(np.ceil(self.keep * brought))
 
 
 def crowding_distances(values: Values, ranks: npt.NDArray[np.int64]) -> Values:

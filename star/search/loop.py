@@ -4,7 +4,7 @@ The loop is deterministic given the algorithm's seed and the evaluations: result
 order of asking, however the executor finishes them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,17 +15,21 @@ from pymoo.problems.static import StaticProblem
 from star.evaluation.constraints import Budget
 from star.evaluation.executors import Executor, Task
 from star.evaluation.executors.base import never
+from star.evaluation.objectives import COSTLY, STATIC, Objective
+from star.evaluation.result import Evaluation
 from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.search.algorithms.build import BuiltAlgorithm
-from star.search.archive import Archive
+from star.search.archive import Archive, objective_values
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate, Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.memory import SearchMemory
+from star.search.replication import Replication
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import variation
 
 OnFinished = Callable[[Evaluated], None]
+NOTHING: Mapping[int, Evaluated] = {}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class EvaluationLoop:
     memory: SearchMemory | None = None  # answers what was evaluated before; None remembers nothing
     states: StateStore | None = None  # of trainings that are under way
     check: Callable[[], None] = never  # called between results; may raise to end the search
+    replication: Replication | None = None  # who is trained with further seeds; None: nobody
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates.
@@ -71,8 +76,8 @@ class EvaluationLoop:
             for index, candidate in candidates.items()
             if candidate.origin == BASELINE
         }
-        for index, evaluated in self._measure(baselines, self.halving.rungs[-1]):
-            yield index, replace(evaluated, evaluation=self.budget.judge(evaluated.evaluation))
+        for index, evaluated in self._measure(baselines, self.halving.rungs[-1], COSTLY):
+            yield index, self._judged(evaluated)
         competing: dict[int, Candidate] = {}
         for index, candidate in candidates.items():
             if index in baselines:
@@ -83,12 +88,23 @@ class EvaluationLoop:
             else:
                 competing[index] = candidate
         for index, evaluated in self._climb(competing):
-            yield index, replace(evaluated, evaluation=self.budget.judge(evaluated.evaluation))
+            yield index, self._judged(evaluated)
 
     def _measure(
-        self, candidates: dict[int, Candidate], rung: int
+        self,
+        candidates: dict[int, Candidate],
+        rung: int,
+        costs: tuple[str, ...],
+        gate: Mapping[int, Evaluated] = NOTHING,
     ) -> Iterator[tuple[int, Evaluated]]:
-        """Evaluate candidates to a rung: first those that memory answers."""
+        """Evaluate candidates to a rung: first those that memory answers.
+
+        Args:
+            candidates: by index.
+            rung: finished steps.
+            costs: classes of the objectives to measure beside static ones.
+            gate: what was measured before all training, which each result takes over.
+        """
         waiting: list[int] = []
         tokens = self.halving.tokens(rung)
         for index, candidate in candidates.items():
@@ -96,10 +112,12 @@ class EvaluationLoop:
             if known is None:
                 waiting.append(index)
             else:
+                known = _with_gate(known, gate.get(index))
                 yield index, Evaluated(candidate, known, self.seed, tokens if known.measured else 0)
-        tasks = [Task(candidates[index].genome, rung) for index in waiting]
+        tasks = [Task(candidates[index].genome, rung, costs) for index in waiting]
         for number, evaluation in self.executor.evaluate(tasks):
             index = waiting[number]
+            evaluation = _with_gate(evaluation, gate.get(index))
             spent = tokens if evaluation.measured else 0
             evaluated = Evaluated(candidates[index], evaluation, self.seed, spent)
             if self.memory:
@@ -115,28 +133,102 @@ class EvaluationLoop:
         Without successive halving there is one rung, and this is one evaluation of each.
         """
         before: dict[int, Evaluated] = {}  # what each gave at the rung below
+        gate: dict[int, Evaluated] = {}  # and at rung 0, if there is one
         climbing = candidates
         *lower, last = self.halving.rungs
         for rung in lower:
             reached: dict[int, Evaluated] = {}
-            for index, evaluated in self._measure(climbing, rung):
+            for index, evaluated in self._measure(climbing, rung, self.halving.costs(rung), gate):
                 evaluated = _with_earlier(evaluated, before.get(index))
+                if rung == 0:
+                    evaluated = self._judged(evaluated)
                 if evaluated.evaluation.measured:
                     reached[index] = evaluated
                 else:
                     yield index, evaluated
             # In the order of asking, which decides between equals, not in that of finishing.
             before = {index: reached[index] for index in sorted(reached)}
-            chosen = self.halving.promoted(rung, self.archive.values(list(before.values())))
-            indices = list(before)
-            climbing = {indices[number]: candidates[indices[number]] for number in chosen}
+            gate = before if rung == 0 else gate
+            climbing = {n: candidates[n] for n in self._promoted(rung, before, len(climbing))}
             for index, evaluated in before.items():
                 if index not in climbing:
                     yield index, self.halving.stopped(evaluated, rung)
-        for index, evaluated in self._measure(climbing, last):
+        for index, evaluated in self._measure(climbing, last, self.halving.costs(last), gate):
             yield index, _with_earlier(evaluated, before.get(index))
         if self.states is not None and lower:
             self.states.clear()  # the generation that they belong to is finished
+
+    def _promoted(self, rung: int, reached: Mapping[int, Evaluated], brought: int) -> list[int]:
+        """Indices of those that go on from a rung, ascending.
+
+        Args:
+            rung: finished steps.
+            reached: those that were measured there, by index.
+            brought: how many were to be; whom a rung 0 refuses is of those who leave, so that it
+                costs no others their place.
+        """
+        values = objective_values(self._deciding(rung), list(reached.values()))
+        places = self.halving.places(brought) if rung == 0 else None
+        indices = list(reached)
+        return [indices[number] for number in self.halving.promoted(rung, values, places)]
+
+    def _judged(self, evaluated: Evaluated) -> Evaluated:
+        """The candidate, infeasible where what is known of it breaks a constraint."""
+        return replace(evaluated, evaluation=self.budget.judge(evaluated.evaluation))
+
+    def _deciding(self, rung: int) -> list[Objective]:
+        """The objectives that rank candidates at a rung.
+
+        Before all training these are the static ones, and those that train models of their own,
+        also where they are limited only.
+        """
+        if rung > 0:
+            return self.archive.objectives
+        static = [o for o in self.archive.objectives if o.cost == STATIC]
+        return [*static, *self.budget.measured.before_training()]
+
+    def replicate(self) -> None:
+        """Train those whose place is uncertain with further seeds, until it is not."""
+        replication = self.replication
+        while replication is not None and (chosen := replication.chosen(self.archive)):
+            for (first, seed), training in zip(chosen, self._repeat(chosen), strict=True):
+                together = replication.add(first, seed, training)
+                self.archive.add(self._judged(together))
+
+    def _repeat(self, chosen: Sequence[tuple[Evaluated, int]]) -> list[Evaluated]:
+        """Train candidates to the end, each with the seed beside it; in the same order."""
+        last = self.halving.rungs[-1]
+        memories = {
+            seed: self.memory.with_seed(seed) for _, seed in chosen if self.memory is not None
+        }
+        found: dict[int, Evaluated] = {}
+        waiting: list[int] = []
+        for index, (first, seed) in enumerate(chosen):
+            known = memories[seed].recall(first.candidate.genome, last) if memories else None
+            if known is None:
+                waiting.append(index)
+            else:
+                found[index] = self._repeated(first, known)
+        tasks = [Task(chosen[n][0].candidate.genome, last, seed=chosen[n][1]) for n in waiting]
+        for number, evaluation in self.executor.evaluate(tasks):
+            index = waiting[number]
+            first, seed = chosen[index]
+            found[index] = self._repeated(first, evaluation)
+            if memories:
+                memories[seed].remember(found[index], last)
+            self.check()
+        return [found[index] for index in range(len(chosen))]
+
+    def _repeated(self, first: Evaluated, evaluation: Evaluation) -> Evaluated:
+        spent = self.halving.tokens(self.halving.rungs[-1]) if evaluation.measured else 0
+        return Evaluated(first.candidate, evaluation, self.seed, spent)
+
+
+def _with_gate(evaluation: Evaluation, gate: Evaluated | None) -> Evaluation:
+    """A result with what was measured before all training."""
+    if gate is None:
+        return evaluation
+    return replace(evaluation, metrics={**gate.evaluation.metrics, **evaluation.metrics})
 
 
 def _with_earlier(evaluated: Evaluated, earlier: Evaluated | None) -> Evaluated:
@@ -171,20 +263,43 @@ def _tell(
     constraint.
 
     What successive halving stopped has its loss after fewer steps, which is above what it would
-    have reached.
+    have reached; what it stopped before training has none, and violates the constraint too.
     """
-    evaluated = [archive[candidate.genome.id] for candidate in candidates]
+    _set_values(built, population, [candidate.genome.id for candidate in candidates], archive)
+    built.algorithm.tell(infills=population)
+
+
+def _set_values(
+    built: BuiltAlgorithm,
+    population: Population,
+    genome_ids: Sequence[str],
+    archive: Archive,
+) -> None:
+    """Give individuals the objective values that the archive has of their genomes."""
+    evaluated = [archive[genome_id] for genome_id in genome_ids]
     # What was not measured is infinitely bad: `sign * inf` is turned to +inf by the sign before it.
     values = [
         [o.sign * e.evaluation.metrics.get(o.name, o.sign * np.inf) for o in archive.objectives]
         for e in evaluated
     ]
-    violations = [[0.0 if e.evaluation.measured else 1.0] for e in evaluated]
+    names = {objective.name for objective in archive.objectives}
+    violations = [
+        [0.0 if e.evaluation.measured and names <= e.evaluation.metrics.keys() else 1.0]
+        for e in evaluated
+    ]
     static = StaticProblem(
         built.algorithm.problem, F=np.array(values, dtype=float), G=np.array(violations)
     )
-    Evaluator().eval(static, population)
-    built.algorithm.tell(infills=population)
+    Evaluator(skip_already_evaluated=False).eval(static, population)
+
+
+def _refresh(built: BuiltAlgorithm, archive: Archive) -> None:
+    """Give the parents, who were told with fewer seeds, the values of now."""
+    parents, problem = built.algorithm.pop, built.algorithm.problem
+    assert isinstance(problem, GenomeProblem)
+    if parents is not None and len(parents):
+        ids = [problem.genome(individual.X).canonical().id for individual in parents]
+        _set_values(built, parents, ids, archive)
 
 
 def evaluate_baselines(baselines: dict[str, Genome], evaluation: EvaluationLoop) -> None:
@@ -219,5 +334,8 @@ def run_generations(
         # All of them, also those that will fail: no genome is proposed twice.
         built.duplicates.proposed.update(candidate.genome.id for candidate in candidates)
         evaluation.run(candidates)
+        evaluation.replicate()
+        if evaluation.replication is not None:  # parents have other values now
+            _refresh(built, evaluation.archive)
         _tell(built, population, candidates, evaluation.archive)
         yield generation

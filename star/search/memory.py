@@ -5,6 +5,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.devices import other_device
 from star.evaluation.failures import BUILD_ERROR, failure
 from star.evaluation.ledger import Ledger, Record
-from star.evaluation.objectives import Context, measure
+from star.evaluation.objectives import TRAINED, Context, measure
 from star.evaluation.recipe import recipe_id, without_state_dtype
 from star.evaluation.result import require_finite
 from star.genomes import Genome
@@ -58,6 +59,14 @@ class SearchMemory:
         self.recalled: set[str] = set()  # ids of the genomes that were answered
         self._recipe_ids: dict[int, str] = {}
 
+    def with_seed(self, seed: int) -> "SearchMemory":
+        """A view of the same ledger under the same recipe with another seed."""
+        needed = {*self._needed, *(objective.name for objective in self._own)}
+        return SearchMemory(
+            self.ledger, self.content, replace(self.recipe, seed=seed), self.measured,
+            self.run, self.is_own, needed,
+        )  # fmt: skip
+
     def _recipe_id(self, rung: int) -> str:
         """Id of the recipe of a training to this rung.
 
@@ -83,7 +92,7 @@ class SearchMemory:
         found = self.ledger.get(genome.id, self._recipe_id(rung), self.recipe.seed, run)
         if found is None:
             found = self._of_before(genome, rung, run)
-        if found is not None and found.measured and not self._needed <= found.metrics.keys():
+        if found is not None and found.measured and not self._needed_at(rung) <= {*found.metrics}:
             return None
         if found is None or not self._own:
             return found
@@ -95,6 +104,12 @@ class SearchMemory:
         except Exception as error:  # which would end its evaluation too
             return failure(error, found.metrics)
         return require_finite(replace(found, metrics={**found.metrics, **added}))
+
+    def _needed_at(self, rung: int | None) -> set[str]:
+        """Names of the objectives that an answer must have after so many steps; None is all."""
+        if rung != 0:
+            return self._needed
+        return {n for n in self._needed if self.measured.objectives[n].cost != TRAINED}
 
     def _of_before(self, genome: Genome, rung: int, run: str | None) -> Evaluation | None:
         """A measured evaluation of before running states were kept wider than keys: its losses
@@ -127,12 +142,17 @@ class SearchMemory:
 
     def report_damage(self) -> None:
         """Warn of damaged rows of this recipe and its rungs."""
-        own = [
-            name
+        own = {
+            name: content.get("rung")
             for name, content in self.ledger.recipes().items()
             if {**content, "rung": None} == {**self.content, "rung": None}
-        ]
-        damaged = self.ledger.damaged(own, self._needed)
+        }
+        # What rows of an earlier version lack is no damage.
+        later = {name for name in self._needed if self.measured.objectives[name].optional}
+        found = (
+            self.ledger.damaged([name], self._needed_at(rung) - later) for name, rung in own.items()
+        )
+        damaged = sorted(set(chain.from_iterable(found)))
         if damaged:
             listed = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
             log.warning(

@@ -24,7 +24,7 @@ from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.devices import on_device, with_devices
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import NAMED
+from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
@@ -44,6 +44,7 @@ from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
+from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
@@ -97,6 +98,7 @@ class Search:
         config, kept = count_as_before(config)
         config.check()
         measured, recipe = make_recipe(config)
+        config.search.halving.check_objectives(measured)
         objectives = measured.selected(config.search.objectives)
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
         budget = Budget(read_limits(config.constraints, measured), measured, recipe)
@@ -151,12 +153,14 @@ class Search:
         """
         config, training = self.config, self.config.training
         halving = SuccessiveHalving(config.search.halving, training.steps, training.tokens_per_step)
-        if len(halving.rungs) == 1:  # nothing goes on from where it was
+        if sum(rung > 0 for rung in halving.rungs) == 1:  # nothing goes on from where it was
             states = None
         with self._make_executor(check, states) as executor:
+            wanted = config.search.replication
+            replication = Replication(wanted, config.seed)
             evaluation = EvaluationLoop(
-                self.archive, executor, halving, self.budget,
-                config.seed, on_finished, memory, states, self._between(check),
+                self.archive, executor, halving, self.budget, config.seed, on_finished,
+                memory, states, self._between(check), replication if wanted.most else None,
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
@@ -278,14 +282,16 @@ class SearchInFolder:
                     (LEDGER,) if config.ledger == RUN else (),
                 )
             )
-            needed = [objective.name for objective in search.archive.objectives]
+            minimised = [objective.name for objective in search.archive.objectives]
+            needed = {*minimised, *search.budget.limits, *search.reported}
             self.memory = open_memory(
                 config.ledger, path, search.recipe, search.measured, search.fingerprint, needed
             )
             opened.callback(self.memory.close)
             self._ledger_file = _identity(self.memory.ledger.path)
             write_provenance(path, "evolve", settings, search.fingerprint, arguments)
-            self._folder = RunFolder(path, search.measured.names)
+            metrics = (*search.measured.names, *search.recipe.further_metrics)
+            self._folder = RunFolder(path, metrics)
             remove_leftovers(path / STATES, r"\w+\.safetensors")
             self._opened = opened.pop_all()  # nothing was raised: `run` closes them
 
@@ -368,14 +374,17 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     settings = with_devices(measured, config.objectives, config.training)
     if settings != config.objectives:
         measured = Measured.of(search.objectives, settings, also)
+    named = {*search.objectives, *search.also_measure, *config.constraints}
+    wanted = [name for name, o in OBJECTIVES.items() if o.optional and name in named]
     recipe = Recipe(
         config.model,
         config.cache,
         config.training,
         config.data,
         config.seed,
-        tuple(measured.references.values()),
+        (*measured.references.values(), *wanted),
         settings,
+        config.evaluation,
     )
     recipe.check()
     return measured, recipe

@@ -27,6 +27,7 @@ from star.data import DataConfig
 from star.evaluation import Context, Evaluation, LimitsConfig, Objective, Recipe
 from star.evaluation.executors import Executor, Setup, Task, patience
 from star.evaluation.executors.base import text_fingerprint
+from star.evaluation.objectives import OWN
 from star.evaluation.states import StateStore
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.training import TrainingConfig
@@ -188,6 +189,18 @@ class ExecutorSuite:
             with pytest.raises(UserError, match=r"^data: .* finds another text"):
                 list(executor.evaluate(tasks[1:]))
 
+    def test_a_seed_of_a_task_is_that_of_its_training(self, tmp_path: Path) -> None:
+        """As if the recipe had it, whatever state of the recipe's own seed is kept."""
+        recipe, steps = self.recipe(tmp_path), self.rungs[-1]
+        states = StateStore(str(tmp_path / "states"))
+        usual = _task(self.genomes[0], steps)
+        with self.make(Setup(recipe, states=states)) as executor:
+            found = _answers(executor, [usual, replace(usual, seed=1), replace(usual, seed=0)])
+        with self.make(Setup(replace(recipe, seed=1))) as executor:
+            expected = _answers(executor, [usual])
+        assert found[1].metrics == expected[0].metrics != found[0].metrics
+        assert found[2].metrics == found[0].metrics
+
     def test_rungs_are_the_beginning_of_the_whole_training(self, tmp_path: Path) -> None:
         """Whether a training goes on from its state of the rung before, or begins anew."""
         recipe, (first, last) = self.recipe(tmp_path), self.rungs
@@ -201,6 +214,16 @@ class ExecutorSuite:
             assert _metrics(found) == _metrics(expected)
         assert all(evaluation.feasible for evaluation in climbed[0].values())
         assert _metrics(climbed[0]) != _metrics(climbed[1])
+
+    def test_before_training_nothing_of_the_trained_model_is_measured(self, tmp_path: Path) -> None:
+        """Rung 0 of a search asks for no training at all."""
+        if not self.trains:
+            pytest.skip("it trains nothing")
+        task = Task(Genome.from_text(self.genomes[0]), 0, (OWN,))
+        found = self.evaluate(Setup(self.recipe(tmp_path)), [task])[0]
+        assert found.feasible and found.train_seconds == 0
+        assert {*found.metrics} == {"parameters", "cache_bytes"}
+        assert not list((tmp_path / "processes").iterdir())
 
     def test_the_check_ends_it(self, tmp_path: Path) -> None:
         """What `check` raises comes out, whether candidates take long or not."""

@@ -20,7 +20,7 @@ import torch
 
 from star.data import Corpus, DataConfig
 from star.evaluation import Context, Measured, Objective, Recipe
-from star.evaluation.objectives import OBJECTIVES, STATIC, load_objective
+from star.evaluation.objectives import OBJECTIVES, OWN, STATIC, TRAINED, load_objective
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.models import decode
 from star.training import TrainingConfig
@@ -41,10 +41,13 @@ def _corpus() -> Corpus:
     return Corpus(text, text[:4096], "made up")
 
 
-def context(genome: Genome, is_trained: bool = True) -> Context:
-    """What an objective is given for a genome; without a model for a static one."""
-    if not is_trained:
+def context(genome: Genome, cost: str = TRAINED) -> Context:
+    """What an objective of a cost class is given for a genome: only those of the trained candidate
+    get a model, and static ones no corpus."""
+    if cost == STATIC:
         return Context(genome, RECIPE)
+    if cost == OWN:
+        return Context(genome, RECIPE, _corpus())
     torch.manual_seed(0)
     return Context(genome, RECIPE, _corpus(), decode(genome, SIZES))
 
@@ -62,7 +65,7 @@ class ObjectiveSuite:
 
     def measured(self, genome: Genome) -> Mapping[str, float]:
         """What it measures of a genome."""
-        return self.objective.measure(context(genome, self.objective.cost != STATIC))
+        return self.objective.measure(context(genome, self.objective.cost))
 
     def test_it_measures_finite_numbers_under_its_name(self) -> None:
         """And what comes with it are numbers too."""
@@ -87,7 +90,7 @@ class ObjectiveSuite:
         """Its own draws, threads and garbage collection are nobody else's."""
         torch.manual_seed(0)
         expected = torch.rand(3), torch.get_num_threads(), gc.isenabled()
-        given = context(GENOMES[0], self.objective.cost != STATIC)
+        given = context(GENOMES[0], self.objective.cost)
         torch.manual_seed(0)
         self.objective.measure(given)
         assert torch.equal(torch.rand(3), expected[0])

@@ -51,6 +51,7 @@ def test_the_last_rung_is_the_whole_training() -> None:
     assert HalvingConfig([10, 40]).steps(80) == [10, 40, 80]
     assert HalvingConfig().steps(80) == [80]
     HalvingConfig([1, 7]).check(STEPS)
+    HalvingConfig([0]).check(STEPS)
     HalvingConfig().check(STEPS)
 
 
@@ -58,9 +59,10 @@ def test_the_last_rung_is_the_whole_training() -> None:
     ("config", "expected"),
     [
         (
-            HalvingConfig([0, 4]),
-            r"search.halving.rungs=\[0, 4\]: expected ascending numbers of steps between 0 and",
+            HalvingConfig([-1, 4]),
+            r"search.halving.rungs=\[-1, 4\]: expected ascending numbers of steps from 0 to below",
         ),
+        (HalvingConfig([0, 0, 4]), r"search.halving.rungs=\[0, 0, 4\]: expected ascending"),
         (HalvingConfig([4, 4]), r"search.halving.rungs=\[4, 4\]: expected ascending"),
         (HalvingConfig([4, 8]), r"rungs=\[4, 8\]: .* training.steps=8, such as \[1,2\], or \[\]"),
         (HalvingConfig([4], 1.0), "search.halving.keep=1.0: expected a share between 0 and 1"),

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from star.data import open_corpus
 from star.evaluation.limits import LimitsConfig
+from star.evaluation.objectives import COSTLY
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import Evaluation
 from star.evaluation.states import StateStore
@@ -19,6 +19,9 @@ class Task:
 
     genome: Genome
     steps: int
+    # which objectives are measured beside static ones; without TRAINED nothing is trained on text
+    costs: tuple[str, ...] = COSTLY
+    seed: int | None = None  # of weights and batches; None is the recipe's
 
 
 class Executor(Protocol):
@@ -71,7 +74,7 @@ def text_fingerprint(recipe: Recipe) -> str:
 
     Raises `UserError` where it does not suit the training or the model.
     """
-    return open_corpus(recipe.data, recipe.training.length, recipe.model.vocabulary).fingerprint
+    return recipe.open_corpus().fingerprint
 
 
 @dataclass

@@ -77,7 +77,7 @@ class Patience:
         """
         if not self._slowest:
             return None
-        slowest = max(s * max(1.0, steps / done) for done, s in self._slowest.items())
+        slowest = max(s * max(1.0, steps / max(done, 1)) for done, s in self._slowest.items())
         return max(LEAST, FACTOR * slowest)
 
     def _warn(self, took: float) -> None:

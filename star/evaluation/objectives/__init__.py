@@ -4,6 +4,7 @@
 class anywhere else, named by its import path: `search.objectives=[my_package.objectives:Depth]`.
 """
 
+from .base import COSTLY as COSTLY
 from .base import OWN as OWN
 from .base import STATIC as STATIC
 from .base import TRAINED as TRAINED

@@ -15,12 +15,13 @@ from star.training import Quality, validate
 # Cost classes: from the genome alone, before any training; of the trained candidate; or by
 # trainings of the objective's own.
 STATIC, TRAINED, OWN = "static", "trained", "own"
+COSTLY = (TRAINED, OWN)  # those that take time
 
 
 @dataclass
 class Context:
-    """What an objective can measure: a genome, under a recipe, and for others than static ones the
-    corpus and the model that was trained on it."""
+    """What an objective can measure: a genome, under a recipe, for others than static ones the
+    corpus, and for those of the trained candidate the model that was trained on it."""
 
     genome: Genome
     recipe: Recipe
@@ -48,6 +49,8 @@ class Objective(ABC):
     label: ClassVar[str] = ""  # heading in tables, `name` when empty
     cost: ClassVar[str] = TRAINED  # STATIC, TRAINED or OWN
     maximised: ClassVar[bool] = False  # larger is better; a constraint is then its least value
+    # why it may be missing, of ours that are measured always where they can be; empty: it never is
+    optional: ClassVar[str] = ""
     repeatable: ClassVar[bool] = True  # False: a timing, which differs a little every time
     on_device: ClassVar[bool] = False  # depends on the device: `device` is a setting, in the recipe
     version: ClassVar[int] = 1  # of ours: rises when the same settings can give another result

@@ -65,6 +65,16 @@ def test_a_higher_rung_may_take_longer_in_proportion(clock: Clock) -> None:
     assert clock.pass_by(watch, FACTOR * 100 - 10) == []
 
 
+def test_what_comes_before_training_has_no_steps_to_be_in_proportion_to(clock: Clock) -> None:
+    watch = Patience(LimitsConfig())
+    finish(watch, clock, 100, steps=0)
+    watch.begin("before training", Task(GENOME, 0))
+    assert clock.pass_by(watch, FACTOR * 100 + 10) == ["before training"]
+    watch.begin("trained", Task(GENOME, 10))
+    assert clock.pass_by(watch, 10 * FACTOR * 100 - 10) == []
+    assert clock.pass_by(watch, 20) == ["trained"]
+
+
 def test_before_anything_has_finished_it_says_so_once_and_ends_nothing(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
