@@ -62,7 +62,8 @@ def compare(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """By objective and width: how many pairs agree within the spread, and how far they differ."""
+    """By objective and width: how many pairs agree within the spread, how far they differ, and
+    Spearman's correlation of the two orders."""
     off = (table["ratio"].where(table["ratio"] >= 1, 1 / table["ratio"]) - 1).rename("difference")
     groups = table.assign(difference=off).groupby(["objective", "width"])
     return pd.DataFrame(
@@ -71,6 +72,10 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
             "median_difference": groups["difference"].median().round(3),
             "largest_difference": groups["difference"].max().round(3),
             "median_spread": groups["spread_1"].median().round(3),
+            "rank_correlation": {
+                key: round(group["value_1"].corr(group["value_2"], method="spearman"), 2)
+                for key, group in groups
+            },
         }
     )
 
