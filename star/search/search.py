@@ -397,8 +397,8 @@ def device_notices(config: EvolveConfig, measured: Measured, recipe: Recipe) -> 
     if not timed or at_once == 1:
         return []
     return [
-        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that others"
-        " disturb it; executor.workers=1 gives quieter timings"
+        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that "
+        "others disturb it; executor.workers=1 gives quieter timings"
     ]
 
 
