@@ -11,14 +11,10 @@ from star.evaluation.objectives.base import Context
 from star.evaluation.objectives.recall import RecallError
 from star.evaluation.probing import RecallTask, read_task
 from star.genomes import Genome
-from star.testing.objectives import RECIPE, ObjectiveSuite
+from star.testing.objectives import RECIPE
 
 SOLVES, FORGETS = Genome.from_text("11111-91111"), Genome.from_text("91111-91111")
 TINY: dict[str, Any] = {"tasks": ["pairs_2"], "steps": 4, "batch_size": 2, "held_out": 8}
-
-
-class TestRecallError(ObjectiveSuite):
-    reference, given = "recall_error", TINY
 
 
 def measured(genome: Genome, **settings: Any) -> dict[str, float]:
