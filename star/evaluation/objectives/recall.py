@@ -57,7 +57,7 @@ class RecallError(Objective):
     steps: int = 100  # of each training, at most
     batch_size: int = 16  # sequences a step
     held_out: int = 128  # sequences that accuracy is measured on
-    learning_rate: float = 0.03  # of AdamW: embeddings, head and vectors
+    learning_rate: float = 0.01  # of AdamW: embeddings, head and vectors
     matrix_learning_rate: float = 0.02  # of Muon: the matrices of the backbone
 
     def __post_init__(self) -> None:
