@@ -30,7 +30,6 @@ from star.search.prescreening.config import PrescreenConfig
 from star.search.prescreening.surrogate import Predictor, rank_correlation
 from star.search.space.problem import GenomeProblem
 
-
 ROUNDS = 10  # of mating for a surplus; where new children are rare, a smaller one will do
 
 
