@@ -14,6 +14,7 @@ from star.base.interrupts import exit_at_once
 COMMANDS = {
     "evolve": ("star.evolve", "evolve architectures and leave a Pareto front in a run folder"),
     "describe": ("star.describe", "say what a genome is and what it costs; lineage=true: ancestry"),
+    "validate": ("star.validate", "train a search's designs longer: how far to believe its front"),
     "train": ("star.train", "train one genome and leave a checkpoint"),
     "generate": ("star.generate", "stream text from a checkpoint"),
     "certify": ("star.kernels.certify", "check the kernels on this machine, and certify them"),

@@ -21,6 +21,10 @@ ADDED = {
     "train": {"steps": "3", "training.validation_batches": "1"},
     "generate": {"tokens": "5"},
     "describe": {},
+    "validate": {
+        "training.steps": "8", "training.validation_batches": "1", "validation.seeds": "2",
+        "validation.sample": "1", "executor.workers": "1",
+    },
     "kernels.certify": {"--quick": "", "--operation": "swiglu"},
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
 }  # fmt: skip

@@ -57,6 +57,7 @@ SCHEMAS = {
     "train": "star.train:TrainConfig",
     "describe": "star.describe:DescribeConfig",
     "generate": "star.generate:GenerateConfig",
+    "validate": "star.validating.config:ValidateConfig",
 }
 # Dictionaries whose keys no schema lists: names of objectives, arguments of algorithms.
 OPEN = ("constraints.", "objectives.", "search.algorithm.")
@@ -83,7 +84,7 @@ def compose_config(
     """The settings of a command, as its dataclass.
 
     Args:
-        command: `evolve`, `train`, `describe` or `generate`.
+        command: a key of `SCHEMAS`, such as `evolve`.
         overrides: as on the command line, such as `+experiment=smoke` or `training.steps=20`.
         config_dir: a folder of the user's own groups, such as `<folder>/experiment/mine.yaml`.
 
@@ -152,13 +153,14 @@ def _compose(
 
 
 def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> None:
-    """Take the settings that a genome carries, where the command line says nothing else.
+    """Take the settings that a genome or a run carries, where the command line says nothing else.
 
     Raises `UserError` for one that the command cannot have, and whatever reading them raises.
     """
-    if not hasattr(schema, "origin") or OmegaConf.is_missing(config, "genome"):
+    key = getattr(schema, "ORIGIN_KEY", "genome")
+    if not hasattr(schema, "origin") or OmegaConf.is_missing(config, key):
         return
-    origin = schema.origin(str(config.genome))
+    origin = schema.origin(str(config[key]))
     if origin is None:
         return
     typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
@@ -361,7 +363,7 @@ def _jobs(command: str, options: Namespace) -> list[list[str]]:
 
 def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
     """The overrides that repeat a run elsewhere: the scale's default depends on the machine."""
-    has_scale = hasattr(load_schema(command), "GROUPS")
+    has_scale = "scale" in getattr(load_schema(command), "CHOICES", ())
     named = any(override.startswith("scale=") for override in overrides)
     return [*overrides, *([f"scale={default_scale()}"] if has_scale and not named else [])]
 
