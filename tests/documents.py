@@ -22,6 +22,10 @@ ADDED = {
     "generate": {"tokens": "5"},
     "describe": {},
     "front": {},
+    "validate": {
+        "training.steps": "8", "training.validation_batches": "1", "validation.seeds": "2",
+        "validation.sample": "1", "executor.workers": "1",
+    },
     "kernels.certify": {"--quick": "", "--operation": "swiglu"},
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
 }  # fmt: skip
