@@ -21,6 +21,7 @@ ADDED = {
     "train": {"steps": "3", "training.validation_batches": "1"},
     "generate": {"tokens": "5"},
     "describe": {},
+    "front": {},
     "kernels.certify": {"--quick": "", "--operation": "swiglu"},
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
 }  # fmt: skip

@@ -56,6 +56,7 @@ SCHEMAS = {
     "evolve": "star.search.config:EvolveConfig",
     "train": "star.train:TrainConfig",
     "describe": "star.describe:DescribeConfig",
+    "front": "star.front:FrontConfig",
     "generate": "star.generate:GenerateConfig",
     "mad": "star.mad:MadConfig",
 }
@@ -84,7 +85,7 @@ def compose_config(
     """The settings of a command, as its dataclass.
 
     Args:
-        command: a key of `SCHEMAS`, such as `evolve` or `train`.
+        command: a key of `SCHEMAS`, such as `evolve`.
         overrides: as on the command line, such as `+experiment=smoke` or `training.steps=20`.
         config_dir: a folder of the user's own groups, such as `<folder>/experiment/mine.yaml`.
 
@@ -153,13 +154,14 @@ def _compose(
 
 
 def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> None:
-    """Take the settings that a genome carries, where the command line says nothing else.
+    """Take the settings that a genome or a run carries, where the command line says nothing else.
 
     Raises `UserError` for one that the command cannot have, and whatever reading them raises.
     """
-    if not hasattr(schema, "origin") or OmegaConf.is_missing(config, "genome"):
+    key = getattr(schema, "ORIGIN_KEY", "genome")
+    if not hasattr(schema, "origin") or OmegaConf.is_missing(config, key):
         return
-    origin = schema.origin(str(config.genome))
+    origin = schema.origin(str(config[key]))
     if origin is None:
         return
     typed = {override.partition("=")[0].lstrip("+~") for override in overrides}

@@ -2,11 +2,11 @@
 to be on a front, and rank correlations with their intervals.
 
 Several designs that were trained with the same seeds share what a seed does to all of them, since
-batches are the same. So there are two spreads: `pooled_spread` of a design's mean, and
-`paired_spread` of the differences between designs, which decide who dominates whom.
+batches are the same. So there are two spreads: `pooled_spread` of a design's mean, and the one of
+`fit_seeds`, without what seeds do to all alike, which decides who dominates whom.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,16 +45,32 @@ def pooled_spread(samples: Sequence[Array]) -> Spread:
     return _spread(squares, sum(len(one) - 1 for one in samples if len(one)))
 
 
-def paired_spread(table: Array) -> Spread:
-    """Spread of what remains when each design's mean and each seed's are taken off (the residual
-    of a two-way analysis of variance without interaction).
+@dataclass(frozen=True)
+class SeedFit:
+    """What seeds do to all designs alike, and what remains (a two-way analysis of variance without
+    interaction, by least squares; designs may lack seeds)."""
 
-    table: (designs, seeds), each design trained with every seed.
-    """
-    designs, seeds = table.shape
-    by_design, by_seed = table.mean(axis=1, keepdims=True), table.mean(axis=0, keepdims=True)
-    residual = table - by_design - by_seed + table.mean()
-    return _spread(float((residual**2).sum()), (designs - 1) * (seeds - 1))
+    effects: Mapping[int, float]  # what each seed adds, against the first one
+    spread: Spread  # of what remains, which decides between designs of the same seeds
+
+
+def fit_seeds(trainings: Sequence[Mapping[int, float]]) -> SeedFit:
+    """Fit value = design + seed + rest. trainings: of each design, its values by seed."""
+    several = [one for one in trainings if len(one) > 1]  # others tell nothing
+    seeds = sorted({seed for one in trainings for seed in one})
+    rows = [(number, seed) for number, one in enumerate(several) for seed in one]
+    values = np.array([several[number][seed] for number, seed in rows])
+    terms = np.zeros((len(rows), len(several) + len(seeds)))
+    for row, (number, seed) in enumerate(rows):
+        terms[row, number] = 1
+        if seed != seeds[0]:
+            terms[row, len(several) + seeds.index(seed)] = 1
+    if not rows:
+        return SeedFit(dict.fromkeys(seeds, 0.0), _spread(0.0, 0))
+    solution, _, rank, _ = np.linalg.lstsq(terms, values, rcond=None)
+    squares = float(((values - terms @ solution) ** 2).sum())
+    effects = dict(zip(seeds, solution[len(several) :].tolist(), strict=True))
+    return SeedFit(effects, _spread(squares, len(rows) - int(rank)))
 
 
 def mean_interval(
@@ -78,7 +94,7 @@ def non_dominated(values: Array) -> npt.NDArray[np.bool_]:
     """
     one, other = values[..., :, None, :], values[..., None, :, :]
     dominated = (other <= one).all(axis=-1) & (other < one).any(axis=-1)
-    return ~dominated.any(axis=-1)
+    return np.logical_not(np.asarray(dominated.any(axis=-1)))
 
 
 def front_probabilities(

@@ -173,6 +173,12 @@ def read_origin(reference: str) -> Origin | None:
     return _origin(str(source), read_configuration(place[0])) if is_file(source) else None
 
 
+def read_run_origin(folder: str) -> Origin:
+    """The settings of a run. Raises `UserError` for what is none, or cannot be read."""
+    run = Run.open(folder)
+    return _origin(str(run.path / CONFIGURATION), run.settings)
+
+
 def _origin(source: str, settings: Mapping[str, Any]) -> Origin:
     """Raises `GenomeError` for sections that are none."""
     for section in SECTIONS:

@@ -27,6 +27,7 @@ from star.genomes import (
 )
 from star.genomes.genome import MOST_LIVS
 from star.search.halving import HalvingConfig
+from star.search.replication import ReplicationConfig
 from star.search.stopping import StopConfig
 
 DESIGNS = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
@@ -117,6 +118,7 @@ class SearchConfig:
     variation: VariationConfig = field(default_factory=VariationConfig)
     stop: StopConfig = field(default_factory=StopConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
+    replication: ReplicationConfig = field(default_factory=ReplicationConfig)
 
     def check(self, depth: int) -> None:
         """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
@@ -131,6 +133,7 @@ class SearchConfig:
         expect("search.population", self.population, livs <= MOST_LIVS_AT_ONCE, expected)
         self.variation.check()
         self.stop.check()
+        self.replication.check()
 
     def alphabet(self) -> Alphabet:
         """All classes that candidates may have: every valid operator's, where operators evolve.

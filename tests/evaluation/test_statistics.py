@@ -9,10 +9,10 @@ from scipy import stats
 
 from star.evaluation.statistics import (
     Spread,
+    fit_seeds,
     front_probabilities,
     mean_interval,
     non_dominated,
-    paired_spread,
     pooled_spread,
     rank_correlations,
 )
@@ -57,20 +57,39 @@ def test_a_spread_that_nothing_tells_gives_no_interval() -> None:
     assert mean_interval(1.0, 1, spread) == (-np.inf, np.inf)
 
 
-def test_what_a_seed_does_to_all_designs_is_no_part_of_the_paired_spread() -> None:
+def by_seed(table: np.ndarray) -> list[dict[int, float]]:
+    return [dict(enumerate(row)) for row in table.tolist()]
+
+
+def test_what_a_seed_does_to_all_designs_is_no_part_of_their_spread() -> None:
     noise, designs, seeds = random(6, 4), 10 * random(6, 1, seed=1), 10 * random(1, 4, seed=2)
-    spread = paired_spread(noise + designs + seeds)
-    assert spread.degrees == 15
-    assert spread.deviation == pytest.approx(paired_spread(noise).deviation)
-    assert pooled_spread(list(noise + designs + seeds)).deviation > 3 * spread.deviation
+    fit, table = fit_seeds(by_seed(noise)), noise + designs + seeds
+    found = fit_seeds(by_seed(table))
+    assert found.spread.degrees == 15
+    assert found.spread.deviation == pytest.approx(fit.spread.deviation)
+    assert pooled_spread(list(table)).deviation > 3 * found.spread.deviation
+    means = table.mean(axis=0)
+    assert [found.effects[n] for n in range(4)] == pytest.approx(list(means - means[0]))
 
 
-def test_the_paired_spread_of_two_designs_is_that_of_a_paired_t_test() -> None:
+def test_the_spread_of_two_designs_is_that_of_a_paired_t_test() -> None:
     table = random(2, 5)
-    spread, difference = paired_spread(table), table[0].mean() - table[1].mean()
+    spread, difference = fit_seeds(by_seed(table)).spread, table[0].mean() - table[1].mean()
     statistic = difference / (spread.deviation * np.sqrt(2 / 5))
-    assert statistic == pytest.approx(stats.ttest_rel(table[0], table[1]).statistic)
+    assert statistic == pytest.approx(stats.ttest_rel(table[0], table[1]).statistic)  # type: ignore
     assert spread.degrees == 4
+
+
+def test_designs_may_lack_seeds() -> None:
+    """Without a rest the effects are exact, whoever was trained with which seeds."""
+    effects = {0: 0.0, 1: 0.5, 2: -1.0}
+    trainings = [{0: 1.0, 1: 1.5}, {0: 2.0, 2: 1.0}, {1: 3.5, 2: 2.0, 0: 3.0}, {0: 9.0}]
+    fit = fit_seeds(trainings)
+    assert fit.effects == pytest.approx(effects)
+    assert fit.spread.degrees == 7 - 3 - 2 and fit.spread.deviation == pytest.approx(0, abs=1e-9)
+    alone = fit_seeds([{4: 1.0}, {4: 2.0}])
+    assert alone.effects == {4: 0.0} and not alone.spread.is_known
+    assert not fit_seeds([{0: 1.0, 1: 2.0}]).spread.is_known  # the seed may have done it all
 
 
 # Fronts

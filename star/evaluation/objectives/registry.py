@@ -34,7 +34,8 @@ from star.genomes import Genome
 # Columns of population.csv that are no metrics (`star/runs/columns.py`).
 RESERVED = {
     *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
-    *("train_tokens", "train_seconds", "seed", "rank", LEARNING_RATE, DEVIATION),
+    *("train_tokens", "train_seconds", "seed", "seeds", "rank", "validated"),
+    *(LEARNING_RATE, DEVIATION),
 }
 KEY, ALSO = "search.objectives", "search.also_measure"  # settings that hold references
 
@@ -48,6 +49,7 @@ OBJECTIVES: dict[str, Objective] = {
 
 # Measured while they are in use: where each is, imported when it is asked for.
 NAMED: dict[str, str] = {
+    "recall_error": "star.evaluation.objectives.recall:RecallError",
     "state_bytes": "star.evaluation.objectives.static:StateBytes",
     "footprint": "star.evaluation.objectives.static:Footprint",
     "flops_per_token": "star.evaluation.objectives.static:FlopsPerToken",
