@@ -21,6 +21,7 @@ ADDED = {
     "train": {"steps": "3", "training.validation_batches": "1"},
     "generate": {"tokens": "5"},
     "describe": {},
+    "mad": {"preset": "quick", "steps": "2", "tasks": "[memorization]", "batch_size": "8"},
     "front": {},
     "kernels.certify": {"--quick": "", "--operation": "swiglu"},
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
