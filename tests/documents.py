@@ -31,7 +31,9 @@ ADDED = {
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
 }  # fmt: skip
 TABULAR = {"search.generations": "1"}  # instead: all else is the table's own
-REPLACED = {"search.halving.rungs": "[1,2]", "executor.in_flight": "2"}
+REPLACED = {
+    "search.halving.rungs": "[1,2]", "executor.in_flight": "2", "training.rate_steps": "2",
+}  # fmt: skip
 DROPPED = ("executor.address", "executor.gpus")  # need other machines than this one
 CONSOLE = {"certify": "kernels.certify", "bench": "kernels.bench"}  # as `star` calls them
 

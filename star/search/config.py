@@ -204,3 +204,9 @@ class EvolveConfig:
         self.search.check(self.depth)
         self.limits.check()
         self.search.halving.check(self.training.steps)
+        further, seeds = self.search.replication.most, self.evaluation.seeds
+        if further and seeds > 1:
+            raise UserError(
+                f"search.replication.most={further}: not together with evaluation.seeds={seeds}, "
+                "which trains every candidate with the seeds that it would add; set one only"
+            )

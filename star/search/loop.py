@@ -114,17 +114,22 @@ class EvaluationLoop:
                 waiting.append(index)
             else:
                 known = _with_gate(known, gate.get(index))
-                yield index, Evaluated(candidate, known, self.seed, tokens if known.measured else 0)
+                yield index, self._evaluated(candidate, known, tokens)
         tasks = [Task(candidates[index].genome, rung, costs) for index in waiting]
         for number, evaluation in self.executor.evaluate(tasks):
             index = waiting[number]
             evaluation = _with_gate(evaluation, gate.get(index))
-            spent = tokens if evaluation.measured else 0
-            evaluated = Evaluated(candidates[index], evaluation, self.seed, spent)
+            evaluated = self._evaluated(candidates[index], evaluation, tokens)
             if self.memory:
                 self.memory.remember(evaluated, rung)
             yield index, evaluated
             self.check()
+
+    def _evaluated(self, candidate: Candidate, evaluation: Evaluation, tokens: int) -> Evaluated:
+        """A candidate with its result. tokens: of one of its trainings, where it was measured."""
+        spent = tokens if evaluation.measured else 0
+        seeds = self.budget.recipe.evaluation.seeds
+        return Evaluated(candidate, evaluation, self.seed, spent, seeds)
 
     def _climb(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates from rung to rung; those not promoted, or that fail, leave.
