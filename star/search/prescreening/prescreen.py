@@ -27,7 +27,8 @@ from star.search.candidates import Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.prescreening.choice import best
 from star.search.prescreening.config import PrescreenConfig
-from star.search.prescreening.surrogate import Predictor, rank_correlation
+from star.search.prescreening.regression import rank_correlation
+from star.search.prescreening.surrogate import Predictor
 from star.search.space.problem import GenomeProblem
 
 ROUNDS = 10  # of mating for a surplus; where new children are rare, a smaller one will do
