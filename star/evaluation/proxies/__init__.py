@@ -3,8 +3,8 @@
 Each is a function of a model and tokens, int64 (batch, length + 1); their papers say that larger is
 better. They are defined for any differentiable language model, so that attention, recurrences and
 convolutions are scored by the same rule. None is known to rank mixes of them well, and the papers'
-sign may be wrong here (experiments/prescreening measures both, beside counting parameters): a search
-takes the sign from what it measured, and asks a proxy only while that ranks better.
+sign may be wrong here (experiments/prescreening measures both, beside counting parameters). A
+search takes the sign from what it measured, and asks a proxy only while that ranks better.
 """
 
 from .gradients import gradient_norm as gradient_norm

@@ -42,8 +42,8 @@ class Surrogate:
 class ProxyPredictor:
     """A score without training in place of a prediction.
 
-    Of the values it learns only the sign: which end of the scores is the better one. Papers disagree
-    with each other, and with what is measured here (experiments/prescreening).
+    Of the values it learns only the sign: which end of the scores is the better one. Papers
+    disagree with each other, and with what is measured here (experiments/prescreening).
     """
 
     def __init__(self, scores: Callable[[Genome], float]) -> None:

@@ -1,7 +1,7 @@
 """Searches of the tabular benchmark with and without pre-screening, and halving by predicted ends.
 
-    python experiments/prescreening/compare.py                  # all methods
-    python experiments/prescreening/compare.py surrogate_8      # some of them
+    python experiments/prescreening/measure.py                  # all methods
+    python experiments/prescreening/measure.py surrogate_8      # some of them
 
 30 seeds each, against the true front, as experiments/tabular/compare.py measures it. Writes
 evaluations.csv, a row a search, beside this file, keeps the rows of methods that it is not told to
@@ -19,8 +19,8 @@ import pandas as pd
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tabular"))
 
-from compare import OBJECTIVES, hypervolume, interval, true_hypervolume, truth  # noqa: E402
-from methods import load_config  # noqa: E402
+from compare import OBJECTIVES, hypervolume, interval, true_hypervolume, truth  # noqa: E402  # pyright: ignore
+from methods import load_config  # noqa: E402  # pyright: ignore
 
 from star.search import Search  # noqa: E402
 
@@ -102,9 +102,9 @@ def report(results: pd.DataFrame) -> None:
     """The tables of the README."""
     plain = results[results["method"] == PLAIN].set_index("seed")["evaluations"]
     print(
-        "| pre-screening | evaluations to 95% | times fewer | share after 64 | 128 | 256 |", end=""
+        "| pre-screening | evaluations to 95% | times fewer | share after 64 | 128 | 256 | acts "
+        "| Spearman (parameters') | core-seconds |\n|---|---|---|---|---|---|---|---|---|"
     )
-    print(" acts | Spearman (parameters') | core-seconds |\n|---|---|---|---|---|---|---|---|---|")
     for method, own in results.groupby("method", sort=False):
         if str(method).startswith("halving"):
             continue
@@ -134,10 +134,8 @@ def main() -> None:
     for method in chosen:
         rows = [search(method, seed) for seed in SEEDS]
         known = pd.concat([known[known["method"] != method], pd.DataFrame(rows)])
-        order = {name: number for number, name in enumerate(METHODS)}
-        known = known.sort_values("seed").sort_values(
-            "method", key=lambda m: m.map(order), kind="stable"
-        )
+        known["order"] = known["method"].map({name: n for n, name in enumerate(METHODS)})
+        known = known.sort_values(["order", "seed"]).drop(columns="order")
         known.round(5).to_csv(RESULTS, index=False, lineterminator="\n")
         print(f"{method}: done", file=sys.stderr, flush=True)
     report(pd.read_csv(RESULTS))
