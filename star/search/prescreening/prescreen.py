@@ -137,7 +137,7 @@ class Prescreen:
         if not last or not any(r.rows >= self.config.minimum_rows for r in last):
             return ""
         words = [f"{r.spearman:.2f} against {r.spearman_of_parameters:.2f}" for r in last]
-        return f"pre-screening {', '.join(words)}" + ("" if self.acts else " (does not act)")
+        return f"prescreen {', '.join(words)}" + ("" if self.acts else ": off")
 
     def csv(self) -> str:
         """All rounds as text with a header."""
