@@ -108,13 +108,11 @@ def test_a_run_knows_what_was_validated_and_its_front_says_so(
     searched: Searched, validation: Make
 ) -> None:
     run = searched()
-    assert run.validated is None
+    assert Run.open(run.path).validated is None
     assert set(run.front["validated"]) == {"no"}
     results = validation().run()
     found = run.validated
-    assert (
-        found is not None and isinstance(found, pd.DataFrame) and len(found) == len(results.designs)
-    )
+    assert isinstance(found, pd.DataFrame) and len(found) == len(results.designs)
     assert set(found["genome_id"]) == {design.genome_id for design in results.designs}
     assert pd.api.types.is_numeric_dtype(found["validation_loss_low"])
     assert set(run.front["validated"]) == {"validated.csv"}
