@@ -38,6 +38,9 @@ from .genome import check_depth as check_depth
 from .genome import fit_depth as fit_depth
 from .identity import current_id as current_id
 from .identity import former_id as former_id
+from .matching import matched_width as matched_width
+from .matching import read_match as read_match
+from .matching import state_elements as state_elements
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig

@@ -56,7 +56,9 @@ SCHEMAS = {
     "evolve": "star.search.config:EvolveConfig",
     "train": "star.train:TrainConfig",
     "describe": "star.describe:DescribeConfig",
+    "front": "star.front:FrontConfig",
     "generate": "star.generate:GenerateConfig",
+    "mad": "star.mad:MadConfig",
     "validate": "star.validating.config:ValidateConfig",
 }
 # Dictionaries whose keys no schema lists: names of objectives, arguments of algorithms.

@@ -29,12 +29,21 @@ class Corpus:
     bytes_per_token: float = BYTES_PER_TOKEN
     apart_from: tuple[Sample, ...] = ()  # held-out samples that ours shares no token with
 
-    def check_length(self, length: int) -> None:
-        """Raise `UserError` unless both parts hold at least one window of length + 1 tokens."""
-        for name, part in (("training", self.train), ("held-out", self.validation)):
-            if len(part) <= length:
+    def check_length(self, length: int, validation_length: int | None = None) -> None:
+        """Raise `UserError` unless both parts hold at least one window, of length + 1 tokens.
+
+        validation_length: of held-out windows; None is the same.
+        """
+        parts = [("training", self.train, "training.length", length)]
+        if validation_length is None or validation_length == length:
+            parts.append(("held-out", self.validation, "training.length", length))
+        else:
+            key = "training.validation_length"
+            parts.append(("held-out", self.validation, key, validation_length))
+        for name, part, key, needed in parts:
+            if len(part) <= needed:
                 raise UserError(
-                    f"training.length={length}: the {name} text has only {len(part)} bytes, "
+                    f"{key}={needed}: the {name} text has only {len(part)} bytes, "
                     f"expected more than the "
                     "length; use more text (data.path) or a shorter length"
                 )
@@ -46,14 +55,19 @@ class Corpus:
         return _windows(self.train, starts, length)
 
     def validation_batches(
-        self, batches: int, batch_size: int, length: int
+        self, batches: int, batch_size: int, length: int, selecting: bool = False
     ) -> Iterator[torch.Tensor]:
         """A fixed held-out sample, int64 (batch, length + 1), the same for every candidate.
 
         Evenly spaced windows; with `apart_from`, others that share nothing with those samples.
+        With `selecting` as many others that share nothing with any of these, to choose by.
         Raises `UserError` where the text has no room for so many.
         """
-        for part in np.split(self.validation_starts((batches * batch_size, length)), batches):
+        sample = (batches * batch_size, length)
+        starts = self.validation_starts(sample)
+        if selecting:
+            starts = starts_apart(len(self.validation), sample, self.apart_from, starts)
+        for part in np.split(starts, batches):
             yield _windows(self.validation, part, length)
 
     def validation_starts(self, sample: Sample) -> npt.NDArray[np.int64]:
@@ -82,13 +96,16 @@ def load_corpus(config: DataConfig) -> Corpus:
     )
 
 
-def open_corpus(config: DataConfig, length: int, vocabulary: int) -> Corpus:
+def open_corpus(
+    config: DataConfig, length: int, vocabulary: int, validation_length: int | None = None
+) -> Corpus:
     """`load_corpus` for training on windows of `length` tokens with a model of that vocabulary.
 
-    Raises `UserError` also when the text does not suit them.
+    Raises `UserError` also when the text does not suit them. validation_length: tokens of held-out
+    windows; None is the same.
     """
     corpus = load_corpus(config)
-    corpus.check_length(length)
+    corpus.check_length(length, validation_length)
     if vocabulary < corpus.vocabulary:
         raise UserError(
             f"model.vocabulary={vocabulary}: expected at least the data's {corpus.vocabulary}"

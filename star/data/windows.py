@@ -22,7 +22,9 @@ def even_starts(size: int, sample: Sample) -> Starts:
     return np.linspace(0, size - length - 1, windows).astype(np.int64)
 
 
-def starts_apart(size: int, sample: Sample, others: Sequence[Sample]) -> Starts:
+def starts_apart(
+    size: int, sample: Sample, others: Sequence[Sample], beside: Starts | None = None
+) -> Starts:
     """Starts of windows that share no token with evenly spaced samples, nor with each other.
 
     They are spread over the text as far as the others leave room.
@@ -31,6 +33,7 @@ def starts_apart(size: int, sample: Sample, others: Sequence[Sample]) -> Starts:
         size: tokens of the text.
         sample: the windows to place.
         others: evenly spaced samples of the same text.
+        beside: starts of further windows of this length to share nothing with.
 
     Returns:
         (windows,), ascending.
@@ -39,14 +42,16 @@ def starts_apart(size: int, sample: Sample, others: Sequence[Sample]) -> Starts:
         UserError: where the text has no room for so many.
     """
     windows, length = sample
+    taken = [*((even_starts(size, other), other[1]) for other in others if size > other[1])]
+    taken += [] if beside is None else [(beside, length)]
     slots = np.concatenate(
-        [_slots(begin, end, length + 1) for begin, end in _free(size, others)] or [np.zeros(0)]
+        [_slots(begin, end, length + 1) for begin, end in _free(size, taken)] or [np.zeros(0)]
     )
     if len(slots) < windows:
         raise UserError(
             f"training.validation_batches: {windows} held-out windows of {length} tokens that "
-            f"share nothing with the search's do not fit, {len(slots)} do; use fewer, or a "
-            "shorter training.length"
+            f"share nothing with other samples do not fit, {len(slots)} do; use fewer, or "
+            "shorter ones"
         )
     chosen = np.linspace(0, len(slots) - 1, windows).round().astype(np.int64)
     return slots[chosen].astype(np.int64)
@@ -60,13 +65,14 @@ def _slots(begin: int, end: int, width: int) -> Starts:
     return np.linspace(begin, end - width, count).astype(np.int64)
 
 
-def _free(size: int, others: Sequence[Sample]) -> list[tuple[int, int]]:
-    """The stretches of a text, from one position to before another, that no sample touches."""
+def _free(size: int, windows: Sequence[tuple[Starts, int]]) -> list[tuple[int, int]]:
+    """The stretches of a text, from one position to before another, that no window touches.
+
+    windows: starts and the length of each sample.
+    """
     taken = np.zeros(size, dtype=bool)
-    for windows, length in others:
-        if size <= length:  # the search could not have used it
-            continue
-        for start in even_starts(size, (windows, length)):
+    for starts, length in windows:
+        for start in starts:
             taken[start : start + length + 1] = True
     # Where free text begins (+1) and ends (-1), with taken text imagined on both sides.
     edges = np.flatnonzero(np.diff(np.concatenate([[True], taken, [True]]).astype(np.int8)))

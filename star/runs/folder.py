@@ -19,6 +19,7 @@ from star.runs.genome_files import GenomeFiles
 from star.runs.validated import COLUMN, mark, validated_ids
 
 POPULATION, PARETO, LEDGER, GENOMES = "population.csv", "pareto.csv", "ledger.sqlite", "genomes"
+PRESCREEN = "prescreen.csv"  # how good predictions were, of a search with search.prescreen
 STATES = "states"  # training states, there while a generation climbs its rungs
 # While a search runs, its files take at most this share of the time, beyond so many seconds.
 SHARE, FREE_SECONDS = 0.01, 0.5

@@ -10,7 +10,13 @@ from star.base.settings import expect, expect_seed, expect_utf8
 from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
-from star.evaluation.recipe import CacheSetting, DataConfig, SearchModelConfig, TrainingConfig
+from star.evaluation.recipe import (
+    CacheSetting,
+    DataConfig,
+    EvaluationConfig,
+    SearchModelConfig,
+    TrainingConfig,
+)
 from star.genomes import (
     ALPHABETS,
     Alphabet,
@@ -21,6 +27,7 @@ from star.genomes import (
 )
 from star.genomes.genome import MOST_LIVS
 from star.search.halving import HalvingConfig
+from star.search.prescreening.config import PrescreenConfig
 from star.search.replication import ReplicationConfig
 from star.search.stopping import StopConfig
 
@@ -113,6 +120,7 @@ class SearchConfig:
     stop: StopConfig = field(default_factory=StopConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
     replication: ReplicationConfig = field(default_factory=ReplicationConfig)
+    prescreen: PrescreenConfig = field(default_factory=PrescreenConfig)
 
     def check(self, depth: int) -> None:
         """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
@@ -128,6 +136,7 @@ class SearchConfig:
         self.variation.check()
         self.stop.check()
         self.replication.check()
+        self.prescreen.check(self.population, self.generations, len(self.baselines))
 
     def alphabet(self) -> Alphabet:
         """All classes that candidates may have: every valid operator's, where operators evolve.
@@ -176,6 +185,7 @@ class EvolveConfig:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     executor: ExecutorConfig = field(default_factory=ProcessesConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     data: DataConfig = field(default_factory=DataConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
@@ -186,7 +196,7 @@ class EvolveConfig:
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
         check_depth(self.depth)
-        for part in (self.model, self.cache, self.training, self.data):
+        for part in (self.model, self.cache, self.training, self.evaluation, self.data):
             part.check()
         expect_seed(self.seed)
         for name in ("run_dir", "experiment_name"):

@@ -73,6 +73,8 @@ class SuccessiveHalving:
         self.rungs = config.steps(steps)
         self.keep, self.tokens_per_step = config.keep, tokens_per_step
         self._seen: dict[int, Values] = {}
+        # who was measured at each rung but the last, in order of asking
+        self.reached: dict[int, list[Evaluated]] = {}
 
     def tokens(self, rung: int) -> int:
         """Training tokens up to a rung, in steps."""

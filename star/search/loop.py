@@ -24,6 +24,7 @@ from star.search.archive import Archive, objective_values
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate, Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.memory import SearchMemory
+from star.search.prescreening.prescreen import Prescreen
 from star.search.replication import Replication
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import variation
@@ -167,6 +168,7 @@ class EvaluationLoop:
             brought: how many were to be; whom a rung 0 refuses is of those who leave, so that it
                 costs no others their place.
         """
+        self.halving.reached.setdefault(rung, []).extend(reached.values())
         values = objective_values(self._deciding(rung), list(reached.values()))
         places = self.halving.places(brought) if rung == 0 else None
         indices = list(reached)
@@ -312,7 +314,11 @@ def evaluate_baselines(baselines: dict[str, Genome], evaluation: EvaluationLoop)
 
 
 def run_generations(
-    built: BuiltAlgorithm, generations: int, evaluation: EvaluationLoop, seeds: set[str]
+    built: BuiltAlgorithm,
+    generations: int,
+    evaluation: EvaluationLoop,
+    seeds: set[str],
+    prescreen: Prescreen | None = None,
 ) -> Iterator[int]:
     """Run generations, yielding the number of each (from 0) when it is finished.
 
@@ -323,10 +329,13 @@ def run_generations(
         generations: the most.
         evaluation: what evaluates candidates.
         seeds: ids of the genomes that seeded the first generation.
+        prescreen: ranks a surplus of children before they are trained; None trains all.
     """
     problem = built.algorithm.problem
     assert isinstance(problem, GenomeProblem)
     for generation in range(generations):
+        if prescreen is not None and generation:  # there are no children in the first
+            prescreen.prepare(generation, evaluation.archive, evaluation.halving)
         population = built.algorithm.ask()
         if population is None or len(population) == 0:
             return

@@ -15,21 +15,32 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from star.base import files
 from star.base.errors import UserError
-from star.base.files import remove_leftovers
+from star.base.files import remove_leftovers, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.reading import expanded
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
+from star.evaluation.devices import on_device, with_devices
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import NAMED
+from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
-from star.runs.folder import GENOMES, LEDGER, PARETO, POPULATION, STATES, RunFolder, Views
+from star.runs.folder import (
+    GENOMES,
+    LEDGER,
+    PARETO,
+    POPULATION,
+    PRESCREEN,
+    STATES,
+    RunFolder,
+    Views,
+)
 from star.runs.genome_files import SUMS, written_genomes
 from star.runs.origin import origin_settings
 from star.runs.progress import Progress
@@ -43,6 +54,8 @@ from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
+from star.search.prescreening.build import make_prescreen
+from star.search.prescreening.prescreen import Prescreen
 from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
@@ -56,7 +69,7 @@ FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins",
     f"search.{key}" for key in ("generations", "stop")
 }
 # What a search leaves in its folder beside its provenance, and a folder of others must not hold.
-WRITTEN = (POPULATION, PARETO, STATES, f"{GENOMES}/{SUMS}")
+WRITTEN = (POPULATION, PARETO, PRESCREEN, STATES, f"{GENOMES}/{SUMS}")
 
 
 def ignore(evaluated: Evaluated) -> None:
@@ -79,6 +92,7 @@ class Search:
     notices: list[str]  # what a user should know before it begins
     executor: Executor | None  # None: the one of the configuration
     archive: Archive
+    prescreen: Prescreen | None = None  # ranks a surplus of children before they are trained
     ended_by: str = ""  # why it ended before its last generation
 
     @classmethod
@@ -111,11 +125,14 @@ class Search:
             notices += changed
         baselines, fitted = read_baselines(config)
         notices += fitted
+        if executor is None:
+            notices += device_notices(config, measured, recipe)
         used = config.search.population
         if len(seeds) > used:
             notices.append(
                 f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
             )
+        built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
         return cls(
             config=config,
             recipe=recipe,
@@ -124,11 +141,12 @@ class Search:
             baselines=baselines,
             problem=problem,
             seeds=seeds,
-            built=build_algorithm(config.search, problem, seeds, config.seed, fitting),
+            built=built,
             fingerprint=read_fingerprint(config, recipe, executor),
             notices=notices,
             executor=executor,
             archive=Archive(objectives),
+            prescreen=make_prescreen(config.search, problem, objectives, budget, built),
         )
 
     def generations(
@@ -164,7 +182,7 @@ class Search:
             seeds = {self.problem.architecture(seed).id for seed in self.seeds}
             stopping, finished = Stopping(config.search.stop), 0
             for generation in run_generations(
-                self.built, config.search.generations, evaluation, seeds
+                self.built, config.search.generations, evaluation, seeds, self.prescreen
             ):
                 yield generation
                 finished += 1
@@ -279,14 +297,16 @@ class SearchInFolder:
                     (LEDGER,) if config.ledger == RUN else (),
                 )
             )
-            needed = [objective.name for objective in search.archive.objectives]
+            minimised = [objective.name for objective in search.archive.objectives]
+            needed = {*minimised, *search.budget.limits, *search.reported}
             self.memory = open_memory(
                 config.ledger, path, search.recipe, search.measured, search.fingerprint, needed
             )
             opened.callback(self.memory.close)
             self._ledger_file = _identity(self.memory.ledger.path)
             write_provenance(path, "evolve", settings, search.fingerprint, arguments)
-            self._folder = RunFolder(path, search.measured.names)
+            metrics = (*search.measured.names, *search.recipe.further_metrics)
+            self._folder = RunFolder(path, metrics)
             remove_leftovers(path / STATES, r"\w+\.safetensors")
             self._opened = opened.pop_all()  # nothing was raised: `run` closes them
 
@@ -308,7 +328,9 @@ class SearchInFolder:
 
     def _state(self) -> str:
         archive = self.search.archive
-        return f"front {len(archive.front())}  hypervolume {archive.hypervolume():.4f}"
+        front = f"front {len(archive.front())}  hypervolume {archive.hypervolume():.4f}"
+        said = self.search.prescreen.state if self.search.prescreen else ""
+        return f"{front}  {said}" if said else front
 
     @property
     def path(self) -> Path:
@@ -340,11 +362,18 @@ class SearchInFolder:
                 self.memory, self._candidate_finished, interrupt.check, self._states
             ):
                 self._folder.update_views(search.views)
+                self._write_prescreen()
                 if generation < 0:
                     self._progress.generation_started(0)
                     continue
                 proposed = baselines + len(search.built.duplicates.proposed)
                 self._progress.generation_finished(generation, proposed)
+
+    def _write_prescreen(self) -> None:
+        prescreen = self.search.prescreen
+        if prescreen is not None and prescreen.rounds:
+            with writing(self.path):
+                files.write_text(self.path / PRESCREEN, prescreen.csv())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -366,17 +395,35 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     also = (*search.also_measure, *limited)
     measured = Measured.of(search.objectives, config.objectives, also)
     measured.selected(search.objectives)
+    settings = with_devices(measured, config.objectives, config.training)
+    if settings != config.objectives:
+        measured = Measured.of(search.objectives, settings, also)
+    named = {*search.objectives, *search.also_measure, *config.constraints}
+    wanted = [name for name, o in OBJECTIVES.items() if o.optional and name in named]
     recipe = Recipe(
         config.model,
         config.cache,
         config.training,
         config.data,
         config.seed,
-        tuple(measured.references.values()),
-        config.objectives,
+        (*measured.references.values(), *wanted),
+        settings,
+        config.evaluation,
     )
     recipe.check()
     return measured, recipe
+
+
+def device_notices(config: EvolveConfig, measured: Measured, recipe: Recipe) -> list[str]:
+    """A line on objectives that depend on the device, where candidates disturb each other."""
+    timed = [name for name in on_device(measured) if not measured.objectives[name].repeatable]
+    at_once = config.executor.at_once(recipe)
+    if not timed or at_once == 1:
+        return []
+    return [
+        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that "
+        "others disturb it; executor.workers=1 gives quieter timings"
+    ]
 
 
 def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:

@@ -1,0 +1,14 @@
+"""Scores of an untrained model on one batch: what it may become, for a fraction of a training.
+
+Each is a function of a model and tokens, int64 (batch, length + 1), and larger is better. They are
+defined for any differentiable language model, so that attention, recurrences and convolutions are
+scored by the same rule. None is known to rank mixes of them well (experiments/prescreening measures
+it, beside counting parameters); they rank candidates of a search only while they do.
+"""
+
+from .gradients import gradient_norm as gradient_norm
+from .gradients import snip as snip
+from .gradients import zico as zico
+from .jacobians import jacobian_covariance as jacobian_covariance
+from .scores import PROXIES as PROXIES
+from .scores import ProxyScores as ProxyScores

@@ -1,0 +1,183 @@
+"""A finished search under another budget: static costs are counted anew, nothing is trained.
+
+The losses and whatever else took a training are those of the run, from its `population.csv`; only
+what was trained to the end counts. `star/front.py` is the command.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from io import StringIO
+from typing import Any
+
+import pandas as pd
+
+from star.base.errors import UserError
+from star.evaluation import Measured, Recipe
+from star.evaluation.constraints import Budget, read_limits
+from star.evaluation.failures import OVER_BUDGET
+from star.evaluation.objectives import NAMED, STATIC, load_objective
+from star.evaluation.objectives.registry import load_name
+from star.evaluation.recipe import DataConfig, TrainingConfig
+from star.evaluation.result import OK, Evaluation
+from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, load_genome
+from star.runs.columns import AFTER, BEFORE
+from star.runs.run import Run, RunCandidate
+from star.search.archive import Archive
+from star.search.candidates import Candidate, Evaluated
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a run; empty lists and mappings are as in the run."""
+
+    model: ModelConfig  # sizes that costs are counted at
+    cache: CacheSetting
+    objectives: Sequence[str] = ()  # to minimise: names, or import paths that the run knows
+    constraints: Mapping[str, Any] = field(default_factory=dict)  # over the run's; None lifts one
+
+
+class Recounted(Run):
+    """A run as it answers a question: its candidates with their new costs, and the new front.
+
+    A candidate has the status `ok` where it was trained to the end and keeps the limits, and is
+    `infeasible` with the limit that it breaks otherwise; those that were not are left out.
+    """
+
+    def __init__(self, run: Run, question: Question) -> None:
+        """Read what the run measured.
+
+        Raises:
+            UserError: for an objective that is unknown or was not measured, or a limit that cannot
+                be used.
+        """
+        super().__init__(run.path)
+        settings = self.settings
+        search = settings["search"]
+        own = [*search["objectives"], *search.get("also_measure", ())]
+        # What the run named by import path is known by its name too, as in the columns.
+        known = {load_name(reference): reference for reference in own}
+        self._chosen = [known.get(name, name) for name in question.objectives]
+        self._chosen = self._chosen or [*search["objectives"]]
+        names = [load_objective(reference, key="objectives").name for reference in self._chosen]
+        if len({*names}) < len(names):
+            raise UserError(f"objectives={names}: expected different names")
+        given = {**settings.get("constraints", {}), **question.constraints}
+        also = [*own, *(name for name in given if name in NAMED)]
+        self.measured = Measured.of(self._chosen, settings.get("objectives", {}), also)
+        self.minimised = [objective.name for objective in self.measured.selected(self._chosen)]
+        limits = read_limits(given, self.measured)
+        self._check_measured("objectives", self.minimised)
+        self._check_measured("constraints", limits)
+        training = _known(TrainingConfig(), settings.get("training", {}))
+        references = tuple(self.measured.references.values())
+        data, seed = DataConfig(), int(settings.get("seed", 0))
+        self._recipe = Recipe(question.model, question.cache, training, data, seed, references)
+        self._budget = Budget(limits, self.measured, self._recipe)
+        self._run = run
+
+    def _check_measured(self, key: str, names: Mapping[str, float] | Sequence[str]) -> None:
+        """Raise `UserError` for what takes a training that the run did not make."""
+        for name in names:
+            if self.measured.objectives[name].cost != STATIC and name not in self.metrics:
+                there = ", ".join(self.metrics)
+                raise UserError(
+                    f"{key}: {name} was not measured in {self.path}, and takes a training; measured"
+                    f" are {there}"
+                )
+
+    @cached_property
+    def candidates(self) -> dict[str, RunCandidate]:
+        """Those that were trained to the end, by genome id. Raises `GenomeError` for sizes that
+        one cannot have."""
+        found: dict[str, RunCandidate] = {}
+        for genome_id, candidate in self._run.candidates.items():
+            if candidate.status != OK and not candidate.reason.startswith(OVER_BUDGET):
+                continue
+            static = self.measured.measure_static(candidate.genome, self._recipe)
+            metrics = {**candidate.metrics, **static}
+            if {*self.minimised, *self._trained} <= metrics.keys():
+                judged = self._budget.judge(Evaluation(OK, "", metrics))
+                found[genome_id] = replace(
+                    candidate, status=judged.status, reason=judged.reason, metrics=metrics
+                )
+        return found
+
+    @property
+    def _trained(self) -> list[str]:
+        """What the run measured of every trained model: its lack tells a refusal before that."""
+        always = [o.name for o in self.measured.trained if o.name not in self.measured.references]
+        return [name for name in always if name in self.metrics]
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The non-dominated candidates under the limits, with the columns of `pareto.csv`."""
+        return self._front
+
+    @cached_property
+    def _front(self) -> pd.DataFrame:
+        archive = Archive([self.measured.objectives[name] for name in self.minimised])
+        for candidate in self.candidates.values():
+            origin = Candidate(candidate.genome, candidate.origin, candidate.generation)
+            evaluation = Evaluation(candidate.status, candidate.reason, candidate.metrics)
+            archive.add(Evaluated(origin, evaluation, self._recipe.seed))
+        rows = {row["genome_id"]: row for row in self._run.population.to_dict("records")}
+        new = {"status": OK, "reason": "", "rank": 0}
+        front = [{**rows[e.genome_id], **e.evaluation.metrics, **new} for e in archive.front()]
+        names = [name for name in self.measured.names if any(name in row for row in front)]
+        return pd.DataFrame(front, columns=[*BEFORE, *names, *AFTER], dtype=object)
+
+    def check_answer(self) -> None:
+        """Raise `UserError` where the run has no candidate that was trained, or none that keeps
+        the limits."""
+        if not self.candidates:
+            raise UserError(f"run={self.path}: no candidate of it was trained to the end")
+        if any(candidate.status == OK for candidate in self.candidates.values()):
+            return
+        for name, limit in self._budget.limits.items():
+            objective = self.measured.objectives[name]
+            values = [c.metrics[name] for c in self.candidates.values() if name in c.metrics]
+            best = min(values, key=lambda value: objective.sign * value)
+            if objective.exceeds(best, limit):
+                side = "most" if objective.maximised else "least"
+                raise UserError(
+                    f"constraints.{name}={limit:g}: the {side} of the "
+                    f"{len(self.candidates)} trained candidates is {objective.shown(best)}"
+                )
+        raise UserError("constraints: no trained candidate keeps all of them at once")
+
+    def csv(self) -> str:
+        """The front as text, in the form of `pareto.csv`."""
+        text = StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(self.front.columns)
+        rows = self.front.to_numpy(dtype=object).tolist()
+        writer.writerows(["" if pd.isna(cell) else cell for cell in row] for row in rows)
+        return text.getvalue()
+
+    def baseline_ids(self) -> dict[str, str]:
+        """Genome ids of the baselines by the names of their designs, or by the ids themselves."""
+        there = [c.genome_id for c in self.candidates.values() if c.origin == "baseline"]
+        names: dict[str, str] = {}
+        for name in self.settings["search"].get("baselines", ()):
+            genome_id = _design_id(name, int(self.settings["depth"]))
+            if genome_id in there:
+                names[name] = genome_id
+        rest = [genome_id for genome_id in there if genome_id not in names.values()]
+        return {**names, **dict(zip(rest, rest, strict=True))}
+
+
+def _design_id(name: str, depth: int) -> str:
+    """The id of a design of the library at a depth; empty for what is none."""
+    try:
+        genome: Genome = load_genome(name, depth)[0]
+    except GenomeError:
+        return ""
+    return genome.canonical().id
+
+
+def _known(usual: TrainingConfig, there: Mapping[str, Any]) -> TrainingConfig:
+    """Settings of a run, as far as they are known today."""
+    names = {one.name for one in fields(usual)}
+    return replace(usual, **{key: value for key, value in there.items() if key in names})
