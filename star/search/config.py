@@ -203,6 +203,9 @@ class EvolveConfig:
             expect_utf8(name, getattr(self, name))
         self.search.check(self.depth)
         self.limits.check()
+        once = self.evaluation.seeds == 1 or not self.search.replication.most
+        expected = f"0 with evaluation.seeds={self.evaluation.seeds}, which is the same for all"
+        expect("search.replication.most", self.search.replication.most, once, expected)
         self.search.halving.check(self.training.steps)
         further, seeds = self.search.replication.most, self.evaluation.seeds
         if further and seeds > 1:
