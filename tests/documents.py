@@ -26,7 +26,10 @@ ADDED = {
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
 }  # fmt: skip
 TABULAR = {"search.generations": "1"}  # instead: all else is the table's own
-REPLACED = {"search.halving.rungs": "[1,2]", "executor.in_flight": "2"}
+REPLACED = {
+    "search.halving.rungs": "[1,2]", "executor.in_flight": "2",
+    "objectives.recall_error.steps": "2", "constraints.recall_error": "2",
+}  # fmt: skip
 DROPPED = ("executor.address", "executor.gpus")  # need other machines than this one
 CONSOLE = {"certify": "kernels.certify", "bench": "kernels.bench"}  # as `star` calls them
 
