@@ -17,9 +17,9 @@ from .errors import GenomeError
 from .genome import Genome
 from .model_config import HEAD_WIDTH, NARROW, WIDEST, ModelConfig
 
-# How far the size at the nearest width may be from the wanted one, as a factor. Widths are 16 apart
-# below 256: of sizes that grow with its square, those at 64 and 80 are apart by 1.25 squared.
-CLOSE = 1.3
+# How far the size at the nearest width may be from the wanted one, as a factor: widths are 16 apart
+# below 256, and sizes that grow with its square are at 32 and 48 apart by 1.5 squared.
+CLOSE = 1.5
 
 
 def state_elements(genome: Genome, model: ModelConfig, context: int) -> int:

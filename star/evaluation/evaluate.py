@@ -70,6 +70,7 @@ def _train_and_measure(
     metrics: dict[str, float] = {}
     seconds = 0.0
     try:
+        recipe = recipe.of(genome)
         metrics.update(objectives.measure_static(genome, recipe))
         if TRAINED in costs:
             found: list[dict[str, float]] = []

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from star.base.ranges import Range, expect_ranges
@@ -11,7 +11,7 @@ from star.base.settings import expect_seed
 from star.data import Corpus, open_corpus
 from star.data import DataConfig as DataConfig
 from star.genomes import CacheSetting as CacheSetting
-from star.genomes import ModelConfig
+from star.genomes import Genome, GenomeError, ModelConfig, matched_width, read_match
 from star.genomes.model_config import check_width
 from star.training import TrainingConfig as TrainingConfig
 
@@ -38,12 +38,38 @@ class SearchModelConfig(ModelConfig):
     """The sizes of a search; `width` is what costs are counted at."""
 
     search_width: int | None = None  # what candidates are trained at; null: width
+    match: str | None = None  # state:4096 or parameters:350k: each candidate's width is the nearest
 
     def check(self) -> None:
         """Raise `GenomeError` when a size cannot be built."""
         super().check()
         if self.search_width is not None:
             check_width("search_width", self.search_width)
+        if self.match is not None:
+            read_match(self.match)
+            if self.search_width is not None:
+                raise GenomeError(
+                    f"model.match={self.match}: not together with "
+                    f"model.search_width={self.search_width}; set one only"
+                )
+
+    def content(self) -> dict[str, Any]:
+        """The sizes as recipes keep them: `match` only while it is in use."""
+        content = asdict(self)
+        if self.match is None:
+            del content["match"]
+        return content
+
+    def matched(self, genome: Genome, context: int) -> "SearchModelConfig":
+        """The sizes of one genome: with `match`, at the width that comes nearest.
+
+        context: positions that caches which grow with the sequence are counted for. Raises
+        `GenomeError` where no width comes near.
+        """
+        if self.match is None:
+            return self
+        width = matched_width(genome, self, self.match, context)
+        return replace(self, width=width, match=None)
 
     def when_trained(self) -> ModelConfig:
         """The sizes that a candidate is trained at."""
@@ -82,6 +108,16 @@ class Recipe:
         model = self.model
         return model.when_trained() if isinstance(model, SearchModelConfig) else model
 
+    def of(self, genome: Genome) -> "Recipe":
+        """The recipe of one genome, whose sizes are those that `model.match` gives it.
+
+        Raises `GenomeError` where no width comes near.
+        """
+        model = self.model
+        if not isinstance(model, SearchModelConfig) or model.match is None:
+            return self
+        return replace(self, model=model.matched(genome, self.cache.context))
+
     @property
     def further_metrics(self) -> tuple[str, ...]:
         """Names of what is recorded beside the objectives."""
@@ -114,7 +150,7 @@ class Recipe:
             objectives: settings of those that are not measured always; they enter only when there
                 are any, so that a new objective changes no key that exists.
         """
-        parts = {"model": asdict(self.model), "cache": asdict(self.cache)}
+        parts = {"model": model_content(self.model), "cache": asdict(self.cache)}
         parts["training"] = self.training.content()
         if self.cache.state_dtype == self.cache.dtype:
             parts["cache"] = without_state_dtype(parts)["cache"]
@@ -123,6 +159,11 @@ class Recipe:
         if self.evaluation.seeds > 1:
             content["evaluation"] = asdict(self.evaluation)
         return {**content, "objectives": dict(objectives)} if objectives else content
+
+
+def model_content(model: ModelConfig) -> dict[str, Any]:
+    """Sizes as recipes keep them."""
+    return model.content() if isinstance(model, SearchModelConfig) else asdict(model)
 
 
 def without_state_dtype(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ SHORT = {"tasks": ["pairs_2"], "steps": 4, "batch_size": 2, "held_out": 8}
 GIVEN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("decode_latency", "prefill_throughput", "peak_memory"), SMALL),
     "recall_error": SHORT,
+    "mad_score": {"tasks": ["memorization"], "steps": 1},
 }
 
 

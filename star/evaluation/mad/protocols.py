@@ -74,5 +74,5 @@ def _set_inner_width(liv: LivModule, inner: int) -> None:
             assert isinstance(group, Projection)
             if group.projection.out_features != inner:  # tied ones are met again
                 group.projection = linear(group.projection.in_features, inner)
-    std = float(liv.output.weight.std())
+    std = float(liv.output.weight.detach().std())
     liv.output = linear(inner, liv.output.out_features, std=std)

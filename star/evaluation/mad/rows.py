@@ -51,7 +51,10 @@ def read_rows(path: Path) -> list[Row]:
     if not is_file(path):
         return []
     try:
-        return [_row(cells) for cells in csv.DictReader(io.StringIO(read_text(path)))]
+        reader = csv.DictReader(io.StringIO(read_text(path)))
+        if not set(COLUMNS) <= set(reader.fieldnames or ()):
+            raise ValueError(f"columns {reader.fieldnames}")
+        return [_row(cells) for cells in reader]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
             f"{path}: not readable as runs of star.mad ({plain(repr(error))}); move it away, or "

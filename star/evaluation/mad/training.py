@@ -1,25 +1,24 @@
 """One training on one setting, and what the model answers after it."""
 
-import contextlib
-import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from star.data.mad import IGNORED, Instances
+from star.data.mad import Instances
 from star.data.mad.instances import TEST, TRAIN, VALIDATION
 from star.evaluation.mad.model import build_model
 from star.evaluation.mad.presets import Preset
 from star.evaluation.mad.protocols import PROTOCOLS
 from star.evaluation.mad.scoring import MACRO_BATCH, macro_accuracy, micro_accuracy
 from star.evaluation.mad.settings import Setting
+from star.evaluation.probing import train_on_instances
 from star.genomes import Genome, ModelConfig
-from star.training import TrainingConfig
+from star.training import Diverged, TrainingConfig
 from star.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
 LAST_LEARNING_RATE = 1e-6
@@ -56,29 +55,30 @@ def _instances(setting: Setting, count: int, seed: int, split: str) -> Instances
     return setting.instances(count, seed, split)
 
 
-def _batches(instances: Instances, size: int, seed: int) -> Iterator[Instances]:
-    """Batches without end, every instance once an epoch, in an order that the seed draws."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        for chosen in torch.randperm(len(instances), generator=generator).split(size):
-            yield Instances(instances.inputs[chosen], instances.targets[chosen])
+def _batches(instances: Instances, config: TrainingConfig, seed: int) -> Iterator[Instances]:
+    """A batch for each step, every instance once an epoch, in an order that the seed draws."""
+    generator, device = torch.Generator().manual_seed(seed), config.torch_device()
+    left = config.steps
+    while left:
+        order = torch.randperm(len(instances), generator=generator).split(config.batch_size)
+        for chosen in order[:left]:
+            inputs, targets = instances.inputs[chosen], instances.targets[chosen]
+            yield Instances(inputs.to(device), targets.to(device))
+        left -= len(order[:left])
 
 
-def _autocast(config: TrainingConfig, device: torch.device) -> contextlib.AbstractContextManager:
+def _autocast(config: TrainingConfig) -> AbstractContextManager[object]:
+    device = config.torch_device()
     dtype = config.autocast_dtype(device)
-    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
 @torch.no_grad()
-def answers(
-    model: nn.Module, instances: Instances, config: TrainingConfig, device: torch.device
-) -> torch.Tensor:
+def answers(model: nn.Module, instances: Instances, device: torch.device) -> torch.Tensor:
     """The most likely token at each position, int64 (instances, positions) on the CPU."""
     model.eval()
-    predicted = []
-    for inputs in instances.inputs.split(MACRO_BATCH):
-        with _autocast(config, device):
-            predicted.append(model(inputs.to(device)).argmax(dim=-1).cpu())
+    batches = instances.inputs.split(MACRO_BATCH)
+    predicted = [model(inputs.to(device)).argmax(dim=-1).cpu() for inputs in batches]
     model.train()
     return torch.cat(predicted)
 
@@ -127,49 +127,56 @@ def train(
         GenomeError: for a genome that is invalid or does not fit the sizes.
         UserError: for a setting that no sequence has.
     """
-    setting, start = run.setting, time.process_time()
+    start = time.process_time()
     config = training_config(run, preset, protocol, device)
-    instances = _instances(setting, setting.examples, run.seed, TRAIN)
-    validation = _instances(setting, preset.held_out, run.seed, VALIDATION)
-    test = _instances(setting, preset.held_out, run.seed, TEST)
     torch.manual_seed(run.seed)
-    place = config.torch_device()
-    model = build_model(genome, setting, sizes, PROTOCOLS[protocol]).to(place).train()
-
-    look_every = max(LEAST_STEPS, -(-setting.examples // preset.batch_size))
-    steps, accuracy, is_finite = 0, 0.0, True
-    for step, is_finite in enumerate(_steps(model, instances, config, run.seed), start=1):
-        steps = step
-        if is_finite and (step % look_every == 0 or step == config.steps):
-            found = answers(model, validation, config, place)
-            accuracy = micro_accuracy(found, validation.targets)
-            if accuracy >= SOLVED:
-                break
-    found = answers(model, test, config, place)
-    right = (accuracy, micro_accuracy(found, test.targets), macro_accuracy(found, test.targets))
-    right = right if is_finite else (0.0, 0.0, 0.0)
-    return Outcome(run, steps, not is_finite, *right, seconds=time.process_time() - start)
+    model = build_model(genome, run.setting, sizes, PROTOCOLS[protocol])
+    training = _Training(model.to(config.torch_device()), run, preset, config)
+    with _autocast(config):
+        diverged = not training.finish()
+        right = (0.0, 0.0, 0.0) if diverged else (training.accuracy, *training.test())
+    return Outcome(run, training.step, diverged, *right, seconds=time.process_time() - start)
 
 
-def _steps(
-    model: nn.Module, instances: Instances, config: TrainingConfig, seed: int
-) -> Iterator[bool]:
-    """Train in place; gives for each step whether it was finite, and ends with one that was not."""
-    optimizer = make_optimizer(model, config)
-    device = next(model.parameters()).device
-    batches = _batches(instances, config.batch_size, seed)
-    for step in range(config.steps):
-        set_learning_rate(optimizer, learning_rate_at(step, config))
-        batch = next(batches)
-        with _autocast(config, device):
-            logits = model(batch.inputs.to(device))
-        targets = batch.targets.to(device).flatten()
-        loss = F.cross_entropy(logits.float().flatten(0, 1), targets, ignore_index=IGNORED)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-        if not (math.isfinite(loss.item()) and math.isfinite(float(norm))):
-            yield False
-            return
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        yield True
+@dataclass
+class _Training:
+    """A run under way."""
+
+    model: nn.Module
+    run: Run
+    preset: Preset
+    config: TrainingConfig
+    step: int = 0  # that were made
+    accuracy: float = 0.0  # on the validation split, when it was last looked at
+
+    def _held_out(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Answers and targets of a split."""
+        instances = _instances(self.run.setting, self.preset.held_out, self.run.seed, split)
+        found = answers(self.model, instances, self.config.torch_device())
+        return found, instances.targets
+
+    def finish(self) -> bool:
+        """Train in place until the steps are done or the task is solved; False if it diverged."""
+        setting, config, seed = self.run.setting, self.config, self.run.seed
+        instances = _instances(setting, setting.examples, seed, TRAIN)
+        epoch = -(-setting.examples // config.batch_size)
+        look_every = max(LEAST_STEPS, epoch)
+        optimizer = make_optimizer(self.model, config)
+        set_learning_rate(optimizer, learning_rate_at(0, config))
+        batches = _batches(instances, config, seed)
+        try:
+            for _ in train_on_instances(self.model, batches, optimizer, config.gradient_clip):
+                self.step += 1
+                if self.step % look_every == 0 or self.step == config.steps:
+                    self.accuracy = micro_accuracy(*self._held_out(VALIDATION))
+                if self.accuracy >= SOLVED:
+                    break
+                set_learning_rate(optimizer, learning_rate_at(self.step, config))
+        except Diverged:
+            return False
+        return True
+
+    def test(self) -> tuple[float, float]:
+        """Micro and macro accuracy on the test split."""
+        found = self._held_out(TEST)
+        return micro_accuracy(*found), macro_accuracy(*found)

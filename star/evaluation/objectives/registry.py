@@ -221,7 +221,7 @@ class Measured:
     def measure_static(self, genome: Genome, recipe: Recipe) -> dict[str, float]:
         """All static quantities. Raises `GenomeError` for a genome that is invalid or does not
         fit."""
-        return measure(self.static, Context(genome, recipe))
+        return measure(self.static, Context(genome, recipe.of(genome)))
 
     def measure_trained(
         self, context: Context, costs: Collection[str] = COSTLY
