@@ -92,11 +92,11 @@ def rank_correlation(scores: pd.Series, truth: pd.Series) -> str:
         return f"n={len(both)}"
     found = bootstrap(
         (both[:, 0], both[:, 1]),
-        lambda a, b: spearmanr(a, b).statistic,
+        lambda a, b: spearmanr(a, b)[0],
         paired=True, vectorized=False, n_resamples=2000, method="percentile", rng=0,
     )  # fmt: skip
     low, high = found.confidence_interval
-    return f"{spearmanr(both[:, 0], both[:, 1]).statistic:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{spearmanr(both[:, 0], both[:, 1])[0]:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def against_truth(scores: pd.DataFrame) -> pd.DataFrame:
