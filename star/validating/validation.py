@@ -17,7 +17,7 @@ from star.base.files import write_text, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.settings import differences
 from star.data import load_corpus
-from star.evaluation import Evaluation, Measured, Recipe
+from star.evaluation import Evaluation, EvaluationConfig, Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup, TableConfig, Task
 from star.evaluation.executors.base import never
@@ -242,19 +242,28 @@ def _training(design: Design, evaluation: Evaluation, seed: int) -> Evaluated:
 def _longer(search: EvolveConfig, config: ValidateConfig, seed: int) -> EvolveConfig:
     """The search's settings with the training and text of its validation.
 
-    Held-out windows are none that the search has seen.
+    Held-out windows are none that the search has seen; each training is of one seed.
     """
     before = search.training
-    seen = [before.validation_batches * before.validation_batch_size, before.length]
+    windows = before.validation_batches * before.validation_batch_size
+    seen = [windows, before.validation_length or before.length]
     data = replace(config.data, apart_from=[*(config.data.apart_from or []), *seen])
-    return replace(search, training=config.training, data=data, seed=seed, executor=config.executor)
+    return replace(
+        search,
+        training=config.training,
+        evaluation=EvaluationConfig(),
+        data=data,
+        seed=seed,
+        executor=config.executor,
+    )
 
 
 def _check_room(recipe: Recipe) -> None:
     """Raise `UserError` unless the held-out text has room for windows that are new."""
     training = recipe.training
     windows = training.validation_batches * training.validation_batch_size
-    load_corpus(recipe.data).validation_starts((windows, training.length))
+    length = training.validation_length or training.length
+    load_corpus(recipe.data).validation_starts((windows, length))
 
 
 def _baseline_names(search: EvolveConfig) -> tuple[dict[str, str], list[str]]:
