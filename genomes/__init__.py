@@ -12,8 +12,10 @@ from .alphabets import with_operators as with_operators
 from .costs import ParameterCount as ParameterCount
 from .costs import cache_bytes as cache_bytes
 from .costs import check_fits as check_fits
+from .costs import footprint_bytes as footprint_bytes
 from .costs import liv_cache_bytes as liv_cache_bytes
 from .costs import parameter_count as parameter_count
+from .costs import state_bytes as state_bytes
 from .errors import GenomeError as GenomeError
 from .files import GenomeFile as GenomeFile
 from .files import add_library as add_library
@@ -25,6 +27,7 @@ from .files import read_genome_file as read_genome_file
 from .files import read_genome_settings as read_genome_settings
 from .files import read_library as read_library
 from .files import write_genome_file as write_genome_file
+from .flops import flops_per_token as flops_per_token
 from .genes import GENE_NAMES as GENE_NAMES
 from .genes import GENES_PER_LIV as GENES_PER_LIV
 from .genes import NOT_SHARED as NOT_SHARED
@@ -35,6 +38,9 @@ from .genome import check_depth as check_depth
 from .genome import fit_depth as fit_depth
 from .identity import current_id as current_id
 from .identity import former_id as former_id
+from .matching import matched_width as matched_width
+from .matching import read_match as read_match
+from .matching import state_elements as state_elements
 from .model_config import DTYPE_BYTES as DTYPE_BYTES
 from .model_config import CacheSetting as CacheSetting
 from .model_config import ModelConfig as ModelConfig

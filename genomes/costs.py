@@ -111,3 +111,35 @@ def cache_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None =
     """Bytes of generation cache for the whole backbone; arguments and errors as
     `liv_cache_bytes`."""
     return sum(liv_cache_bytes(genome, model, cache))
+
+
+def state_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None = None) -> int:
+    """Bytes of the generation cache that do not grow with the context: running states, the last
+    inputs of short convolutions, keys and values of a window.
+
+    What a structure writes once counts as growing, as a whole, where more positions need more of
+    it. Arguments and errors as `liv_cache_bytes`.
+    """
+    cache = cache or CacheSetting()
+    return cache_bytes(genome, model, cache) - _growing_bytes(genome, model, cache)
+
+
+def _growing_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting) -> int:
+    """Bytes of what is written once for every position, however many there are."""
+    far = max(cache.context, model.window)
+    elements = 0
+    for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
+        written = liv_class.operator.structure.cache
+        near, further = (written(liv_class, sharing.borrowed, model, n) for n in (far, 2 * far))
+        if further > near:
+            elements += written(liv_class, sharing.borrowed, model, cache.context)
+    return cache.batch * DTYPE_BYTES[cache.dtype] * elements
+
+
+def footprint_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None = None) -> int:
+    """Bytes that generation keeps: all weights in the cache's dtype, embedding and head included,
+    and the cache of the whole batch. Arguments and errors as `liv_cache_bytes`."""
+    cache = cache or CacheSetting()
+    count = parameter_count(genome, model)
+    weights = count.non_embedding + count.embedding
+    return DTYPE_BYTES[cache.dtype] * weights + cache_bytes(genome, model, cache)

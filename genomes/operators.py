@@ -61,10 +61,14 @@ class Featurizer:
 
 # Parameters of one feature group at a model width, for one operator.
 FormParameters = Callable[[FeatureGroup, "LivClass", int], int]
+# Multiply-adds of one feature group for one position, likewise.
+FormProducts = Callable[[FeatureGroup, "LivClass", int], int]
 # A structure's own parameters at a model width.
 OwnParameters = Callable[["LivClass", int], int]
 # Elements of generation cache of one LIV and one sequence: class, borrowed groups, sizes, context.
 CacheElements = Callable[["LivClass", tuple[str, ...], ModelConfig, int], int]
+# Multiply-adds of T applied to V for the last of `context` positions, with the same arguments.
+MixingProducts = CacheElements
 
 
 def nothing_of_its_own(liv_class: "LivClass", width: int) -> int:
@@ -99,6 +103,10 @@ class Structure:
             `cache.state_dtype`: rounded to bfloat16, they stop growing.
         parameters: weights of its own, which are never shared.
         forms: parameter counts of the forms of feature groups that only it has.
+        products: multiply-adds of T applied to V for one position (`flops.py` has the rule);
+            None where nobody has counted them: `flops_per_token` is then refused.
+        form_products: multiply-adds of one group of each of `forms`; one that is missing has
+            not been counted either.
         paired: groups that a differential operator needs at full width for each of its two
             operators; none where they split the head width instead (arXiv 2410.05258).
         input_free: groups that do not depend on the input: to borrow them and to tie their
@@ -117,6 +125,8 @@ class Structure:
     states: CacheElements = field(default=nothing_remembered, compare=False)
     parameters: OwnParameters = field(default=nothing_of_its_own, compare=False)
     forms: Mapping[str, FormParameters] = field(default_factory=dict, compare=False)
+    products: MixingProducts | None = field(default=None, compare=False)
+    form_products: Mapping[str, FormProducts] = field(default_factory=dict, compare=False)
     paired: tuple[str, ...] = ()
     input_free: tuple[str, ...] = ()
     sparsities: tuple[int, ...] = (NO_SPARSITY,)
@@ -345,12 +355,21 @@ class LivClass:
         """The functions of its structure with their arguments, by the field that names them."""
         yield "parameters=", structure.parameters, (self, sizes.width)
         for group in self.operator.groups:
-            if group.form in structure.forms:
-                arguments = (group, self, sizes.width)
-                yield f"forms[{group.form!r}]", structure.forms[group.form], arguments
+            for name, functions in (
+                ("forms", structure.forms),
+                ("form_products", structure.form_products),
+            ):
+                if group.form in functions:
+                    arguments = (group, self, sizes.width)
+                    yield f"{name}[{group.form!r}]", functions[group.form], arguments
         for borrowed in ((), *structure.sharing.values()):
-            for name, function in (("cache=", structure.cache), ("states=", structure.states)):
-                yield name, function, (self, borrowed, sizes, sizes.window)
+            for name, function in (
+                ("cache=", structure.cache),
+                ("states=", structure.states),
+                ("products=", structure.products),
+            ):
+                if function is not None:
+                    yield name, function, (self, borrowed, sizes, sizes.window)
 
 
 def read_code(code: str) -> tuple[OperatorGenome, bool]:

@@ -75,6 +75,9 @@ def main(config: EvolveConfig, arguments: list[str]) -> None:
     for line in search.lost_seeds():
         say(console, line)
     print_counts(console, search)
+    note = search.recipe.length_note()
+    if note:
+        say(console, f"note: {note}")
     say(console, f"results: {run.path}")
 
 

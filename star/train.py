@@ -87,6 +87,9 @@ class TrainConfig:
         self.model.check()
         self.cache.check()
         self.training.check()
+        rates = self.training.learning_rates
+        expected = "[], since one training has one rate; set training.learning_rate"
+        expect("training.learning_rates", rates, not rates, expected)
         self.data.check()
         for name in ("checkpoint_every", "validate_every"):
             expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
@@ -110,6 +113,7 @@ def upgrade_settings(there: dict[str, Any]) -> dict[str, Any]:
     if "genome" not in there:
         return there
     upgraded = {"plugins": [], "library": [], **there}
+    upgraded["training"] = {**asdict(TrainingConfig()), **there.get("training", {})}
     return {**upgraded, "genome_id": current_id(str(there.get("genome_id", "")))}
 
 
@@ -191,7 +195,7 @@ def evaluate(training: Training) -> dict[str, Any]:
     quality = validate(training.model, trainer.corpus, config.training)
     recipe = Recipe(config.model, config.cache, config.training, config.data, config.seed)
     static = Measured.of(()).measure_static(training.genome.genome, recipe)
-    content = {"steps": trainer.step, "tokens": trainer.tokens, **vars(quality), **static}
+    content = {"steps": trainer.step, "tokens": trainer.tokens, **quality.metrics, **static}
     with writing(training.folder):
         files.write_text(training.folder / EVALUATION, json.dumps(content, indent=2) + "\n")
     return content
@@ -217,7 +221,12 @@ def opened_training(
     genome, name, notices = load_reference(config.genome, config.depth, config.alphabet)
     genome = genome.canonical()
     check_fits(genome, config.model)
-    corpus = open_corpus(config.data, config.training.length, config.model.vocabulary)
+    corpus = open_corpus(
+        config.data,
+        config.training.length,
+        config.model.vocabulary,
+        config.training.validation_length,
+    )
     origin = read_origin(config.genome)
     notices += origin.notices(config, corpus.fingerprint) if origin else []
     settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}

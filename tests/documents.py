@@ -21,7 +21,12 @@ ADDED = {
     "train": {"steps": "3", "training.validation_batches": "1"},
     "generate": {"tokens": "5"},
     "describe": {},
+    "mad": {"preset": "quick", "steps": "2", "tasks": "[memorization]", "batch_size": "8"},
     "front": {},
+    "validate": {
+        "training.steps": "8", "training.validation_batches": "1", "validation.seeds": "2",
+        "validation.sample": "1", "executor.workers": "1",
+    },
     "kernels.certify": {"--quick": "", "--operation": "swiglu"},
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
 }  # fmt: skip

@@ -83,11 +83,13 @@ def repeats(tokens: np.ndarray, length: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def measure(model: LanguageModel, corpus: Corpus) -> dict[str, float]:
+def measure(
+    model: LanguageModel, corpus: Corpus, training: TrainingConfig = TRAINING
+) -> dict[str, float]:
     """Held-out losses in nats a byte: mean, of quarters of the window, and of recall hits."""
     model.eval()
     losses, hits = [], {length: [] for length in HIT_LENGTHS}
-    sample = (TRAINING.validation_batches, TRAINING.validation_batch_size, TRAINING.length)
+    sample = (training.validation_batches, training.validation_batch_size, training.length)
     for tokens in corpus.validation_batches(*sample):
         logits = model(tokens[:, :-1])
         loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten(), reduction="none")
@@ -144,9 +146,7 @@ def run(job: Job) -> list[dict[Any, Any]]:
     kept = job.folder / f"{job.design}_{job.seed}.csv"
     if not kept.exists() and TRUTH.exists():
         table = pd.read_csv(TRUTH)
-        table[(table["design"] == job.design) & (table["seed"] == job.seed)].to_csv(
-            kept, index=False
-        )
+        write(table[(table["design"] == job.design) & (table["seed"] == job.seed)], kept)
     there = pd.read_csv(kept).to_dict("records") if kept.exists() else []
     rows: list[dict[Any, Any]] = [dict(row) for row in there]
     done = {row["step"] for row in rows}
@@ -155,8 +155,15 @@ def run(job: Job) -> list[dict[Any, Any]]:
     for row in train(job):
         if row["step"] not in done:
             rows.append(row)
-            pd.DataFrame(rows).to_csv(kept, index=False)
+            write(pd.DataFrame(rows), kept)
     return rows
+
+
+def write(table: pd.DataFrame, path: Path) -> None:
+    """Write a whole table at once, since others read it meanwhile."""
+    part = path.with_suffix(".part")
+    table.to_csv(part, index=False)
+    part.replace(path)
 
 
 def collect(folder: Path) -> pd.DataFrame:

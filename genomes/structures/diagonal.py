@@ -10,6 +10,7 @@ from ..operators import (
     SWISH,
     Featurizer,
     Structure,
+    nothing_remembered,
     projections,
 )
 
@@ -21,5 +22,6 @@ STRUCTURE = Structure(
     sharing={2: ("C",), 3: ("V",)},
     featurizers={9: Featurizer(projections("CV", expansion=Fraction(8, 3)))},
     nonlinearities=(IDENTITY, RELU, SWISH),
+    products=nothing_remembered,  # gates are counted nowhere
     differential=False,
 )

@@ -20,7 +20,7 @@ from ..operators import (
     Structure,
     projections,
 )
-from ..widths import group_width
+from ..widths import group_width, inner_width
 
 
 def is_linear(operator: OperatorGenome) -> bool:
@@ -40,9 +40,14 @@ def _keys_and_values(
     operator = liv_class.operator
     if is_linear(operator):
         return 0
-    positions = min(context, model.window) if operator.sparsity == BANDED else context
     own = (operator.group(name) for name in "BV" if name not in borrowed)
-    return positions * sum(group_width(group, model.width) for group in own)
+    widths = sum(group_width(group, model.width) for group in own)
+    return _visible(operator, model, context) * widths
+
+
+def _visible(operator: OperatorGenome, model: ModelConfig, context: int) -> int:
+    """How many positions the last of `context` sees, itself included."""
+    return min(context, model.window) if operator.sparsity == BANDED else context
 
 
 def _sum(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int) -> int:
@@ -50,6 +55,21 @@ def _sum(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, con
     if not (is_linear(operator) and owns_sum(borrowed)):
         return 0
     return group_width(operator.group("B"), model.width) * head_width(model.width)
+
+
+def _products(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    """Scores and weighted values of every visible position, a head of C at a time; without a
+    nonlinearity, the write of the owned sum, and what every head of C reads of it.
+
+    The two operators of a differential class have half a head's width each, and their difference
+    is applied to V once, so it costs what a plain one does.
+    """
+    operator, channels = liv_class.operator, inner_width(liv_class, model.width)
+    if is_linear(operator):
+        return _sum(liv_class, borrowed, model, context) + channels * head_width(model.width)
+    return 2 * _visible(operator, model, context) * channels
 
 
 def _grouped_query(repeat: int) -> Featurizer:
@@ -71,6 +91,7 @@ STRUCTURE = Structure(
     },
     cache=_keys_and_values,
     states=_sum,
+    products=_products,
     sparsities=(NO_SPARSITY, BANDED),
     nonlinearities=(IDENTITY, SOFTMAX, RELU, SWISH),
 )

@@ -22,6 +22,11 @@ def _delta_transition(group: FeatureGroup, liv_class: LivClass, width: int) -> i
     return 2 * width * heads + 2 * heads
 
 
+def _delta_gates(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+    """The two projections."""
+    return 2 * width * head_count(liv_class, width)
+
+
 def _norm(liv_class: LivClass, width: int) -> int:
     return head_width(width)
 
@@ -31,6 +36,13 @@ def _states(
 ) -> int:
     state = inner_width(liv_class, model.width) * head_width(model.width)
     return operator_copies(liv_class, "B") * state
+
+
+def _products(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    """For every element of the state: its decay, what the key reads, the write, the read-out."""
+    return 4 * _states(liv_class, borrowed, model, context)
 
 
 STRUCTURE = Structure(
@@ -51,5 +63,7 @@ STRUCTURE = Structure(
     states=_states,
     parameters=_norm,
     forms={"delta_transition": _delta_transition},
+    products=_products,
+    form_products={"delta_transition": _delta_gates},
     paired=("A", "B", "C"),
 )

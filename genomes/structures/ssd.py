@@ -1,6 +1,7 @@
 """A matrix-valued state a head that decays by one number: state-space duality (Mamba-2, arXiv
 2405.21060), with one group of B and C for all heads."""
 
+from ..model_config import ModelConfig
 from ..operators import (
     GROUPED,
     SEMI_SEPARABLE,
@@ -20,6 +21,17 @@ STATE = 64  # width of B and C
 def _head_step(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
     """Projection to a step a head with bias, and its rate."""
     return (width + 2) * head_count(liv_class, width)
+
+
+def _step_projection(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+    return width * head_count(liv_class, width)
+
+
+def _products(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    """For every element of the state: its decay, the write, the read-out."""
+    return 3 * states_of_channels(liv_class, borrowed, model, context)
 
 
 def _skip_and_norm(liv_class: LivClass, width: int) -> int:
@@ -46,5 +58,7 @@ STRUCTURE = Structure(
     states=states_of_channels,
     parameters=_skip_and_norm,
     forms={"head_step": _head_step},
+    products=_products,
+    form_products={"head_step": _step_projection},
     paired=("A", "B", "C"),
 )

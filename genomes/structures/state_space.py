@@ -30,6 +30,11 @@ def _step_size(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
     return inner * rank + rank * inner + inner + inner * liv_class.operator.state
 
 
+def _step_projections(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+    """Down and up."""
+    return 2 * inner_width(liv_class, width) * step_rank(width)
+
+
 def _state_input(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
     return inner_width(liv_class, width) * liv_class.operator.state
 
@@ -40,6 +45,13 @@ def states_of_channels(
     """A state of its featurizer's size for every channel and operator."""
     state = inner_width(liv_class, model.width) * liv_class.operator.state
     return operator_copies(liv_class, "B") * state
+
+
+def _products(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    """For every element of the state: step times rate, the decay, the write, the read-out."""
+    return 4 * states_of_channels(liv_class, borrowed, model, context)
 
 
 def _selective(state: int) -> Featurizer:
@@ -67,5 +79,7 @@ STRUCTURE = Structure(
     states=states_of_channels,
     parameters=inner_width,  # the skip
     forms={"step_size": _step_size, "state_input": _state_input},
+    products=_products,
+    form_products={"step_size": _step_projections, "state_input": _state_input},
     paired=("A", "B", "C"),
 )

@@ -34,6 +34,19 @@ def _cache(liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, c
     return operator_copies(liv_class, "B") * positions * inner_width(liv_class, model.width)
 
 
+def _products(
+    liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
+) -> int:
+    """The taps of the kernel, or one tap a position."""
+    taps = liv_class.operator.group("K").kernel_length or context
+    return operator_copies(liv_class, "B") * taps * inner_width(liv_class, model.width)
+
+
+def _made_once(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+    """No token pays for a kernel: it follows from the weights alone."""
+    return 0
+
+
 def _gated_convolution(form: str, kernel_length: int) -> Featurizer:
     kernel = FeatureGroup("K", form, kernel_length=kernel_length)
     return Featurizer((*projections("BCV"), kernel))
@@ -51,6 +64,8 @@ STRUCTURE = Structure(
     },
     cache=_cache,
     forms={"explicit_kernel": _explicit_kernel, "implicit_kernel": _implicit_kernel},
+    products=_products,
+    form_products={"explicit_kernel": _made_once, "implicit_kernel": _made_once},
     paired=("B", "C", "K"),
     input_free=("K",),
 )

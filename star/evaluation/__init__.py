@@ -12,5 +12,6 @@ from .objectives import Context as Context
 from .objectives import Measured as Measured
 from .objectives import Objective as Objective
 from .objectives import select_objectives as select_objectives
+from .recipe import EvaluationConfig as EvaluationConfig
 from .recipe import Recipe as Recipe
 from .result import Evaluation as Evaluation

@@ -52,7 +52,7 @@ class Budget:
     def static_metrics(self, genome: Genome) -> dict[str, float]:
         """The limited static objectives of a genome. Raises what measuring them raises."""
         limited = [self.measured.objectives[name] for name in self.static]
-        return measure(limited, Context(genome, self.recipe))
+        return measure(limited, Context(genome, self.recipe.of(genome)))
 
     def beyond(self, genome: Genome) -> dict[str, float]:
         """How far each of them is beyond its limit, as a share of it: 0.5 is half as much again,

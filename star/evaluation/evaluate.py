@@ -1,23 +1,20 @@
 """The evaluation of one candidate: decode, train briefly, measure; a failure becomes a result."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
-
-import torch
 
 from star.base.errors import UserError
 from star.data import Corpus
 from star.evaluation.failures import failure
 from star.evaluation.limits import device_name, peak_bytes, reset_peak
-from star.evaluation.objectives import COSTLY, TRAINED, Context, Measured
+from star.evaluation.objectives import COSTLY, OBJECTIVES, TRAINED, Context, Measured
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import OK, Evaluation, require_finite
 from star.evaluation.states import StateStore
+from star.evaluation.trainings import averaged, trainings
 from star.genomes import Genome
-from star.models import LanguageModel, decode
-from star.training import Trainer, train_further
 
 
 @lru_cache(maxsize=8)
@@ -71,12 +68,22 @@ def _train_and_measure(
 ) -> Evaluation:
     objectives = measured_by(recipe)
     metrics: dict[str, float] = {}
-    context, seconds = Context(genome, recipe, corpus), 0.0
+    seconds = 0.0
     try:
+        recipe = recipe.of(genome)
         metrics.update(objectives.measure_static(genome, recipe))
         if TRAINED in costs:
-            context.model, seconds = _trained(genome, recipe, corpus, steps, states)
-        metrics.update(objectives.measure_trained(context, costs))
+            found: list[dict[str, float]] = []
+            for training in trainings(genome, recipe, corpus, steps, states):
+                context = Context(genome, training.recipe, corpus, training.model)
+                # What trains models of its own is measured once, with the first seed.
+                measured = objectives.measure_trained(context, (TRAINED,) if found else costs)
+                found.append({**measured, **training.metrics})
+                seconds += training.seconds
+            metrics.update(averaged(found))
+            _expect_wanted(recipe, metrics)
+        else:
+            metrics.update(objectives.measure_trained(Context(genome, recipe, corpus), costs))
     except UserError:
         raise
     except Exception as error:
@@ -84,14 +91,8 @@ def _train_and_measure(
     return require_finite(Evaluation(OK, "", metrics, seconds))
 
 
-def _trained(
-    genome: Genome, recipe: Recipe, corpus: Corpus, steps: int, states: StateStore | None
-) -> tuple[LanguageModel, float]:
-    """The model of a genome after so many steps, and the seconds that they took."""
-    torch.manual_seed(recipe.seed)
-    model = decode(genome, recipe.trained_model)
-    trainer = Trainer(model, corpus, recipe.training, recipe.seed)
-    if states is None:
-        return model, train_further(trainer, steps, None)
-    with states.opened(genome.id) as state:
-        return model, train_further(trainer, steps, state)
+def _expect_wanted(recipe: Recipe, metrics: Mapping[str, float]) -> None:
+    """Raise `UserError` for what was asked for by name, is measured where it can be, and is not."""
+    for name in recipe.objectives:
+        if name in OBJECTIVES and name not in metrics:
+            raise UserError(f"{name}: cannot be measured here, {OBJECTIVES[name].optional}")

@@ -3,18 +3,34 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect_seed
+from star.data import Corpus, open_corpus
 from star.data import DataConfig as DataConfig
 from star.genomes import CacheSetting as CacheSetting
-from star.genomes import ModelConfig
+from star.genomes import Genome, GenomeError, ModelConfig, matched_width, read_match
 from star.genomes.model_config import check_width
 from star.training import TrainingConfig as TrainingConfig
 
 # Raise it whenever the same recipe can give another result, so that ledgers do not mix them.
 EVALUATION_VERSION = 1
+DEVIATION = "validation_loss_deviation"  # metrics that come with the settings of a recipe, beside
+LEARNING_RATE = "learning_rate"  # those of its objectives
+RANGES = {"seeds": Range(1, 1000)}
+
+
+@dataclass
+class EvaluationConfig:
+    """How often a candidate is trained."""
+
+    seeds: int = 1  # trainings of each candidate, with seeds from `seed` on; metrics are the means
+
+    def check(self) -> None:
+        """Raise `UserError` for the first value that cannot be used."""
+        expect_ranges("evaluation.", self, RANGES)
 
 
 @dataclass
@@ -22,12 +38,38 @@ class SearchModelConfig(ModelConfig):
     """The sizes of a search; `width` is what costs are counted at."""
 
     search_width: int | None = None  # what candidates are trained at; null: width
+    match: str | None = None  # state:4096 or parameters:350k: each candidate's width is the nearest
 
     def check(self) -> None:
         """Raise `GenomeError` when a size cannot be built."""
         super().check()
         if self.search_width is not None:
             check_width("search_width", self.search_width)
+        if self.match is not None:
+            read_match(self.match)
+            if self.search_width is not None:
+                raise GenomeError(
+                    f"model.match={self.match}: not together with "
+                    f"model.search_width={self.search_width}; set one only"
+                )
+
+    def content(self) -> dict[str, Any]:
+        """The sizes as recipes keep them: `match` only while it is in use."""
+        content = asdict(self)
+        if self.match is None:
+            del content["match"]
+        return content
+
+    def matched(self, genome: Genome, context: int) -> "SearchModelConfig":
+        """The sizes of one genome: with `match`, at the width that comes nearest.
+
+        context: positions that caches which grow with the sequence are counted for. Raises
+        `GenomeError` where no width comes near.
+        """
+        if self.match is None:
+            return self
+        width = matched_width(genome, self, self.match, context)
+        return replace(self, width=width, match=None)
 
     def when_trained(self) -> ModelConfig:
         """The sizes that a candidate is trained at."""
@@ -50,19 +92,55 @@ class Recipe:
     objectives: Sequence[str] = ()  # names or import paths beside those measured always
     # of objectives, by name
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
         self.model.check()
         self.cache.check()
         self.training.check()
-        expect_seed(self.seed)
+        self.evaluation.check()
+        expect_seed(self.seed + self.evaluation.seeds - 1)
 
     @property
     def trained_model(self) -> ModelConfig:
         """The sizes that a candidate is trained at; costs are counted at `model`."""
         model = self.model
         return model.when_trained() if isinstance(model, SearchModelConfig) else model
+
+    def of(self, genome: Genome) -> "Recipe":
+        """The recipe of one genome, whose sizes are those that `model.match` gives it.
+
+        Raises `GenomeError` where no width comes near.
+        """
+        model = self.model
+        if not isinstance(model, SearchModelConfig) or model.match is None:
+            return self
+        return replace(self, model=model.matched(genome, self.cache.context))
+
+    @property
+    def further_metrics(self) -> tuple[str, ...]:
+        """Names of what is recorded beside the objectives."""
+        rates = (LEARNING_RATE,) if self.training.learning_rates else ()
+        return (*rates, DEVIATION) if self.evaluation.seeds > 1 else rates
+
+    def open_corpus(self) -> Corpus:
+        """The text to train and measure on. Raises `UserError` where it does not suit."""
+        training, vocabulary = self.training, self.model.vocabulary
+        return open_corpus(self.data, training.length, vocabulary, training.validation_length)
+
+    def length_note(self) -> str:
+        """What the loss cannot tell of a memory, in one line; empty where it can."""
+        training, context = self.training, self.cache.context
+        length = training.validation_length or training.length
+        longest = min(length, training.length)
+        if longest >= context:
+            return ""
+        return (
+            f"the loss is of windows of {length:,} tokens, after training on {training.length:,}, "
+            f"and the cache is counted at {context:,} positions: what memory of more than "
+            f"{longest:,} positions is worth is not in the loss (training.length)"
+        )
 
     def content(self, fingerprint: str, objectives: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that can change a result, beside genome and seed, as the ledger keeps it.
@@ -72,12 +150,20 @@ class Recipe:
             objectives: settings of those that are not measured always; they enter only when there
                 are any, so that a new objective changes no key that exists.
         """
-        parts = {name: asdict(getattr(self, name)) for name in ("model", "cache", "training")}
+        parts = {"model": model_content(self.model), "cache": asdict(self.cache)}
+        parts["training"] = self.training.content()
         if self.cache.state_dtype == self.cache.dtype:
             parts["cache"] = without_state_dtype(parts)["cache"]
-        content = {**parts, "data": {"fingerprint": fingerprint}}
+        content: dict[str, Any] = {**parts, "data": self.data.content(fingerprint)}
         content["evaluation_version"] = EVALUATION_VERSION
+        if self.evaluation.seeds > 1:
+            content["evaluation"] = asdict(self.evaluation)
         return {**content, "objectives": dict(objectives)} if objectives else content
+
+
+def model_content(model: ModelConfig) -> dict[str, Any]:
+    """Sizes as recipes keep them."""
+    return model.content() if isinstance(model, SearchModelConfig) else asdict(model)
 
 
 def without_state_dtype(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from star.base.command_line import compose_config
-from star.data import open_corpus
 from star.evaluation import Evaluation
 from star.evaluation import evaluate as evaluate_genome
 from star.genomes import (
@@ -137,5 +136,5 @@ def evaluate(
     is_cut = any(override.startswith("depth=") for override in overrides)
     found = load_genome(genome, config.depth if is_cut else None)
     check_fits(found, recipe.model)
-    corpus = open_corpus(recipe.data, recipe.training.length, recipe.model.vocabulary)
+    corpus = recipe.open_corpus()
     return evaluate_genome(found, recipe, corpus)

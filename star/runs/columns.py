@@ -5,7 +5,8 @@ from collections.abc import Sequence
 BEFORE = (
     *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
 )
-AFTER = ("train_tokens", "train_seconds", "seed", "rank")
+# `seed` and so many `seeds` from it on: metrics are means over them (`search.replication`).
+AFTER = ("train_tokens", "train_seconds", "seed", "seeds", "rank")
 TIMING_COLUMNS = ("train_seconds",)
 
 # Parts of `variation`, in the order in which they were applied; those that changed nothing are left

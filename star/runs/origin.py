@@ -32,8 +32,11 @@ from star.runs.run import Run, split_reference
 SUFFIXES = {".yaml", ".yml"}
 SECTIONS = ("model", "cache", "training", "data")
 FINGERPRINT = "data_fingerprint"
-# What a command decides by itself: how long it trains, and on what machine.
-LEFT_OUT = {"training.steps", "training.schedule", "training.device", "training.precision"}
+# What a command decides by itself: how long it trains, on what machine, and at how many rates.
+LEFT_OUT = {
+    *("training.steps", "training.schedule", "training.device", "training.precision"),
+    *("training.learning_rates", "training.rate_steps"),
+}
 # Named in a notice whatever they are; others where they are not the usual ones.
 ALWAYS = ("model.width", "cache.context")
 

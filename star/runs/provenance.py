@@ -30,8 +30,10 @@ FROM_PYTHON = "# continued from Python, with the settings in config.yaml"  # a l
 # What readers of a configuration rely on; other values are only compared.
 SHAPES: dict[str, type] = {
     **dict.fromkeys(("search", "model", "cache", "training", "data", "limits", "executor"), dict),
-    **dict.fromkeys(("objectives", "constraints", "search.space", "search.variation"), dict),
-    **dict.fromkeys(("search.algorithm", "search.stop", "search.halving"), dict),
+    **dict.fromkeys(
+        ("evaluation", "objectives", "constraints", "search.space", "search.variation"), dict
+    ),
+    **dict.fromkeys(("search.algorithm", "search.stop", "search.halving", "evaluation"), dict),
     **dict.fromkeys(("search.objectives", "search.also_measure"), list),
     **dict.fromkeys(("search.space.alphabet", "search.alphabet"), str),
     "search.algorithm._target_": str,
@@ -113,7 +115,8 @@ def _add_command(folder: Path, verb: str, arguments: Sequence[str] | None) -> No
     path = folder / COMMAND
     there = path.read_bytes() if path.exists() else b""
     if arguments is not None:
-        has_folder = any(part.lstrip("+").startswith("run_dir=") for part in arguments)
+        keys = ("run_dir=", "run=")
+        has_folder = any(part.lstrip("+").startswith(keys) for part in arguments)
         own = [] if has_folder else [f"run_dir={folder}"]
         line = shlex.join(["python", "-m", f"star.{verb}", *arguments, *own])
     elif there:

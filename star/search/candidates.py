@@ -30,6 +30,7 @@ class Evaluated:
     evaluation: Evaluation
     seed: int  # of its weights and batches
     train_tokens: int = 0  # until it was measured, 0 when it was not
+    seeds: int = 1  # that its metrics are means over: `seed` and those that follow it
 
     @property
     def genome_id(self) -> str:
@@ -62,6 +63,7 @@ class Evaluated:
             "train_tokens": self.train_tokens,
             "train_seconds": round(evaluation.train_seconds, 3),
             "seed": self.seed,
+            "seeds": self.seeds,
             "rank": "" if rank is None else rank,
         }
 

@@ -10,7 +10,13 @@ from star.base.settings import expect, expect_seed, expect_utf8
 from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
-from star.evaluation.recipe import CacheSetting, DataConfig, SearchModelConfig, TrainingConfig
+from star.evaluation.recipe import (
+    CacheSetting,
+    DataConfig,
+    EvaluationConfig,
+    SearchModelConfig,
+    TrainingConfig,
+)
 from star.genomes import (
     ALPHABETS,
     Alphabet,
@@ -22,6 +28,7 @@ from star.genomes import (
 from star.genomes.genome import MOST_LIVS
 from star.search.halving import HalvingConfig
 from star.search.prescreening.config import PrescreenConfig
+from star.search.replication import ReplicationConfig
 from star.search.stopping import StopConfig
 
 DESIGNS = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
@@ -112,6 +119,7 @@ class SearchConfig:
     variation: VariationConfig = field(default_factory=VariationConfig)
     stop: StopConfig = field(default_factory=StopConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
+    replication: ReplicationConfig = field(default_factory=ReplicationConfig)
     prescreen: PrescreenConfig = field(default_factory=PrescreenConfig)
 
     def check(self, depth: int) -> None:
@@ -127,6 +135,7 @@ class SearchConfig:
         expect("search.population", self.population, livs <= MOST_LIVS_AT_ONCE, expected)
         self.variation.check()
         self.stop.check()
+        self.replication.check()
         self.prescreen.check(self.population, self.generations, len(self.baselines))
 
     def alphabet(self) -> Alphabet:
@@ -176,6 +185,7 @@ class EvolveConfig:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     executor: ExecutorConfig = field(default_factory=ProcessesConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     data: DataConfig = field(default_factory=DataConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
@@ -186,7 +196,7 @@ class EvolveConfig:
     def check(self) -> None:
         """Raise `UserError` or `GenomeError` for the first value that cannot be used."""
         check_depth(self.depth)
-        for part in (self.model, self.cache, self.training, self.data):
+        for part in (self.model, self.cache, self.training, self.evaluation, self.data):
             part.check()
         expect_seed(self.seed)
         for name in ("run_dir", "experiment_name"):

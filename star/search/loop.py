@@ -26,6 +26,7 @@ from star.search.halving import SuccessiveHalving
 from star.search.memory import SearchMemory
 from star.search.prescreening.finals import FinalPredictor
 from star.search.prescreening.prescreen import Prescreen
+from star.search.replication import Replication
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import variation
 
@@ -47,6 +48,7 @@ class EvaluationLoop:
     states: StateStore | None = None  # of trainings that are under way
     check: Callable[[], None] = never  # called between results; may raise to end the search
     finals: FinalPredictor | None = None  # promotes by predicted ends; None by what is measured
+    replication: Replication | None = None  # who is trained with further seeds; None: nobody
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates.
@@ -192,6 +194,42 @@ class EvaluationLoop:
         static = [o for o in self.archive.objectives if o.cost == STATIC]
         return [*static, *self.budget.measured.before_training()]
 
+    def replicate(self) -> None:
+        """Train those whose place is uncertain with further seeds, until it is not."""
+        replication = self.replication
+        while replication is not None and (chosen := replication.chosen(self.archive)):
+            for (first, seed), training in zip(chosen, self._repeat(chosen), strict=True):
+                together = replication.add(first, seed, training)
+                self.archive.add(self._judged(together))
+
+    def _repeat(self, chosen: Sequence[tuple[Evaluated, int]]) -> list[Evaluated]:
+        """Train candidates to the end, each with the seed beside it; in the same order."""
+        last = self.halving.rungs[-1]
+        memories = {
+            seed: self.memory.with_seed(seed) for _, seed in chosen if self.memory is not None
+        }
+        found: dict[int, Evaluated] = {}
+        waiting: list[int] = []
+        for index, (first, seed) in enumerate(chosen):
+            known = memories[seed].recall(first.candidate.genome, last) if memories else None
+            if known is None:
+                waiting.append(index)
+            else:
+                found[index] = self._repeated(first, known)
+        tasks = [Task(chosen[n][0].candidate.genome, last, seed=chosen[n][1]) for n in waiting]
+        for number, evaluation in self.executor.evaluate(tasks):
+            index = waiting[number]
+            first, seed = chosen[index]
+            found[index] = self._repeated(first, evaluation)
+            if memories:
+                memories[seed].remember(found[index], last)
+            self.check()
+        return [found[index] for index in range(len(chosen))]
+
+    def _repeated(self, first: Evaluated, evaluation: Evaluation) -> Evaluated:
+        spent = self.halving.tokens(self.halving.rungs[-1]) if evaluation.measured else 0
+        return Evaluated(first.candidate, evaluation, self.seed, spent)
+
 
 def _with_gate(evaluation: Evaluation, gate: Evaluated | None) -> Evaluation:
     """A result with what was measured before all training."""
@@ -234,7 +272,18 @@ def _tell(
     What successive halving stopped has its loss after fewer steps, which is above what it would
     have reached; what it stopped before training has none, and violates the constraint too.
     """
-    evaluated = [archive[candidate.genome.id] for candidate in candidates]
+    _set_values(built, population, [candidate.genome.id for candidate in candidates], archive)
+    built.algorithm.tell(infills=population)
+
+
+def _set_values(
+    built: BuiltAlgorithm,
+    population: Population,
+    genome_ids: Sequence[str],
+    archive: Archive,
+) -> None:
+    """Give individuals the objective values that the archive has of their genomes."""
+    evaluated = [archive[genome_id] for genome_id in genome_ids]
     # What was not measured is infinitely bad: `sign * inf` is turned to +inf by the sign before it.
     values = [
         [o.sign * e.evaluation.metrics.get(o.name, o.sign * np.inf) for o in archive.objectives]
@@ -248,8 +297,16 @@ def _tell(
     static = StaticProblem(
         built.algorithm.problem, F=np.array(values, dtype=float), G=np.array(violations)
     )
-    Evaluator().eval(static, population)
-    built.algorithm.tell(infills=population)
+    Evaluator(skip_already_evaluated=False).eval(static, population)
+
+
+def _refresh(built: BuiltAlgorithm, archive: Archive) -> None:
+    """Give the parents, who were told with fewer seeds, the values of now."""
+    parents, problem = built.algorithm.pop, built.algorithm.problem
+    assert isinstance(problem, GenomeProblem)
+    if parents is not None and len(parents):
+        ids = [problem.genome(individual.X).canonical().id for individual in parents]
+        _set_values(built, parents, ids, archive)
 
 
 def evaluate_baselines(baselines: dict[str, Genome], evaluation: EvaluationLoop) -> None:
@@ -291,5 +348,8 @@ def run_generations(
         # All of them, also those that will fail: no genome is proposed twice.
         built.duplicates.proposed.update(candidate.genome.id for candidate in candidates)
         evaluation.run(candidates)
+        evaluation.replicate()
+        if evaluation.replication is not None:  # parents have other values now
+            _refresh(built, evaluation.archive)
         _tell(built, population, candidates, evaluation.archive)
         yield generation

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -16,6 +16,7 @@ from star.base.files import writing
 from star.base.reading import expanded, named, reason
 from star.base.settings import differences
 from star.evaluation import Evaluation, Measured, Recipe
+from star.evaluation.devices import other_device
 from star.evaluation.failures import BUILD_ERROR, failure
 from star.evaluation.ledger import Ledger, Record
 from star.evaluation.objectives import TRAINED, Context, measure
@@ -57,6 +58,14 @@ class SearchMemory:
         self._needed = set(needed) - {objective.name for objective in self._own}
         self.recalled: set[str] = set()  # ids of the genomes that were answered
         self._recipe_ids: dict[int, str] = {}
+
+    def with_seed(self, seed: int) -> "SearchMemory":
+        """A view of the same ledger under the same recipe with another seed."""
+        needed = {*self._needed, *(objective.name for objective in self._own)}
+        return SearchMemory(
+            self.ledger, self.content, replace(self.recipe, seed=seed), self.measured,
+            self.run, self.is_own, needed,
+        )  # fmt: skip
 
     def _recipe_id(self, rung: int) -> str:
         """Id of the recipe of a training to this rung.
@@ -138,7 +147,11 @@ class SearchMemory:
             for name, content in self.ledger.recipes().items()
             if {**content, "rung": None} == {**self.content, "rung": None}
         }
-        found = (self.ledger.damaged([name], self._needed_at(rung)) for name, rung in own.items())
+        # What rows of an earlier version lack is no damage.
+        later = {name for name in self._needed if self.measured.objectives[name].optional}
+        found = (
+            self.ledger.damaged([name], self._needed_at(rung) - later) for name, rung in own.items()
+        )
         damaged = sorted(set(chain.from_iterable(found)))
         if damaged:
             listed = ", ".join(damaged[:MOST_NAMED]) + ", ..." * (len(damaged) > MOST_NAMED)
@@ -209,6 +222,7 @@ def open_memory(
     ledger = Ledger(path)
     content = recipe.content(fingerprint, measured.content())
     known = ledger.recipes()
+    _refuse_other_devices(ledger, content, known.values())
     if setting == RUN and known and recipe_id(content) not in known:
         whole = filter(None, known.values())
         there = min(whole, key=len, default={})  # those of rungs have a key more
@@ -223,3 +237,16 @@ def open_memory(
     memory = SearchMemory(ledger, content, recipe, measured, run, setting == RUN, needed)
     memory.report_damage()
     return memory
+
+
+def _refuse_other_devices(
+    ledger: Ledger, content: Mapping[str, Any], known: Iterable[Mapping[str, Any]]
+) -> None:
+    """Raise `UserError` for a ledger with rows of this recipe from another device."""
+    there = other_device(content, known)
+    if there:
+        ledger.close()
+        raise UserError(
+            f"ledger {ledger.path}: holds {there}; numbers of two devices do not go into one "
+            "ledger: go on there, or choose another ledger and run_dir"
+        )

@@ -22,9 +22,10 @@ from star.base.interrupts import deferred_interrupt
 from star.base.reading import expanded
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
+from star.evaluation.devices import on_device, with_devices
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import NAMED
+from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
@@ -55,6 +56,7 @@ from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
 from star.search.prescreening.build import make_finals, make_prescreen
 from star.search.prescreening.prescreen import Prescreen
+from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
@@ -123,6 +125,8 @@ class Search:
             notices += changed
         baselines, fitted = read_baselines(config)
         notices += fitted
+        if executor is None:
+            notices += device_notices(config, measured, recipe)
         used = config.search.population
         if len(seeds) > used:
             notices.append(
@@ -167,10 +171,13 @@ class Search:
         if sum(rung > 0 for rung in halving.rungs) == 1:  # nothing goes on from where it was
             states = None
         with self._make_executor(check, states) as executor:
+            wanted = config.search.replication
+            replication = Replication(wanted, config.seed)
             evaluation = EvaluationLoop(
-                self.archive, executor, halving, self.budget,
-                config.seed, on_finished, memory, states, self._between(check),
+                self.archive, executor, halving, self.budget, config.seed, on_finished,
+                memory, states, self._between(check),
                 make_finals(config.search, self.problem, self.recipe, self.archive, halving),
+                replication if wanted.most else None,
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
@@ -292,14 +299,16 @@ class SearchInFolder:
                     (LEDGER,) if config.ledger == RUN else (),
                 )
             )
-            needed = [objective.name for objective in search.archive.objectives]
+            minimised = [objective.name for objective in search.archive.objectives]
+            needed = {*minimised, *search.budget.limits, *search.reported}
             self.memory = open_memory(
                 config.ledger, path, search.recipe, search.measured, search.fingerprint, needed
             )
             opened.callback(self.memory.close)
             self._ledger_file = _identity(self.memory.ledger.path)
             write_provenance(path, "evolve", settings, search.fingerprint, arguments)
-            self._folder = RunFolder(path, search.measured.names)
+            metrics = (*search.measured.names, *search.recipe.further_metrics)
+            self._folder = RunFolder(path, metrics)
             remove_leftovers(path / STATES, r"\w+\.safetensors")
             self._opened = opened.pop_all()  # nothing was raised: `run` closes them
 
@@ -388,17 +397,35 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     also = (*search.also_measure, *limited)
     measured = Measured.of(search.objectives, config.objectives, also)
     measured.selected(search.objectives)
+    settings = with_devices(measured, config.objectives, config.training)
+    if settings != config.objectives:
+        measured = Measured.of(search.objectives, settings, also)
+    named = {*search.objectives, *search.also_measure, *config.constraints}
+    wanted = [name for name, o in OBJECTIVES.items() if o.optional and name in named]
     recipe = Recipe(
         config.model,
         config.cache,
         config.training,
         config.data,
         config.seed,
-        tuple(measured.references.values()),
-        config.objectives,
+        (*measured.references.values(), *wanted),
+        settings,
+        config.evaluation,
     )
     recipe.check()
     return measured, recipe
+
+
+def device_notices(config: EvolveConfig, measured: Measured, recipe: Recipe) -> list[str]:
+    """A line on objectives that depend on the device, where candidates disturb each other."""
+    timed = [name for name in on_device(measured) if not measured.objectives[name].repeatable]
+    at_once = config.executor.at_once(recipe)
+    if not timed or at_once == 1:
+        return []
+    return [
+        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that "
+        "others disturb it; executor.workers=1 gives quieter timings"
+    ]
 
 
 def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:

@@ -189,6 +189,18 @@ class ExecutorSuite:
             with pytest.raises(UserError, match=r"^data: .* finds another text"):
                 list(executor.evaluate(tasks[1:]))
 
+    def test_a_seed_of_a_task_is_that_of_its_training(self, tmp_path: Path) -> None:
+        """As if the recipe had it, whatever state of the recipe's own seed is kept."""
+        recipe, steps = self.recipe(tmp_path), self.rungs[-1]
+        states = StateStore(str(tmp_path / "states"))
+        usual = _task(self.genomes[0], steps)
+        with self.make(Setup(recipe, states=states)) as executor:
+            found = _answers(executor, [usual, replace(usual, seed=1), replace(usual, seed=0)])
+        with self.make(Setup(replace(recipe, seed=1))) as executor:
+            expected = _answers(executor, [usual])
+        assert found[1].metrics == expected[0].metrics != found[0].metrics
+        assert found[2].metrics == found[0].metrics
+
     def test_rungs_are_the_beginning_of_the_whole_training(self, tmp_path: Path) -> None:
         """Whether a training goes on from its state of the rung before, or begins anew."""
         recipe, (first, last) = self.recipe(tmp_path), self.rungs

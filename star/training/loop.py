@@ -1,8 +1,9 @@
-"""The training loop: AdamW, warm-up, schedule, clipping; and the held-out quality of a model."""
+"""The training loop: gradients, clipping, steps.
 
-import contextlib
+`quality` measures what came of it on held-out text.
+"""
+
 import math
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -11,26 +12,11 @@ from torch.nn import functional as F
 
 from star.data import Corpus
 from star.training.config import TrainingConfig
-from star.training.optimizers import learning_rate_at, make_optimizer
+from star.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
 
 
 class Diverged(Exception):
     """A loss or gradient was not finite; the message says at which step."""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Held-out quality, in three units."""
-
-    validation_loss: float  # nats per token
-    bits_per_byte: float
-    perplexity: float  # exp(validation_loss)
-
-    @classmethod
-    def from_loss(cls, loss: float, bytes_per_token: float) -> "Quality":
-        """The three from the first. loss: nats per token; bytes_per_token: of the text."""
-        bits = loss / math.log(2) / bytes_per_token
-        return cls(loss, bits, math.exp(loss) if loss < 700 else math.inf)  # exp(710) overflows
 
 
 def token_loss(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
@@ -39,17 +25,12 @@ def token_loss(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
 
 
-def _autocast(config: TrainingConfig, device: torch.device) -> AbstractContextManager[object]:
-    dtype = config.autocast_dtype(device)
-    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
-
-
 def _accumulate(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) -> float:
     """Backward over one batch in micro-batches; returns the batch's mean loss."""
     parts = tokens.split(config.micro_batch_size or config.batch_size)
     total = 0.0
     for part in parts:
-        with _autocast(config, tokens.device):
+        with config.autocast(tokens.device):
             loss = token_loss(model, part)
         (loss / len(parts)).backward()
         total += loss.item() / len(parts)
@@ -63,7 +44,7 @@ class StepResult:
     step: int  # from 1
     loss: float  # mean of its batch
     gradient_norm: float  # before clipping
-    learning_rate: float
+    learning_rate: float  # of AdamW
 
 
 class Trainer:
@@ -74,9 +55,9 @@ class Trainer:
     """
 
     def __init__(self, model: nn.Module, corpus: Corpus, config: TrainingConfig, seed: int) -> None:
-        """Move the model to `config.torch_device()`. Raises `UserError` for a corpus shorter than
-        `config.length`."""
-        corpus.check_length(config.length)
+        """Move the model to `config.torch_device()`. Raises `UserError` for a corpus with a part
+        shorter than its windows."""
+        corpus.check_length(config.length, config.validation_length)
         self.corpus, self.config, self.seed = corpus, config, seed
         self.device = config.torch_device()
         self.model = model.to(self.device).train()
@@ -92,8 +73,7 @@ class Trainer:
         """Make one step in place. Raises `Diverged` when the loss or gradient norm is not
         finite."""
         learning_rate = learning_rate_at(self.step, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        set_learning_rate(self.optimizer, learning_rate)
         tokens = self.corpus.batch(
             self.seed, self.step, self.config.batch_size, self.config.length
         ).to(self.device)
@@ -106,22 +86,3 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         return StepResult(self.step, loss, norm, learning_rate)
-
-
-@torch.no_grad()
-def validate(model: nn.Module, corpus: Corpus, config: TrainingConfig) -> Quality:
-    """Quality on the corpus's fixed held-out sample. Raises `Diverged` when the loss is not
-    finite."""
-    corpus.check_length(config.length)
-    device, training = config.torch_device(), model.training
-    model.to(device).eval()
-    losses = []
-    sample = (config.validation_batches, config.validation_batch_size, config.length)
-    for tokens in corpus.validation_batches(*sample):
-        with _autocast(config, device):
-            losses.append(token_loss(model, tokens.to(device)).item())
-    model.train(training)
-    loss = sum(losses) / len(losses)
-    if not math.isfinite(loss):
-        raise Diverged(f"validation loss is {loss}")
-    return Quality.from_loss(loss, corpus.bytes_per_token)

@@ -10,6 +10,7 @@ from star.base import files
 from star.base.errors import UserError, shown
 from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
 from star.training.loop import Trainer
+from star.training.optimizers import STEP, moments_of
 
 SCHEMA = "1"
 WEIGHTS, MOMENTS = "model.", "optimizer."  # before the names of tensors
@@ -24,7 +25,8 @@ def save_state(path: Path, trainer: Trainer) -> None:
     moments = trainer.optimizer.state_dict()["state"]
     for index, of_weight in moments.items():
         tensors.update({f"{MOMENTS}{index}.{name}": x for name, x in of_weight.items()})
-    without = " ".join(str(index) for index, _ in _numbered(trainer) if index not in moments)
+    numbers = range(len(moments_of(trainer.optimizer)))
+    without = " ".join(str(index) for index in numbers if index not in moments)
     metadata = {"schema": SCHEMA, "step": str(trainer.step), WITHOUT: without}
     files.write_tensors(path, tensors, metadata)
 
@@ -52,7 +54,7 @@ def load_state(path: Path, trainer: Trainer, most: int | None = None) -> None:
     for key, tensor in parts[MOMENTS].items():
         index, _, name = key.partition(".")
         moments.setdefault(int(index), {})[name] = tensor
-        if name == "step" and not 1 <= float(tensor) <= step:
+        if name == STEP and not 1 <= float(tensor) <= step:
             raise UserError(
                 f"{path}: {MOMENTS}{key} is {float(tensor):g}, expected 1 to {step}; delete the "
                 "file to train from the start"
@@ -61,11 +63,6 @@ def load_state(path: Path, trainer: Trainer, most: int | None = None) -> None:
     groups = trainer.optimizer.state_dict()["param_groups"]
     trainer.optimizer.load_state_dict({"state": moments, "param_groups": groups})
     trainer.step = step
-
-
-def _numbered(trainer: Trainer) -> list[tuple[int, torch.Tensor]]:
-    """The weights as `Optimizer.state_dict` numbers them."""
-    return list(enumerate(p for group in trainer.optimizer.param_groups for p in group["params"]))
 
 
 def _read_step(path: Path, metadata: Mapping[str, str], steps: int) -> int:
@@ -93,8 +90,7 @@ def _expected(trainer: Trainer, step: int, metadata: Mapping[str, str]) -> dict[
     """Tensors of the shapes and dtypes that a state after so many steps holds, by name."""
     expected = {f"{WEIGHTS}{name}": x for name, x in named_weights(trainer.model).items()}
     without = metadata.get(WITHOUT, "").split()
-    for index, weight in _numbered(trainer) if step else ():
+    for index, moments in enumerate(moments_of(trainer.optimizer)) if step else ():
         if str(index) not in without:
-            moments = {"step": torch.zeros(()), "exp_avg": weight, "exp_avg_sq": weight}
             expected.update({f"{MOMENTS}{index}.{name}": x for name, x in moments.items()})
     return expected

@@ -83,7 +83,8 @@ def test_a_maximised_objective_has_a_least_value() -> None:
         (
             {"colour": 4},
             "constraints.colour: no such objective; measured are validation_loss, bits_per_byte, "
-            "perplexity, parameters, cache_bytes (search.also_measure adds others)",
+            "perplexity, repeat_loss, late_loss, parameters, cache_bytes "
+            "(search.also_measure adds others)",
         ),
         ({"cache_bytes": "much"}, "constraints.cache_bytes=much: expected a number"),
     ],

@@ -56,9 +56,14 @@ def evaluated(*objectives: str, **settings: Mapping[str, Any]) -> Evaluation:
     return evaluate(GENOME, recipe, CORPUS)
 
 
+ALWAYS = set(OBJECTIVES) - {"repeat_loss"}  # no window of 17 bytes of this text repeats four
+
+
 def test_everything_that_is_measured_always_is_measured() -> None:
     result = evaluated()
-    assert result.feasible and set(result.metrics) == set(OBJECTIVES)
+    assert result.feasible and set(result.metrics) == ALWAYS
+    longer = replace(RECIPE, training=replace(RECIPE.training, validation_length=60))
+    assert set(evaluate(GENOME, longer, CORPUS).metrics) == set(OBJECTIVES)
     assert result.train_seconds > 0 and result.peak_bytes > 0 and result.device == "cpu"
     static = Measured.of(()).measure_static(GENOME, RECIPE)
     assert {name: result.metrics[name] for name in static} == static
@@ -91,7 +96,13 @@ def test_an_objective_that_raises_makes_the_candidate_infeasible_with_what_is_kn
 def test_what_is_no_number_is_left_out_and_named() -> None:
     result = evaluated(f"{__name__}:Infinite")
     assert result.reason == "diverged: infinite is inf"
-    assert set(result.metrics) == set(OBJECTIVES)
+    assert set(result.metrics) == ALWAYS
+
+
+def test_what_the_text_cannot_show_is_missing_unless_it_is_asked_for() -> None:
+    """It is the text's matter, so no candidate would escape."""
+    with pytest.raises(UserError, match="repeat_loss: .*no held-out window repeats 4 bytes; use"):
+        evaluated("repeat_loss")
 
 
 def test_a_mistake_of_the_user_is_passed_on() -> None:

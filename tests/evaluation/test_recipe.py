@@ -74,6 +74,13 @@ def test_recipes_differ_by_everything_that_can_change_a_result() -> None:
     assert len({recipe_id(one) for one in contents}) == 6
 
 
+def test_settings_of_an_optimiser_enter_the_key_while_it_is_in_use() -> None:
+    rates = ("training.matrix_learning_rate=0.01", "training.matrix_learning_rate=0.02")
+    assert key_of(*rates[:1]) == key_of() == key_of("training.optimizer=adamw")
+    keys = {key_of("training.optimizer=muon", rate) for rate in rates}
+    assert len(keys | {key_of()}) == 3 and key_of("training.optimizer=muon") in keys
+
+
 def test_the_place_of_the_text_and_the_seed_are_no_part_of_the_key() -> None:
     moved = replace(RECIPE, data=DataConfig("files", "/elsewhere"), seed=4)
     keys = [recipe_id(recipe.content(FINGERPRINT, {})) for recipe in (RECIPE, moved)]

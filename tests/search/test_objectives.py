@@ -72,8 +72,8 @@ def metrics_in_ledger(run: Run) -> list[dict[str, float]]:
 def test_it_is_a_column_behind_those_measured_always(tmp_path: Path) -> None:
     run = make(["validation_loss", ATTENTION], tmp_path).run()
     assert run.metrics == (
-        *("validation_loss", "bits_per_byte", "perplexity", "parameters", "cache_bytes"),
-        "attention",
+        *("validation_loss", "bits_per_byte", "perplexity", "repeat_loss", "late_loss"),
+        *("parameters", "cache_bytes", "attention"),
     )
     measured = run.population[run.population["status"] == "ok"]
     for genome_id, attention in zip(measured["genome_id"], measured["attention"], strict=True):

@@ -18,11 +18,22 @@ CORPUS = Corpus(np.arange(5000, dtype=np.uint8) % 7, np.arange(900, dtype=np.uin
 GENOME = Genome.from_text("51211-91111-51211-31112-31112-81111")
 
 
-def trainer(seed: int = 0, genome: Genome = GENOME) -> Trainer:
+MUON = pytest.param(
+    "muon", marks=pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="of torch 2.9")
+)
+
+
+def trainer(seed: int = 0, genome: Genome = GENOME, optimizer: str = "adamw") -> Trainer:
     torch.manual_seed(seed)
     model = decode(genome, ModelConfig(width=32))
     config = TrainingConfig(
-        steps=8, batch_size=2, length=16, warmup_steps=2, schedule="cosine", device="cpu"
+        steps=8,
+        batch_size=2,
+        length=16,
+        optimizer=optimizer,
+        warmup_steps=2,
+        schedule="cosine",
+        device="cpu",
     )
     return Trainer(model, CORPUS, config, seed=3)
 
@@ -32,14 +43,17 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in trainer.model.parameters()]
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", MUON])
 @pytest.mark.parametrize("saved_at", [0, 1, 5])
-def test_a_resumed_training_ends_bit_for_bit_like_the_whole(tmp_path: Path, saved_at: int) -> None:
-    whole, losses = trainer(), []
+def test_a_resumed_training_ends_bit_for_bit_like_the_whole(
+    tmp_path: Path, saved_at: int, optimizer: str
+) -> None:
+    whole, losses = trainer(optimizer=optimizer), []
     for step in range(8):
         if step == saved_at:
             save_state(tmp_path / "state", whole)
         losses.append(whole.advance().loss)
-    resumed = trainer(seed=1)  # other weights, to be replaced
+    resumed = trainer(seed=1, optimizer=optimizer)  # other weights, to be replaced
     load_state(tmp_path / "state", resumed)
     assert resumed.step == saved_at
     assert [resumed.advance().loss for _ in range(saved_at, 8)] == losses[saved_at:]
@@ -47,21 +61,27 @@ def test_a_resumed_training_ends_bit_for_bit_like_the_whole(tmp_path: Path, save
     assert resumed.tokens == 8 * 2 * 16
 
 
-def test_moments_matter(tmp_path: Path) -> None:
-    whole = trainer()
+@pytest.mark.parametrize(
+    ("optimizer", "moment"),
+    [("adamw", "exp_avg"), pytest.param("muon", "momentum_buffer", marks=MUON.marks)],
+)
+def test_moments_matter(tmp_path: Path, optimizer: str, moment: str) -> None:
+    whole = trainer(optimizer=optimizer)
     whole.advance()
     save_state(tmp_path / "state", whole)
     tensors = load_file(tmp_path / "state")
     assert any("exp_avg_sq" in name for name in tensors)
     changed = {
-        name: tensor + 1 if name.endswith("exp_avg") else tensor for name, tensor in tensors.items()
+        name: torch.rand_like(tensor) if name.endswith(moment) else tensor
+        for name, tensor in tensors.items()
     }
     save_file(changed, tmp_path / "state", {"schema": "1", "step": "1"})
-    resumed = trainer()
+    resumed = trainer(optimizer=optimizer)
     load_state(tmp_path / "state", resumed)
     whole.advance()
     resumed.advance()
-    assert not torch.equal(weights(whole)[0], weights(resumed)[0])
+    pairs = zip(weights(whole), weights(resumed), strict=True)
+    assert not all(torch.equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize(
@@ -171,6 +191,16 @@ def test_a_part_of_a_training_begins_anew_with_a_state_of_no_use(tmp_path: Path)
             whole.advance()
         assert part.step == 4
         assert all(torch.equal(a, b) for a, b in zip(weights(part), weights(whole), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", [MUON])
+def test_the_state_of_another_optimiser_is_refused(tmp_path: Path, optimizer: str) -> None:
+    for saver, loader in (("adamw", optimizer), (optimizer, "adamw")):
+        whole = trainer(optimizer=saver)
+        whole.advance()
+        save_state(tmp_path / "state", whole)
+        with pytest.raises(UserError, match="optimizer.0"):
+            load_state(tmp_path / "state", trainer(optimizer=loader))
 
 
 def test_the_state_of_another_genome_is_refused(tmp_path: Path) -> None:

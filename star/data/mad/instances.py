@@ -46,6 +46,10 @@ class Instances:
         """Which positions are scored, booleans of the same shape."""
         return self.targets != IGNORED
 
+    def to(self, device: torch.device) -> "Instances":
+        """The same on a device."""
+        return Instances(self.inputs.to(device), self.targets.to(device))
+
 
 @dataclass(frozen=True)
 class Block:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from star.data import open_corpus
 from star.evaluation.limits import LimitsConfig
 from star.evaluation.objectives import COSTLY
 from star.evaluation.recipe import Recipe
@@ -22,6 +21,7 @@ class Task:
     steps: int
     # which objectives are measured beside static ones; without TRAINED nothing is trained on text
     costs: tuple[str, ...] = COSTLY
+    seed: int | None = None  # of weights and batches; None is the recipe's
 
 
 class Executor(Protocol):
@@ -74,7 +74,7 @@ def text_fingerprint(recipe: Recipe) -> str:
 
     Raises `UserError` where it does not suit the training or the model.
     """
-    return open_corpus(recipe.data, recipe.training.length, recipe.model.vocabulary).fingerprint
+    return recipe.open_corpus().fingerprint
 
 
 @dataclass

@@ -23,7 +23,7 @@ from star.data.tokenizers import BYTES_PER_TOKEN
 from star.evaluation.evaluate import measured_by
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, never
 from star.evaluation.failures import INVALID, failure
-from star.evaluation.recipe import Recipe
+from star.evaluation.recipe import Recipe, model_content
 from star.evaluation.result import OK, Evaluation, infeasible
 from star.genomes import Genome, GenomeError
 from star.training import Quality
@@ -36,8 +36,8 @@ RECIPE_KEYS = ("depth", "alphabet", "classes", "model", "training", "data")
 
 def recipe_settings(recipe: Recipe, space: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a table holds for: its space and how it was trained."""
-    parts = {name: asdict(getattr(recipe, name)) for name in ("model", "training", "data")}
-    return {**space, **parts}
+    parts = {"model": model_content(recipe.model), "training": recipe.training.content()}
+    return {**space, **parts, "data": asdict(recipe.data)}
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,16 @@ class TableConfig(ExecutorConfig):
         return table.fingerprint
 
     def check(self, recipe: Recipe) -> None:
-        """Raise `UserError` for objectives that a table cannot answer."""
-        others = [objective.name for objective in measured_by(recipe).trained]
-        unknown = sorted(set(others) - set(Quality.__dataclass_fields__))
+        """Raise `UserError` for what a table cannot answer: other objectives, several seeds."""
+        answered = Quality.from_loss(0.0, BYTES_PER_TOKEN).metrics
+        unknown = sorted(
+            o.name
+            for o in measured_by(recipe).trained
+            if o.name not in answered and (not o.optional or o.name in recipe.objectives)
+        )
         expect("search.objectives", unknown, not unknown, "what a table of losses answers")
+        seeds = recipe.evaluation.seeds
+        expect("evaluation.seeds", seeds, seeds == 1, "1 with executor=table")
 
     def make(self, setup: Setup) -> "TableExecutor":
         """What looks up; it starts nothing. Raises `UserError` for a table that has changed."""
@@ -158,8 +164,6 @@ class TableExecutor:
         """check: called for every genome; may raise to end the search."""
         self.table, self.recipe = table, recipe
         self._check, self._measured = check, measured_by(recipe)
-        seeds = table.recipe["seeds"]
-        self.seed: int = seeds[recipe.seed % len(seeds)]
 
     def __enter__(self) -> "TableExecutor":
         return self
@@ -175,16 +179,18 @@ class TableExecutor:
         for index, task in enumerate(tasks):
             self.table.check_steps(task.steps)
             self._check()
-            yield index, self._look_up(task.genome, task.steps)
+            yield index, self._look_up(task.genome, task.steps, task.seed)
 
-    def _look_up(self, genome: Genome, steps: int) -> Evaluation:
+    def _look_up(self, genome: Genome, steps: int, seed: int | None) -> Evaluation:
         try:
             metrics = self._measured.measure_static(genome, self.recipe)
         except GenomeError as error:
             return failure(error)
-        losses = self.table.losses.get((genome.id, self.seed))
+        seeds = self.table.recipe["seeds"]
+        number = (self.recipe.seed if seed is None else seed) % len(seeds)
+        losses = self.table.losses.get((genome.id, seeds[number]))
         if losses is None:
             where = f"is not in the table {self.table.path.name}"
             return infeasible(INVALID, f"{genome.to_text()} {where}", metrics)
         quality = Quality.from_loss(losses[steps], BYTES_PER_TOKEN)
-        return Evaluation(OK, "", {**metrics, **vars(quality)})
+        return Evaluation(OK, "", {**metrics, **quality.metrics})

@@ -9,7 +9,7 @@ import platform
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 
 import torch
@@ -90,6 +90,8 @@ class Worker:
             raise self._corpus
         assert self._corpus is not None
         recipe, states = self.task.recipe, self.task.states
+        if task.seed not in (None, recipe.seed):
+            recipe, states = replace(recipe, seed=task.seed), None  # states are of the usual seed
         return evaluate(task.genome, recipe, self._corpus, task.steps, states, task.costs)
 
 

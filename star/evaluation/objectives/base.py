@@ -49,6 +49,10 @@ class Objective(ABC):
     label: ClassVar[str] = ""  # heading in tables, `name` when empty
     cost: ClassVar[str] = TRAINED  # STATIC, TRAINED or OWN
     maximised: ClassVar[bool] = False  # larger is better; a constraint is then its least value
+    # why it may be missing, of ours that are measured always where they can be; empty: it never is
+    optional: ClassVar[str] = ""
+    repeatable: ClassVar[bool] = True  # False: a timing, which differs a little every time
+    on_device: ClassVar[bool] = False  # depends on the device: `device` is a setting, in the recipe
     version: ClassVar[int] = 1  # of ours: rises when the same settings can give another result
 
     @abstractmethod

@@ -1,8 +1,10 @@
-"""Quality on held-out text after the short training, in three units."""
+"""Quality on held-out text after the short training: in three units, and of tokens that show what
+a memory is worth."""
 
 from collections.abc import Mapping
 
 from star.evaluation.objectives.base import Context, Objective
+from star.training import Quality
 
 
 class ValidationLoss(Objective):
@@ -11,8 +13,8 @@ class ValidationLoss(Objective):
     name, unit, label = "validation_loss", "nats/token", "loss"
 
     def measure(self, context: Context) -> Mapping[str, float]:
-        """With the other two units, since they cost nothing."""
-        return vars(context.quality)
+        """With the others, since they cost nothing."""
+        return context.quality.metrics
 
     def format(self, value: float) -> str:
         """Four decimals."""
@@ -29,3 +31,21 @@ class Perplexity(ValidationLoss):
     """exp of the loss."""
 
     name, unit, label = "perplexity", "", ""
+
+
+class RepeatLoss(ValidationLoss):
+    """The loss of tokens that end an n-gram which occurred before in the same window, so that a
+    model with a memory can look them up (`star.training.Quality`)."""
+
+    name, label = "repeat_loss", "repeats"
+    optional = (
+        f"no held-out window repeats {Quality.NGRAM} bytes; use longer ones "
+        "(training.validation_length) or more of them"
+    )
+
+
+class LateLoss(ValidationLoss):
+    """The loss in the last quarter of the windows, where most of the text is known."""
+
+    name, label = "late_loss", "late"
+    optional = "nothing trains the candidates"

@@ -20,25 +20,44 @@ from omegaconf.errors import OmegaConfBaseException
 from star.base.errors import UserError
 from star.base.imports import import_object, is_import_path
 from star.evaluation.objectives.base import COSTLY, OWN, STATIC, Context, Objective
-from star.evaluation.objectives.quality import BitsPerByte, Perplexity, ValidationLoss
+from star.evaluation.objectives.quality import (
+    BitsPerByte,
+    LateLoss,
+    Perplexity,
+    RepeatLoss,
+    ValidationLoss,
+)
 from star.evaluation.objectives.static import CacheBytes, Parameters
-from star.evaluation.recipe import Recipe
+from star.evaluation.recipe import DEVIATION, LEARNING_RATE, Recipe
 from star.genomes import Genome
 
 # Columns of population.csv that are no metrics (`star/runs/columns.py`).
 RESERVED = {
     *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
-    *("train_tokens", "train_seconds", "seed", "rank"),
+    *("train_tokens", "train_seconds", "seed", "seeds", "rank", "validated"),
+    *(LEARNING_RATE, DEVIATION),
 }
 KEY, ALSO = "search.objectives", "search.also_measure"  # settings that hold references
 
 OBJECTIVES: dict[str, Objective] = {
     objective.name: objective
-    for objective in (ValidationLoss(), BitsPerByte(), Perplexity(), Parameters(), CacheBytes())
+    for objective in (
+        *(ValidationLoss(), BitsPerByte(), Perplexity(), RepeatLoss(), LateLoss()),
+        *(Parameters(), CacheBytes()),
+    )
 }
 
 # Measured while they are in use: where each is, imported when it is asked for.
-NAMED: dict[str, str] = {}
+NAMED: dict[str, str] = {
+    "recall_error": "star.evaluation.objectives.recall:RecallError",
+    "state_bytes": "star.evaluation.objectives.static:StateBytes",
+    "footprint": "star.evaluation.objectives.static:Footprint",
+    "flops_per_token": "star.evaluation.objectives.static:FlopsPerToken",
+    "decode_latency": "star.evaluation.objectives.device:DecodeLatency",
+    "prefill_throughput": "star.evaluation.objectives.device:PrefillThroughput",
+    "peak_memory": "star.evaluation.objectives.device:PeakMemory",
+    "mad_score": "star.evaluation.objectives.mad:MadScore",
+}
 
 
 def available() -> str:
@@ -202,7 +221,7 @@ class Measured:
     def measure_static(self, genome: Genome, recipe: Recipe) -> dict[str, float]:
         """All static quantities. Raises `GenomeError` for a genome that is invalid or does not
         fit."""
-        return measure(self.static, Context(genome, recipe))
+        return measure(self.static, Context(genome, recipe.of(genome)))
 
     def measure_trained(
         self, context: Context, costs: Collection[str] = COSTLY
@@ -239,12 +258,16 @@ def load_name(reference: str, key: str = KEY) -> str:
 
 
 def measure(objectives: Sequence[Objective], context: Context) -> dict[str, float]:
-    """All of them; raises RuntimeError for one that does not give a number under its name."""
+    """All of them; raises RuntimeError for one that does not give a number under its name, unless
+    it is optional."""
     metrics: dict[str, float] = {}
     for objective in objectives:
         if objective.name not in metrics:
             found = objective.measure(context)
-            if not isinstance(found, Mapping) or objective.name not in found:
+            is_there = isinstance(found, Mapping) and (
+                objective.optional or objective.name in found
+            )
+            if not is_there:
                 raise RuntimeError(
                     f"objective {objective.name} gave {shorten(repr(found), 80)}, expected "
                     f"{{{objective.name!r}: number}}"

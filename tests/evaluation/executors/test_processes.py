@@ -45,7 +45,8 @@ def test_evaluation_measures_all_objectives(corpus: Corpus) -> None:
     result = evaluate(Genome.from_text("11111-91111"), recipe(), corpus)
     assert result.feasible and result.reason == "" and result.train_seconds > 0
     assert set(result.metrics) == {
-        "validation_loss", "bits_per_byte", "perplexity", "parameters", "cache_bytes",
+        "validation_loss", "bits_per_byte", "perplexity", "repeat_loss", "late_loss",
+        "parameters", "cache_bytes",
     }  # fmt: skip
 
 

@@ -1,0 +1,137 @@
+"""How well each cheap evaluator orders the designs as the long trainings do: validity.csv.
+
+    python experiments/proxy_validity/analyse.py
+
+The truth is the loss after 4,000 steps, the mean over the seeds that are there (truth.csv). For
+every evaluator: its core-seconds a design in the median, Spearman's and Kendall's correlation with
+the truth over all designs and over those with attention, with 95% intervals by bootstrap over
+designs; and what the front of loss against cache is worth that it picks: how many of its points are
+on the true front, and the share of the true front's hypervolume that they have in the truth.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from star.search.archive import hypervolume, pareto_ranks, reference_point
+
+HERE = Path(__file__).parent
+DESIGNS, TRUTH, TRAININGS = (HERE / f"{n}.csv" for n in ("designs", "truth", "trainings"))
+PROBES = HERE / "probes.csv"  # recall, MAD and proxies: design, evaluator, value, seconds
+VALIDITY = HERE / "validity.csv"
+LAST_STEP = 4000
+RESAMPLES, SEED = 2000, 0
+LEAST = 10  # designs that a correlation is computed over
+QUANTITIES = ("loss", "loss_quarter_4", "loss_hit_4", "loss_hit_8")
+
+Vector = npt.NDArray[np.float64]
+
+
+def truth() -> pd.DataFrame:
+    """Loss, costs and family by design, of those that were trained to the end."""
+    table = pd.read_csv(TRUTH)
+    table = table[table["step"] == LAST_STEP]
+    means = table.groupby("design")[["loss", "loss_hit_8", "parameters", "cache_bytes"]].mean()
+    return means.join(pd.read_csv(DESIGNS).set_index("design")[["family", "attention"]])
+
+
+def evaluators(known: pd.DataFrame) -> pd.DataFrame:
+    """Values (design, evaluator), lower is better; a row `seconds` has the costs."""
+    columns: dict[str, pd.Series] = {}
+    seconds: dict[str, float] = {"parameters": 0.0}
+    columns["parameters"] = -known["parameters"]
+    if TRAININGS.exists():
+        table = pd.read_csv(TRAININGS)
+        for (kind, step), part in table.groupby(["kind", "step"]):
+            part = part.set_index("design")
+            for quantity in QUANTITIES:
+                name = f"{kind} {step} {quantity}"
+                columns[name], seconds[name] = part[quantity], part["seconds"].median()
+    if PROBES.exists():
+        for name, part in pd.read_csv(PROBES).groupby("evaluator"):
+            part = part.set_index("design")
+            columns[str(name)], seconds[str(name)] = part["value"], part["seconds"].median()
+    values = pd.DataFrame(columns)
+    values.loc["seconds"] = pd.Series(seconds)
+    return values
+
+
+def interval(
+    a: Vector, b: Vector, correlation: Callable[[Vector, Vector], float]
+) -> tuple[float, float, float]:
+    """A correlation, and the 2.5% and 97.5% quantiles of it over resampled designs."""
+    rng = np.random.default_rng(SEED)
+    drawn = rng.integers(0, len(a), size=(RESAMPLES, len(a)))
+    found = [correlation(a[rows], b[rows]) for rows in drawn]
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return correlation(a, b), low, high
+
+
+def spearman(a: Vector, b: Vector) -> float:
+    """Spearman's rank correlation."""
+    return float(stats.spearmanr(a, b)[0])
+
+
+def kendall(a: Vector, b: Vector) -> float:
+    """Kendall's tau-b."""
+    return float(stats.kendalltau(a, b)[0])
+
+
+def picked_front(values: Vector, known: pd.DataFrame) -> dict[str, float]:
+    """What the front of these values against the cache is worth in the truth."""
+    cache, true = np.log2(known["cache_bytes"].to_numpy()), known["loss"].to_numpy()
+    true_points = np.column_stack([true, cache])
+    true_front = pareto_ranks(true_points) == 0
+    chosen = pareto_ranks(np.column_stack([values, cache])) == 0
+    reference = reference_point(true_points)
+    share = hypervolume(true_points[chosen], reference) / hypervolume(true_points, reference)
+    among_chosen = pareto_ranks(true_points[chosen]) == 0
+    return {
+        "front": int(chosen.sum()),
+        "true": float(true_front[chosen].mean()),
+        "ordered": float(among_chosen.mean()),
+        "hypervolume": share,
+    }
+
+
+def judge(values: pd.Series, known: pd.DataFrame) -> dict[str, float]:
+    """All figures of one evaluator."""
+    both = known.join(values.rename("value")).dropna(subset=["value"])
+    result: dict[str, float] = {"designs": len(both)}
+    for part, rows in (("", both), ("_attention", both[both["attention"] > 0])):
+        if len(rows) < LEAST:
+            continue
+        a, b = rows["value"].to_numpy(), rows["loss"].to_numpy()
+        for name, correlation in (("spearman", spearman), ("kendall", kendall)):
+            middle, low, high = interval(a, b, correlation)
+            result |= {
+                f"{name}{part}": middle,
+                f"{name}{part}_low": low,
+                f"{name}{part}_high": high,
+            }
+    return result | picked_front(both["value"].to_numpy(), both)
+
+
+def main() -> None:
+    """Write the table and print it in short."""
+    known = truth()
+    values = evaluators(known)
+    seconds = values.loc["seconds"]
+    found = {
+        name: {"seconds": seconds[name]} | judge(values[name].drop("seconds"), known)
+        for name in values
+        if values[name].drop("seconds").reindex(known.index).notna().sum() >= LEAST
+    }
+    table = pd.DataFrame(found).T.rename_axis("evaluator")
+    table.to_csv(VALIDITY, float_format="%.4g")
+    short = ["seconds", "designs", "spearman", "spearman_low", "spearman_high"]
+    short += [n for n in ("spearman_attention", "true", "ordered", "hypervolume") if n in table]
+    print(table[short].round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()
