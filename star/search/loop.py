@@ -47,8 +47,8 @@ class EvaluationLoop:
     memory: SearchMemory | None = None  # answers what was evaluated before; None remembers nothing
     states: StateStore | None = None  # of trainings that are under way
     check: Callable[[], None] = never  # called between results; may raise to end the search
-    finals: FinalPredictor | None = None  # promotes by predicted ends; None by what is measured
     replication: Replication | None = None  # who is trained with further seeds; None: nobody
+    finals: FinalPredictor | None = None  # promotes by predicted ends; None by what is measured
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates.
@@ -116,17 +116,22 @@ class EvaluationLoop:
                 waiting.append(index)
             else:
                 known = _with_gate(known, gate.get(index))
-                yield index, Evaluated(candidate, known, self.seed, tokens if known.measured else 0)
+                yield index, self._evaluated(candidate, known, tokens)
         tasks = [Task(candidates[index].genome, rung, costs) for index in waiting]
         for number, evaluation in self.executor.evaluate(tasks):
             index = waiting[number]
             evaluation = _with_gate(evaluation, gate.get(index))
-            spent = tokens if evaluation.measured else 0
-            evaluated = Evaluated(candidates[index], evaluation, self.seed, spent)
+            evaluated = self._evaluated(candidates[index], evaluation, tokens)
             if self.memory:
                 self.memory.remember(evaluated, rung)
             yield index, evaluated
             self.check()
+
+    def _evaluated(self, candidate: Candidate, evaluation: Evaluation, tokens: int) -> Evaluated:
+        """A candidate with its result. tokens: of one of its trainings, where it was measured."""
+        spent = tokens if evaluation.measured else 0
+        seeds = self.budget.recipe.evaluation.seeds
+        return Evaluated(candidate, evaluation, self.seed, spent, seeds)
 
     def _climb(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates from rung to rung; those not promoted, or that fail, leave.

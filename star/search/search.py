@@ -175,9 +175,8 @@ class Search:
             replication = Replication(wanted, config.seed)
             evaluation = EvaluationLoop(
                 self.archive, executor, halving, self.budget, config.seed, on_finished,
-                memory, states, self._between(check),
+                memory, states, self._between(check), replication if wanted.most else None,
                 make_finals(config.search, self.problem, self.recipe, self.archive, halving),
-                replication if wanted.most else None,
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1

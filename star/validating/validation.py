@@ -21,7 +21,7 @@ from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup, TableConfig, Task
 from star.evaluation.executors.base import never
-from star.evaluation.recipe import DataConfig, TrainingConfig
+from star.evaluation.recipe import DataConfig, EvaluationConfig, TrainingConfig
 from star.genomes import GenomeError
 from star.runs.claim import claimed_folder, locked_folder
 from star.runs.extensions import use_extensions
@@ -245,16 +245,26 @@ def _longer(search: EvolveConfig, config: ValidateConfig, seed: int) -> EvolveCo
     Held-out windows are none that the search has seen.
     """
     before = search.training
-    seen = [before.validation_batches * before.validation_batch_size, before.length]
-    data = replace(config.data, apart_from=[*(config.data.apart_from or []), *seen])
-    return replace(search, training=config.training, data=data, seed=seed, executor=config.executor)
+    windows = before.validation_batches * before.validation_batch_size
+    seen = [windows, before.validation_length or before.length]
+    seen *= 2 if before.learning_rates else 1  # which had windows to choose by, too
+    return replace(
+        search,
+        training=config.training,
+        data=replace(config.data, apart_from=[*(config.data.apart_from or []), *seen]),
+        seed=seed,
+        evaluation=EvaluationConfig(),  # each seed is a training of its own here
+        executor=config.executor,
+    )
 
 
 def _check_room(recipe: Recipe) -> None:
     """Raise `UserError` unless the held-out text has room for windows that are new."""
     training = recipe.training
-    windows = training.validation_batches * training.validation_batch_size
-    load_corpus(recipe.data).validation_starts((windows, training.length))
+    sample = training.validation_batches, training.validation_batch_size
+    length = training.validation_length or training.length
+    is_choosing = bool(training.learning_rates)
+    next(load_corpus(recipe.data).validation_batches(*sample, length, is_choosing))
 
 
 def _baseline_names(search: EvolveConfig) -> tuple[dict[str, str], list[str]]:

@@ -10,11 +10,12 @@ import pytest
 
 from star.base.command_line import compose_config
 from star.base.errors import UserError
-from star.evaluation import Evaluation
+from star.evaluation import Evaluation, EvaluationConfig
 from star.evaluation.executors import Task
 from star.evaluation.ledger import Ledger
 from star.runs.claim import locked_folder
 from star.runs.run import Run
+from star.training import TrainingConfig
 from star.validating import Validation
 from star.validating.config import FIRST_SEED, fresh_seeds
 from tests.search.made_up import MadeUp
@@ -51,6 +52,18 @@ def test_held_out_windows_are_none_of_the_searchs(searched: Searched, validation
     # Other windows here: what is avoided are those of the search all the same.
     other = validation(validation_batches=3, length=64).recipe
     assert other.data.apart_from == recipe.data.apart_from
+
+
+def test_windows_to_choose_by_are_avoided_too_and_longer_ones_counted_as_they_are(
+    searched: Searched, validation: Make
+) -> None:
+    """And several seeds of the search's own are single trainings here."""
+    training = TrainingConfig(learning_rates=[1e-3, 2e-3], validation_length=200)
+    searched(whole={"training": training, "evaluation": EvaluationConfig(seeds=2)})
+    recipe = validation(learning_rates=[1e-3, 2e-3]).recipe
+    windows = training.validation_batches * training.validation_batch_size
+    assert recipe.data.apart_from == 2 * [windows, 200]
+    assert recipe.evaluation.seeds == 1 and recipe.training.learning_rates == [1e-3, 2e-3]
 
 
 def test_seeds_are_new_also_at_the_end_of_what_generators_take() -> None:
@@ -108,13 +121,11 @@ def test_a_run_knows_what_was_validated_and_its_front_says_so(
     searched: Searched, validation: Make
 ) -> None:
     run = searched()
-    assert run.validated is None
+    assert Run.open(run.path).validated is None
     assert set(run.front["validated"]) == {"no"}
     results = validation().run()
     found = run.validated
-    assert (
-        found is not None and isinstance(found, pd.DataFrame) and len(found) == len(results.designs)
-    )
+    assert isinstance(found, pd.DataFrame) and len(found) == len(results.designs)
     assert set(found["genome_id"]) == {design.genome_id for design in results.designs}
     assert pd.api.types.is_numeric_dtype(found["validation_loss_low"])
     assert set(run.front["validated"]) == {"validated.csv"}
