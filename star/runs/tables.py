@@ -194,8 +194,10 @@ class ClosingTable:
         share = f"{metrics[cost]:,.0f} bytes of {words} where it needs none"
         if own[cost]:
             share = f"{share_percent(metrics[cost] / own[cost])} of its {words}"
+        mark = CHANCE_MARK if is_at_chance(metrics) else ""
         return (
-            f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}, {share}, "
+            f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}{mark}, "
+            f"{share}, "
             f"loss {percent(metrics[LOSS], own[LOSS])}, "
             f"{COSTS[other][0]} {percent(metrics[other], own[other])}  "
             f"[{composition(best.genome)}]"
