@@ -24,6 +24,7 @@ from star.search.archive import Archive, objective_values
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate, Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.memory import SearchMemory
+from star.search.prescreening.finals import FinalPredictor
 from star.search.prescreening.prescreen import Prescreen
 from star.search.replication import Replication
 from star.search.space.problem import GenomeProblem
@@ -47,6 +48,7 @@ class EvaluationLoop:
     states: StateStore | None = None  # of trainings that are under way
     check: Callable[[], None] = never  # called between results; may raise to end the search
     replication: Replication | None = None  # who is trained with further seeds; None: nobody
+    finals: FinalPredictor | None = None  # promotes by predicted ends; None by what is measured
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates.
@@ -114,17 +116,22 @@ class EvaluationLoop:
                 waiting.append(index)
             else:
                 known = _with_gate(known, gate.get(index))
-                yield index, Evaluated(candidate, known, self.seed, tokens if known.measured else 0)
+                yield index, self._evaluated(candidate, known, tokens)
         tasks = [Task(candidates[index].genome, rung, costs) for index in waiting]
         for number, evaluation in self.executor.evaluate(tasks):
             index = waiting[number]
             evaluation = _with_gate(evaluation, gate.get(index))
-            spent = tokens if evaluation.measured else 0
-            evaluated = Evaluated(candidates[index], evaluation, self.seed, spent)
+            evaluated = self._evaluated(candidates[index], evaluation, tokens)
             if self.memory:
                 self.memory.remember(evaluated, rung)
             yield index, evaluated
             self.check()
+
+    def _evaluated(self, candidate: Candidate, evaluation: Evaluation, tokens: int) -> Evaluated:
+        """A candidate with its result. tokens: of one of its trainings, where it was measured."""
+        spent = tokens if evaluation.measured else 0
+        seeds = self.budget.recipe.evaluation.seeds
+        return Evaluated(candidate, evaluation, self.seed, spent, seeds)
 
     def _climb(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates from rung to rung; those not promoted, or that fail, leave.
@@ -169,7 +176,10 @@ class EvaluationLoop:
                 costs no others their place.
         """
         self.halving.reached.setdefault(rung, []).extend(reached.values())
-        values = objective_values(self._deciding(rung), list(reached.values()))
+        objectives, evaluated = self._deciding(rung), list(reached.values())
+        values = objective_values(objectives, evaluated)
+        if self.finals is not None and rung > 0:
+            values = self.finals.replace(values, objectives, evaluated, rung)
         places = self.halving.places(brought) if rung == 0 else None
         indices = list(reached)
         return [indices[number] for number in self.halving.promoted(rung, values, places)]

@@ -54,7 +54,7 @@ from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
-from star.search.prescreening.build import make_prescreen
+from star.search.prescreening.build import make_finals, make_prescreen
 from star.search.prescreening.prescreen import Prescreen
 from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
@@ -176,6 +176,7 @@ class Search:
             evaluation = EvaluationLoop(
                 self.archive, executor, halving, self.budget, config.seed, on_finished,
                 memory, states, self._between(check), replication if wanted.most else None,
+                make_finals(config.search, self.problem, self.recipe, self.archive, halving),
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1

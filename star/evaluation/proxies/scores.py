@@ -15,7 +15,7 @@ from star.models import decode
 
 Proxy = Callable[[nn.Module, torch.Tensor], float]
 
-# By name: models (untrained) and tokens, int64 (batch, length + 1), to a score; larger is better.
+# By name: models (untrained) and tokens, int64 (batch, length + 1), to a score.
 PROXIES: dict[str, Proxy] = {
     "zico": zico,
     "gradient_norm": gradient_norm,

@@ -6,13 +6,36 @@ from star.base.errors import UserError
 from star.evaluation.constraints import Budget
 from star.evaluation.objectives import Objective
 from star.evaluation.proxies import ProxyScores
+from star.evaluation.recipe import Recipe
 from star.search.algorithms.build import TARGET, BuiltAlgorithm
+from star.search.archive import Archive
 from star.search.config import SearchConfig
+from star.search.halving import PREDICTED, SuccessiveHalving
 from star.search.prescreening.config import NONE, PROXY
+from star.search.prescreening.finals import FinalPredictor
 from star.search.prescreening.prescreen import Prescreen
 from star.search.prescreening.surrogate import Predictor, ProxyPredictor, Surrogate
 from star.search.space.features import Features
 from star.search.space.problem import GenomeProblem
+
+
+def features_of(problem: GenomeProblem, recipe: Recipe) -> Features:
+    """The features of a search's architectures."""
+    depth = problem.full_depth or problem.vector_depth
+    return Features(problem.alphabet, depth, recipe.model, recipe.cache)
+
+
+def make_finals(
+    config: SearchConfig,
+    problem: GenomeProblem,
+    recipe: Recipe,
+    archive: Archive,
+    halving: SuccessiveHalving,
+) -> FinalPredictor | None:
+    """What predicts the ends of trainings for successive halving; None for `promote=rank`."""
+    if config.halving.promote != PREDICTED:
+        return None
+    return FinalPredictor(features_of(problem, recipe), archive, halving)
 
 
 def make_prescreen(
@@ -37,12 +60,11 @@ def make_prescreen(
     settings, recipe = config.prescreen, budget.recipe
     if settings.kind == NONE:
         return None
-    depth = problem.full_depth or problem.vector_depth
 
     def predictor() -> Predictor:
         if settings.kind == PROXY:
             return ProxyPredictor(ProxyScores(settings.proxy, recipe))
-        return Surrogate(Features(problem.alphabet, depth, recipe.model, recipe.cache))
+        return Surrogate(features_of(problem, recipe))
 
     prescreen = Prescreen(settings, objectives, budget, predictor)
     if not prescreen.predicted:

@@ -27,7 +27,8 @@ from star.search.candidates import Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.prescreening.choice import best
 from star.search.prescreening.config import PrescreenConfig
-from star.search.prescreening.surrogate import Predictor, rank_correlation
+from star.search.prescreening.regression import rank_correlation
+from star.search.prescreening.surrogate import Predictor
 from star.search.space.problem import GenomeProblem
 
 ROUNDS = 10  # of mating for a surplus; where new children are rare, a smaller one will do
@@ -136,7 +137,7 @@ class Prescreen:
         if not last or not any(r.rows >= self.config.minimum_rows for r in last):
             return ""
         words = [f"{r.spearman:.2f} against {r.spearman_of_parameters:.2f}" for r in last]
-        return f"pre-screening {', '.join(words)}" + ("" if self.acts else " (does not act)")
+        return f"prescreen {', '.join(words)}" + ("" if self.acts else ": off")
 
     def csv(self) -> str:
         """All rounds as text with a header."""

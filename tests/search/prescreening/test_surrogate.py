@@ -6,7 +6,8 @@ from scipy.stats import spearmanr
 
 from star.evaluation.executors import TableConfig
 from star.genomes import CacheSetting, Genome, ModelConfig, get_alphabet, random_genome
-from star.search.prescreening.surrogate import Surrogate, rank_correlation
+from star.search.prescreening.regression import rank_correlation
+from star.search.prescreening.surrogate import ProxyPredictor, Surrogate
 from star.search.space.features import Features
 
 STAR, MODEL, CACHE = get_alphabet("star"), ModelConfig(width=32), CacheSetting()
@@ -66,3 +67,22 @@ def test_it_ranks_real_trainings_better_than_the_number_of_parameters_does() -> 
 def test_rank_correlation_of_a_constant_is_none() -> None:
     assert rank_correlation(np.ones(5), np.arange(5.0)) == 0
     assert rank_correlation(np.arange(5.0), np.exp(np.arange(5.0))) == pytest.approx(1)
+
+
+def test_a_proxy_takes_its_sign_from_what_was_measured() -> None:
+    known = genomes(30)
+    values = np.array([attention(genome) + 0.01 * n for n, genome in enumerate(known)])
+    of = {genome.id: value for genome, value in zip(known, values, strict=True)}
+    for sign in (1, -1):
+        proxy = ProxyPredictor(lambda genome, sign=sign: sign * of[genome.id])
+        assert proxy.fit(known, values) == pytest.approx(1)
+        assert proxy.predict(known) == pytest.approx(values)
+
+
+def test_what_has_no_score_is_predicted_to_be_the_worst() -> None:
+    known = genomes(20)
+    without = ProxyPredictor(lambda genome: -np.inf if genome == known[3] else attention(genome))
+    assert without.fit(known, np.array([-attention(genome) for genome in known])) > 0.9
+    assert np.flatnonzero(np.isinf(without.predict(known))).tolist() == [3]
+    assert without.predict(known)[3] == np.inf
+    assert ProxyPredictor(lambda _: -np.inf).fit(known, np.arange(20.0)) == 0
