@@ -30,9 +30,7 @@ FROM_PYTHON = "# continued from Python, with the settings in config.yaml"  # a l
 # What readers of a configuration rely on; other values are only compared.
 SHAPES: dict[str, type] = {
     **dict.fromkeys(("search", "model", "cache", "training", "data", "limits", "executor"), dict),
-    **dict.fromkeys(
-        ("evaluation", "objectives", "constraints", "search.space", "search.variation"), dict
-    ),
+    **dict.fromkeys(("objectives", "constraints", "search.space", "search.variation"), dict),
     **dict.fromkeys(("search.algorithm", "search.stop", "search.halving", "evaluation"), dict),
     **dict.fromkeys(("search.objectives", "search.also_measure"), list),
     **dict.fromkeys(("search.space.alphabet", "search.alphabet"), str),
