@@ -1,4 +1,7 @@
-"""Accuracy of answers: micro, over all scored tokens, and macro as mad-lab has it."""
+"""Accuracy of answers as mad-lab has it: macro, over classes.
+
+Neighbour: `star.evaluation.probing.micro_accuracy`, over all scored tokens, is what counts here.
+"""
 
 import torch
 
@@ -7,28 +10,17 @@ from star.data.mad import IGNORED
 MACRO_BATCH = 128  # sequences, as many as mad-lab averages classes over at a time
 
 
-def micro_accuracy(predicted: torch.Tensor, targets: torch.Tensor) -> float:
-    """The share of scored tokens that are right.
-
-    Args:
-        predicted: tokens, int64 (instances, positions).
-        targets: of that shape, `IGNORED` where nothing is scored.
-    """
-    scored = targets != IGNORED
-    return float((predicted == targets)[scored].double().mean())
-
-
 def macro_accuracy(
     predicted: torch.Tensor, targets: torch.Tensor, batch_size: int = MACRO_BATCH
 ) -> float:
     """What mad-lab publishes: in batches the mean over classes, and then the mean over batches.
 
     It uses torchmetrics' `MulticlassAccuracy`, whose mean is over the classes that are targets *or
-    predictions*: one that is only predicted counts as 0. Arguments as in `micro_accuracy`.
+    predictions*: one that is only predicted counts as 0.
 
     Args:
-        predicted: tokens.
-        targets: those that are wanted.
+        predicted: tokens, int64 (instances, positions).
+        targets: of that shape, `IGNORED` where nothing is scored.
         batch_size: sequences of a batch.
     """
     batches = zip(predicted.split(batch_size), targets.split(batch_size), strict=True)

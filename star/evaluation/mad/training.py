@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,9 +13,9 @@ from star.data.mad.instances import TEST, TRAIN, VALIDATION
 from star.evaluation.mad.model import build_model
 from star.evaluation.mad.presets import Preset
 from star.evaluation.mad.protocols import PROTOCOLS
-from star.evaluation.mad.scoring import MACRO_BATCH, macro_accuracy, micro_accuracy
+from star.evaluation.mad.scoring import MACRO_BATCH, macro_accuracy
 from star.evaluation.mad.settings import Setting
-from star.evaluation.probing import train_on_instances
+from star.evaluation.probing import answers, micro_accuracy, train_on_instances
 from star.genomes import Genome, ModelConfig
 from star.training import Diverged, TrainingConfig
 from star.training.optimizers import learning_rate_at, make_optimizer, set_learning_rate
@@ -62,25 +61,8 @@ def _batches(instances: Instances, config: TrainingConfig, seed: int) -> Iterato
     while left:
         order = torch.randperm(len(instances), generator=generator).split(config.batch_size)
         for chosen in order[:left]:
-            inputs, targets = instances.inputs[chosen], instances.targets[chosen]
-            yield Instances(inputs.to(device), targets.to(device))
+            yield Instances(instances.inputs[chosen], instances.targets[chosen]).to(device)
         left -= len(order[:left])
-
-
-def _autocast(config: TrainingConfig) -> AbstractContextManager[object]:
-    device = config.torch_device()
-    dtype = config.autocast_dtype(device)
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
-
-
-@torch.no_grad()
-def answers(model: nn.Module, instances: Instances, device: torch.device) -> torch.Tensor:
-    """The most likely token at each position, int64 (instances, positions) on the CPU."""
-    model.eval()
-    batches = instances.inputs.split(MACRO_BATCH)
-    predicted = [model(inputs.to(device)).argmax(dim=-1).cpu() for inputs in batches]
-    model.train()
-    return torch.cat(predicted)
 
 
 def training_config(run: Run, preset: Preset, protocol: str, device: str) -> TrainingConfig:
@@ -131,8 +113,9 @@ def train(
     config = training_config(run, preset, protocol, device)
     torch.manual_seed(run.seed)
     model = build_model(genome, run.setting, sizes, PROTOCOLS[protocol])
-    training = _Training(model.to(config.torch_device()), run, preset, config)
-    with _autocast(config):
+    place = config.torch_device()
+    training = _Training(model.to(place), run, preset, config)
+    with config.autocast(place):
         diverged = not training.finish()
         right = (0.0, 0.0, 0.0) if diverged else (training.accuracy, *training.test())
     return Outcome(run, training.step, diverged, *right, seconds=time.process_time() - start)
@@ -152,8 +135,7 @@ class _Training:
     def _held_out(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Answers and targets of a split."""
         instances = _instances(self.run.setting, self.preset.held_out, self.run.seed, split)
-        found = answers(self.model, instances, self.config.torch_device())
-        return found, instances.targets
+        return answers(self.model, instances.inputs, MACRO_BATCH), instances.targets
 
     def finish(self) -> bool:
         """Train in place until the steps are done or the task is solved; False if it diverged."""

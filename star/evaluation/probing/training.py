@@ -60,22 +60,33 @@ def train_on_instances(
 
 
 @torch.no_grad()
-def accuracy(model: nn.Module, instances: Instances, batch_size: int = 64) -> float:
-    """Share of all scored positions whose likeliest token is the wanted one, from 0 to 1.
-
-    The mean is over positions, not over classes (micro accuracy).
+def answers(model: nn.Module, inputs: torch.Tensor, batch_size: int = 64) -> torch.Tensor:
+    """The likeliest token at each position, int64 (sequences, length), on the device of the inputs.
 
     Args:
         model: tokens int64 (batch, length) to logits (batch, length, vocabulary).
-        instances: on the model's device.
+        inputs: tokens int64 (sequences, length), on any device.
         batch_size: sequences at a time.
     """
-    training = model.training
+    training, device = model.training, next(model.parameters()).device
     model.eval()
-    right = torch.zeros((), dtype=torch.int64, device=instances.targets.device)
-    for inputs, targets in zip(
-        instances.inputs.split(batch_size), instances.targets.split(batch_size), strict=True
-    ):
-        right += (model(inputs).argmax(-1) == targets).sum()  # IGNORED is no token
+    found = [model(part.to(device)).argmax(dim=-1) for part in inputs.split(batch_size)]
     model.train(training)
-    return int(right) / int(instances.scored.sum())
+    return torch.cat(found).to(inputs.device)
+
+
+def micro_accuracy(predicted: torch.Tensor, targets: torch.Tensor) -> float:
+    """Share of all scored positions that are right, from 0 to 1: the mean is over positions, not
+    over classes.
+
+    Args:
+        predicted: tokens int64 (sequences, length).
+        targets: of that shape, `IGNORED` where nothing is scored.
+    """
+    right = predicted == targets  # IGNORED is no token
+    return int(right.sum()) / int((targets != IGNORED).sum())
+
+
+def accuracy(model: nn.Module, instances: Instances, batch_size: int = 64) -> float:
+    """`micro_accuracy` of what the model answers; arguments as in `answers`."""
+    return micro_accuracy(answers(model, instances.inputs, batch_size), instances.targets)

@@ -9,7 +9,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.data.mad import IGNORED, Instances, one_token_pairs, pair_vocabulary
-from star.evaluation.probing import accuracy, answer_loss, train_on_instances
+from star.evaluation.probing import (
+    accuracy,
+    answer_loss,
+    answers,
+    micro_accuracy,
+    train_on_instances,
+)
 from star.training import Diverged
 
 
@@ -33,6 +39,21 @@ def test_accuracy_and_loss_are_those_of_scored_positions() -> None:
     assert accuracy(model, found) == accuracy(model, found, batch_size=1) == 3 / 4
     right, wrong = -math.log(math.e / (math.e + 2)), -math.log(1 / (math.e + 2))
     assert answer_loss(model, found).item() == pytest.approx((3 * right + wrong) / 4)
+
+
+def test_micro_accuracy_counts_scored_tokens() -> None:
+    predicted = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    targets = torch.tensor([[1, IGNORED, 0], [4, 5, IGNORED]])
+    assert micro_accuracy(predicted, targets) == 3 / 4
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_answers_are_of_a_model_that_is_not_training_and_leave_it_as_it_was(training: bool) -> None:
+    """Dropout of everything would answer 0 everywhere."""
+    model = nn.Sequential(Table(torch.eye(3)), nn.Dropout(1.0)).train(training)
+    inputs = torch.tensor([[0, 1, 2], [2, 1, 0], [1, 1, 2]])
+    assert torch.equal(answers(model, inputs, batch_size=2), inputs)
+    assert model.training is training
 
 
 def test_steps_are_those_of_torch() -> None:
