@@ -19,6 +19,7 @@ from star.runs.extensions import use_extensions
 from star.runs.origin import read_run_origin
 from star.runs.run import Run
 from star.runs.tables import WIDTH, ClosingTable
+from star.runs.validated import VALIDATED
 from star.search.recount import Question, Recounted
 
 
@@ -30,6 +31,7 @@ class FrontConfig:
     objectives: list[str] = field(default_factory=list)  # to minimise; empty: those of the search
     # over those of the search: 64kB; null lifts one
     constraints: dict[str, Any] = field(default_factory=dict)
+    validated: bool = True  # by validated.csv, where the run has one; false: by the search alone
     to: str | None = None  # a CSV to write the front to; null: none
     width: int = 64  # of the model: model.width
     context: int = 4096  # positions the cache holds: cache.context
@@ -58,7 +60,9 @@ def main(config: FrontConfig, arguments: list[str]) -> None:
     use_extensions(config.plugins, config.library)
     console, run = make_console(WIDTH), Run.open(config.run)
     to = free_path(config.to) if config.to is not None else None
-    question = Question(config.model, config.cache, config.objectives, config.constraints)
+    question = Question(
+        config.model, config.cache, config.objectives, config.constraints, config.validated
+    )
     recounted = Recounted(run, question)
     recounted.check_answer()
     if to is not None:
@@ -73,10 +77,13 @@ def main(config: FrontConfig, arguments: list[str]) -> None:
     baselines = recounted.baseline_ids()
     ClosingTable(recounted, objectives, minimised, baselines, also).print(console)
     kept = sum(c.status == "ok" for c in recounted.candidates.values())
+    whose, where = f"that {run.path} trained to the end", "the search alone"
+    if recounted.is_validated:
+        whose, where = f"of {run.path} that were validated", VALIDATED
     say(
         console,
-        f"{kept} of {len(recounted.candidates)} candidates that {run.path} trained to the end keep "
-        "the constraints; what took training is from the search alone, only costs are counted anew",
+        f"{kept} of {len(recounted.candidates)} candidates {whose} keep the constraints; what took "
+        f"training is from {where}, only costs are counted anew",
     )
     if to is not None:
         say(console, f"the front is in {to}")

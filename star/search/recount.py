@@ -1,7 +1,8 @@
 """A finished search under another budget: static costs are counted anew, nothing is trained.
 
 The losses and whatever else took a training are those of the run, from its `population.csv`; only
-what was trained to the end counts. `star/front.py` is the command.
+what was trained to the end counts. Where the run was validated, they are those of its
+`validated.csv`, and only validated designs count. `star/front.py` is the command.
 """
 
 import csv
@@ -13,7 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from star.base.csv_files import read_csv
 from star.base.errors import UserError
+from star.base.reading import is_file
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.failures import OVER_BUDGET
@@ -21,9 +24,11 @@ from star.evaluation.objectives import NAMED, STATIC, load_objective
 from star.evaluation.objectives.registry import load_name
 from star.evaluation.recipe import DataConfig, TrainingConfig
 from star.evaluation.result import OK, Evaluation
-from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, load_genome
+from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, current_id, load_genome
 from star.runs.columns import AFTER, BEFORE
 from star.runs.run import Run, RunCandidate
+from star.runs.tables import LOSS
+from star.runs.validated import COLUMN, VALIDATED, mark, validated_ids
 from star.search.archive import Archive
 from star.search.candidates import Candidate, Evaluated
 
@@ -36,6 +41,7 @@ class Question:
     cache: CacheSetting
     objectives: Sequence[str] = ()  # to minimise: names, or import paths that the run knows
     constraints: Mapping[str, Any] = field(default_factory=dict)  # over the run's; None lifts one
+    validated: bool = True  # longer trainings instead of the search's, where the run has some
 
 
 class Recounted(Run):
@@ -46,7 +52,7 @@ class Recounted(Run):
     """
 
     def __init__(self, run: Run, question: Question) -> None:
-        """Read what the run measured.
+        """Read what the run measured, or its validation.
 
         Raises:
             UserError: for an objective that is unknown or was not measured, or a limit that cannot
@@ -76,6 +82,7 @@ class Recounted(Run):
         self._recipe = Recipe(question.model, question.cache, training, data, seed, references)
         self._budget = Budget(limits, self.measured, self._recipe)
         self._run = run
+        self.is_validated = question.validated and is_file(run.path / VALIDATED, "run")
 
     def _check_measured(self, key: str, names: Mapping[str, float] | Sequence[str]) -> None:
         """Raise `UserError` for what takes a training that the run did not make."""
@@ -92,23 +99,34 @@ class Recounted(Run):
         """Those that were trained to the end, by genome id. Raises `GenomeError` for sizes that
         one cannot have."""
         found: dict[str, RunCandidate] = {}
-        for genome_id, candidate in self._run.candidates.items():
-            if candidate.status != OK and not candidate.reason.startswith(OVER_BUDGET):
-                continue
+        for genome_id, candidate in self._trained_candidates().items():
             static = self.measured.measure_static(candidate.genome, self._recipe)
             metrics = {**candidate.metrics, **static}
-            if {*self.minimised, *self._trained} <= metrics.keys():
+            if {*self.minimised, LOSS} <= metrics.keys():
                 judged = self._budget.judge(Evaluation(OK, "", metrics))
                 found[genome_id] = replace(
                     candidate, status=judged.status, reason=judged.reason, metrics=metrics
                 )
         return found
 
-    @property
-    def _trained(self) -> list[str]:
-        """What the run measured of every trained model: its lack tells a refusal before that."""
-        always = [o.name for o in self.measured.trained if o.name not in self.measured.references]
-        return [name for name in always if name in self.metrics]
+    def _trained_candidates(self) -> dict[str, RunCandidate]:
+        """Those that were trained to the end, with what that measured."""
+        known = {
+            genome_id: candidate
+            for genome_id, candidate in self._run.candidates.items()
+            if candidate.status == OK or candidate.reason.startswith(OVER_BUDGET)
+        }
+        if not self.is_validated:
+            return known
+        trained = [o.name for o in self.measured.trained]
+        rows = read_csv(self.path / VALIDATED).to_dict("records")
+        longer: dict[str, RunCandidate] = {}
+        for row in rows:
+            genome_id = current_id(str(row["genome_id"]))
+            if genome_id in known and row.get("status") == OK:
+                means = {n: float(row[n]) for n in trained if n in row and not pd.isna(row[n])}
+                longer[genome_id] = replace(known[genome_id], metrics=means)
+        return longer
 
     @property
     def front(self) -> pd.DataFrame:
@@ -124,15 +142,21 @@ class Recounted(Run):
             archive.add(Evaluated(origin, evaluation, self._recipe.seed))
         rows = {row["genome_id"]: row for row in self._run.population.to_dict("records")}
         new = {"status": OK, "reason": "", "rank": 0}
-        front = [{**rows[e.genome_id], **e.evaluation.metrics, **new} for e in archive.front()]
-        names = [name for name in self.measured.names if any(name in row for row in front)]
-        return pd.DataFrame(front, columns=[*BEFORE, *names, *AFTER], dtype=object)
+        known = validated_ids(self.path)
+        front = [
+            {**rows[e.genome_id], **e.evaluation.metrics, **new, COLUMN: mark(e.genome_id, known)}
+            for e in archive.front()
+        ]
+        there = set(self.metrics).union(*front)
+        names = [name for name in self.measured.names if name in there]
+        return pd.DataFrame(front, columns=[*BEFORE, *names, *AFTER, COLUMN], dtype=object)
 
     def check_answer(self) -> None:
         """Raise `UserError` where the run has no candidate that was trained, or none that keeps
         the limits."""
         if not self.candidates:
-            raise UserError(f"run={self.path}: no candidate of it was trained to the end")
+            what = f"validated in {VALIDATED}" if self.is_validated else "trained to the end"
+            raise UserError(f"run={self.path}: no candidate of it was {what}")
         if any(candidate.status == OK for candidate in self.candidates.values()):
             return
         for name, limit in self._budget.limits.items():

@@ -17,7 +17,7 @@ from star.base.files import write_text, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.settings import differences, expect
 from star.data import load_corpus
-from star.evaluation import Evaluation, Measured, Recipe
+from star.evaluation import Evaluation, EvaluationConfig, Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup, TableConfig, Task
 from star.evaluation.executors.base import never
@@ -244,7 +244,7 @@ def _training(design: Design, evaluation: Evaluation, seed: int) -> Evaluated:
 def _longer(search: EvolveConfig, config: ValidateConfig, seed: int) -> EvolveConfig:
     """The search's settings with the training and text of its validation.
 
-    Held-out windows are none that the search has seen.
+    Held-out windows are none that the search has seen; each training is of one seed.
     """
     before = search.training
     windows = before.validation_batches * before.validation_batch_size

@@ -30,8 +30,8 @@ class Regression:
         from sklearn.model_selection import KFold, cross_val_predict
 
         folds = KFold(FOLDS, shuffle=True, random_state=0)
-        unseen = cross_val_predict(_ridge(), known, values, cv=folds)
-        self._model = _ridge().fit(known, values)
+        unseen = cross_val_predict(ridge(), known, values, cv=folds)
+        self._model = ridge().fit(known, values)
         self._spread = float(np.std(values)) or 1.0
         return rank_correlation(self._rounded(np.asarray(unseen)), values)
 
@@ -43,7 +43,8 @@ class Regression:
         return np.round(predictions / self._spread, DIGITS) * self._spread
 
 
-def _ridge() -> Any:
+def ridge() -> Any:
+    """Scikit-learn's, on columns of mean 0 and variance 1."""
     from sklearn.linear_model import RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
