@@ -15,6 +15,7 @@ COMMANDS = {
     "evolve": ("star.evolve", "evolve architectures and leave a Pareto front in a run folder"),
     "describe": ("star.describe", "say what a genome is and what it costs; lineage=true: ancestry"),
     "front": ("star.front", "the front of a finished search under another budget, untrained"),
+    "validate": ("star.validate", "train a search's designs longer: how far to believe its front"),
     "train": ("star.train", "train one genome and leave a checkpoint"),
     "generate": ("star.generate", "stream text from a checkpoint"),
     "mad": ("star.mad", "measure how well genomes learn the six tasks of MAD"),

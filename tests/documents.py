@@ -23,11 +23,19 @@ ADDED = {
     "describe": {},
     "mad": {"preset": "quick", "steps": "2", "tasks": "[memorization]", "batch_size": "8"},
     "front": {},
+    "validate": {
+        "training.steps": "8", "training.validation_batches": "1", "validation.seeds": "2",
+        "validation.sample": "1", "executor.workers": "1",
+    },
     "kernels.certify": {"--quick": "", "--operation": "swiglu"},
     "kernels.bench": {"--quick": "", "--operation": "swiglu"},
 }  # fmt: skip
 TABULAR = {"search.generations": "1"}  # instead: all else is the table's own
-REPLACED = {"search.halving.rungs": "[1,2]", "executor.in_flight": "2"}
+# Beside: candidates that it can learn from.
+PRESCREENED = {"search.generations": "3", "search.prescreen.minimum_rows": "10"}
+REPLACED = {
+    "search.halving.rungs": "[1,2]", "executor.in_flight": "2", "training.rate_steps": "2",
+}  # fmt: skip
 DROPPED = ("executor.address", "executor.gpus")  # need other machines than this one
 CONSOLE = {"certify": "kernels.certify", "bench": "kernels.bench"}  # as `star` calls them
 
@@ -109,6 +117,8 @@ def smallest(line: str, placeholders: Mapping[str, str]) -> list[str]:
         form = {}
     elif any("tabular" in part for part in given):
         form = TABULAR
+    if any(part.startswith("search.prescreen.kind=") for part in given):
+        form = {**form, **PRESCREENED}
     kept = [part for part in given if not part.startswith(DROPPED)]
     kept = [_replaced(part, {**REPLACED, **form}) for part in kept]
     keys = {part.partition("=")[0] for part in kept}

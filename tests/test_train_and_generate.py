@@ -151,6 +151,11 @@ def test_a_training_with_an_id_of_before_is_known() -> None:
             "error: run_dir=/proc/run: cannot be written",
         ),
         ("train", ["genome=lfm2", "width=40"], "error: width=40: expected a multiple of 16"),
+        (
+            "train",
+            ["genome=lfm2", "training.learning_rates=[0.001,0.01]"],
+            "training.learning_rates=[0.001, 0.01]: expected [], since one training has one rate",
+        ),
         ("train", ["genome=lfm2", "colour=1"], "error: colour: unknown key"),
     ],
 )

@@ -73,12 +73,12 @@ def interval(
 
 def spearman(a: Vector, b: Vector) -> float:
     """Spearman's rank correlation."""
-    return float(stats.spearmanr(a, b).statistic)
+    return float(stats.spearmanr(a, b)[0])
 
 
 def kendall(a: Vector, b: Vector) -> float:
     """Kendall's tau-b."""
-    return float(stats.kendalltau(a, b).statistic)
+    return float(stats.kendalltau(a, b)[0])
 
 
 def picked_front(values: Vector, known: pd.DataFrame) -> dict[str, float]:

@@ -82,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     corpus = load_corpus(DataConfig())
-    found = pd.read_csv(TRAININGS).to_dict("records") if TRAININGS.exists() else []
+    found: list[Any] = pd.read_csv(TRAININGS).to_dict("records") if TRAININGS.exists() else []
     done = {(row["design"], row["kind"]) for row in found}
     for kind in options.kinds:
         for design in pd.read_csv(DESIGNS, dtype=str).itertuples(index=False):

@@ -25,6 +25,7 @@ import torch
 from torch.nn import functional as F
 
 from star.data import Corpus, DataConfig, load_corpus
+from star.data.repeats import repeats
 from star.genomes import Genome, ModelConfig, cache_bytes, parameter_count
 from star.models import LanguageModel, decode
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state
@@ -58,28 +59,6 @@ class Job:
     alphabet: str
     seed: int
     folder: Path
-
-
-def repeats(tokens: np.ndarray, length: int) -> np.ndarray:
-    """Which tokens end an n-gram that occurred before in the same row.
-
-    Args:
-        tokens: (rows, positions) of bytes.
-        length: of the n-gram, at most 8, since it is packed into 64 bits.
-
-    Returns:
-        Booleans (rows, positions); the first `length` - 1 positions are False.
-    """
-    windows = np.lib.stride_tricks.sliding_window_view(tokens.astype(np.uint64), length, axis=1)
-    shifts = np.arange(length, dtype=np.uint64) * np.uint64(8)
-    grams = (windows << shifts).sum(axis=2, dtype=np.uint64)
-    found = np.zeros(tokens.shape, dtype=bool)
-    for row, values in enumerate(grams):
-        first = np.unique(values, return_index=True)[1]
-        again = np.ones(values.size, dtype=bool)
-        again[first] = False
-        found[row, length - 1 :] = again
-    return found
 
 
 @torch.no_grad()

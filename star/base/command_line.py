@@ -59,6 +59,7 @@ SCHEMAS = {
     "front": "star.front:FrontConfig",
     "generate": "star.generate:GenerateConfig",
     "mad": "star.mad:MadConfig",
+    "validate": "star.validating.config:ValidateConfig",
 }
 # Dictionaries whose keys no schema lists: names of objectives, arguments of algorithms.
 OPEN = ("constraints.", "objectives.", "search.algorithm.")
@@ -364,7 +365,7 @@ def _jobs(command: str, options: Namespace) -> list[list[str]]:
 
 def _with_scale(command: str, overrides: Sequence[str]) -> list[str]:
     """The overrides that repeat a run elsewhere: the scale's default depends on the machine."""
-    has_scale = hasattr(load_schema(command), "GROUPS")
+    has_scale = "scale" in getattr(load_schema(command), "CHOICES", ())
     named = any(override.startswith("scale=") for override in overrides)
     return [*overrides, *([f"scale={default_scale()}"] if has_scale and not named else [])]
 

@@ -16,7 +16,8 @@ class DataConfig:
     path: str | None = None  # a folder, file or glob, for files
     suffixes: list[str] | None = None  # which files of a folder are read; null reads all
     held_out: float = 0.05  # share of the files that is kept for validation
-    # [windows, length, ...] of other held-out samples, of which ours has no token (star.validate)
+    # [windows, length, ...] of other held-out samples, of which ours has no token (star.validate);
+    # a pair that stands twice: nor of the windows that training.learning_rates chooses by
     apart_from: list[int] | None = None
 
     def check(self) -> None:

@@ -32,7 +32,8 @@ def starts_apart(
     Args:
         size: tokens of the text.
         sample: the windows to place.
-        others: evenly spaced samples of the same text.
+        others: evenly spaced samples of the same text; one that stands twice stands for the
+            windows, too, that `training.learning_rates` chooses by beside it.
         beside: starts of further windows of this length to share nothing with.
 
     Returns:
@@ -42,7 +43,7 @@ def starts_apart(
         UserError: where the text has no room for so many.
     """
     windows, length = sample
-    taken = [*((even_starts(size, other), other[1]) for other in others if size > other[1])]
+    taken = [part for other in dict.fromkeys(others) for part in _taken(size, other, others)]
     taken += [] if beside is None else [(beside, length)]
     slots = np.concatenate(
         [_slots(begin, end, length + 1) for begin, end in _free(size, taken)] or [np.zeros(0)]
@@ -55,6 +56,15 @@ def starts_apart(
         )
     chosen = np.linspace(0, len(slots) - 1, windows).round().astype(np.int64)
     return slots[chosen].astype(np.int64)
+
+
+def _taken(size: int, other: Sample, others: Sequence[Sample]) -> list[tuple[Starts, int]]:
+    """Starts and length of a sample, and of what is chosen by beside it where it stands twice."""
+    if size <= other[1]:  # nobody could have used it
+        return []
+    even = even_starts(size, other)
+    beside = [starts_apart(size, other, (), even)] if others.count(other) > 1 else []
+    return [(starts, other[1]) for starts in (even, *beside)]
 
 
 def _slots(begin: int, end: int, width: int) -> Starts:

@@ -69,7 +69,8 @@ def fit_seeds(trainings: Sequence[Mapping[int, float]]) -> SeedFit:
         return SeedFit(dict.fromkeys(seeds, 0.0), _spread(0.0, 0))
     solution, _, rank, _ = np.linalg.lstsq(terms, values, rcond=None)
     squares = float(((values - terms @ solution) ** 2).sum())
-    effects = dict(zip(seeds, solution[len(several) :].tolist(), strict=True))
+    added = [0.0, *solution[len(several) + 1 :].tolist()]  # nothing, for the first seed
+    effects = dict(zip(seeds, added, strict=True))
     return SeedFit(effects, _spread(squares, len(rows) - int(rank)))
 
 

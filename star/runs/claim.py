@@ -44,7 +44,7 @@ def claimed_folder(
     with ExitStack() as held:
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_lock(path))
+            held.enter_context(locked_folder(path))
             _check_kinds(path, (CONFIGURATION, *own, *names))
             if (path / CONFIGURATION).exists():
                 check_configuration()
@@ -55,15 +55,26 @@ def claimed_folder(
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    try:
-        with locked(path / LOCK):
-            yield
-    except LockedError as error:
-        raise UserError(
-            f"run_dir={path}: another process works in it ({error}); wait for its end, or choose "
-            "another folder"
-        ) from None
+def locked_folder(path: Path, key: str = "run_dir") -> Iterator[None]:
+    """Keep other processes away from a run folder that is there.
+
+    Args:
+        path: of the folder.
+        key: the setting that names it, for errors.
+
+    Raises:
+        UserError: while another process works in it, or where it cannot be written.
+    """
+    with ExitStack() as held:
+        try:
+            with writing(path):
+                held.enter_context(locked(path / LOCK))
+        except LockedError as error:
+            raise UserError(
+                f"{key}={path}: another process works in it ({error}); wait for its end, or choose "
+                "another folder"
+            ) from None
+        yield
 
 
 def _check_kinds(path: Path, names: Sequence[str]) -> None:

@@ -16,8 +16,10 @@ from star.base.files import writing
 from star.genomes import GenomeFile
 from star.runs.columns import columns
 from star.runs.genome_files import GenomeFiles
+from star.runs.validated import COLUMN, mark, validated_ids
 
 POPULATION, PARETO, LEDGER, GENOMES = "population.csv", "pareto.csv", "ledger.sqlite", "genomes"
+PRESCREEN = "prescreen.csv"  # how good predictions were, of a search with search.prescreen
 STATES = "states"  # training states, there while a generation climbs its rungs
 # While a search runs, its files take at most this share of the time, beyond so many seconds.
 SHARE, FREE_SECONDS = 0.01, 0.5
@@ -46,10 +48,11 @@ class RunFolder:
         self._ranked, self._unranked = self._csv([]), ""
         self._started, self._writing_seconds = time.monotonic(), 0.0
 
-    def _csv(self, rows: Iterable[Row], header: bool = True) -> str:
-        """Rows as lines of text; metrics that were not measured are empty."""
+    def _csv(self, rows: Iterable[Row], header: bool = True, also: Sequence[str] = ()) -> str:
+        """Rows as lines of text; metrics that were not measured are empty. also: more columns."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns, lineterminator="\n", extrasaction="ignore")
+        names = (*self.columns, *also)
+        writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
         if header:
             writer.writeheader()
         writer.writerows(rows)
@@ -104,7 +107,11 @@ class RunFolder:
         if not self._write_population():
             return
         with writing(self.path):
-            files.write_text(self.path / PARETO, self._csv(row for row, _ in front))
+            validated = validated_ids(self.path)
+            marked = [
+                {**row, COLUMN: mark(str(row.get("genome_id")), validated)} for row, _ in front
+            ]
+            files.write_text(self.path / PARETO, self._csv(marked, also=[COLUMN]))
             self._genomes.write(content for _, content in front)
 
 

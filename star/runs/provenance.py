@@ -115,7 +115,8 @@ def _add_command(folder: Path, verb: str, arguments: Sequence[str] | None) -> No
     path = folder / COMMAND
     there = path.read_bytes() if path.exists() else b""
     if arguments is not None:
-        has_folder = any(part.lstrip("+").startswith("run_dir=") for part in arguments)
+        keys = ("run_dir=", "run=")
+        has_folder = any(part.lstrip("+").startswith(keys) for part in arguments)
         own = [] if has_folder else [f"run_dir={folder}"]
         line = shlex.join(["python", "-m", f"star.{verb}", *arguments, *own])
     elif there:

@@ -23,8 +23,12 @@ from star.genomes import (
 from star.runs.columns import AFTER, BEFORE
 from star.runs.folder import LEDGER, PARETO, POPULATION
 from star.runs.provenance import ENVIRONMENT, read_command, read_configuration
+from star.runs.validated import COLUMN, VALIDATED
 
-TEXT = ("genome_id", "parents", "variation", "genome", "status", "reason", "origin")
+TEXT = (
+    *("genome_id", "parents", "variation", "genome", "status", "reason", "origin"),
+    *("name", "role", COLUMN),
+)
 IDS = {"genome_id", "parents"}
 
 
@@ -95,6 +99,12 @@ class Run:
     def front(self) -> pd.DataFrame:
         """The non-dominated candidates, baselines included; as they are on disk now."""
         return self._read(PARETO)
+
+    @property
+    def validated(self) -> pd.DataFrame | None:
+        """What longer trainings gave (`star.validate`), a row each design; None before there were
+        any."""
+        return self._read(VALIDATED) if is_file(self.path / VALIDATED, "run") else None
 
     def _read(self, name: str) -> pd.DataFrame:
         try:

@@ -3,6 +3,7 @@
 It is made from the run folder, so that it can be printed for any run.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE
@@ -15,6 +16,7 @@ from star.base.console import say
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import STATIC, Objective
 from star.genomes import Genome
+from star.runs.recall import CHANCE_MARK, is_at_chance, recall_lines
 from star.runs.run import Run, RunCandidate
 
 LOSS, PARAMETERS, CACHE = "validation_loss", "parameters", "cache_bytes"
@@ -72,7 +74,7 @@ class ClosingTable:
                 the same id.
             also: names of those that were measured for the record, which have columns too.
         """
-        candidates = run.candidates
+        self.run, candidates = run, run.candidates
         self.measured = [c for c in candidates.values() if c.status == "ok"]
         self.front = [candidates[genome_id] for genome_id in run.front["genome_id"]]
         named = {name: candidates.get(genome_id) for name, genome_id in baseline_ids.items()}
@@ -101,6 +103,22 @@ class ClosingTable:
         console.print(table)
         for name, candidate in self.baselines.items():
             say(console, self._smallest_cost_line(name, candidate))
+        for line in self._trust_lines():
+            say(console, line)
+
+    def _trust_lines(self) -> list[str]:
+        """How far the numbers go."""
+        settings, recall = self.run.settings, recall_lines(self.run.metrics)
+        steps = settings.get("training", {}).get("steps", 0)
+        path = shlex.quote(str(self.run.path))
+        alone = f"losses are of the search's short trainings alone ({steps:,} steps)"
+        if str(settings.get("data_fingerprint", "")).startswith("table:"):
+            return [alone, *recall]
+        if self.run.validated is not None:
+            return [f"{alone}; longer ones of these designs are in {self.run.path}/validated.csv",
+                    *recall]  # fmt: skip
+        command = f"python -m star.validate run={path} training.steps={10 * steps}"
+        return [f"{alone}; {command} trains these longer, on text the search never used", *recall]
 
     def _table(self, compared: list[str]) -> Table:
         """Front and baselines, beside differences to these baselines.
@@ -140,6 +158,7 @@ class ClosingTable:
 
     def _row(self, candidate: RunCandidate, name: str, compared: list[str]) -> list[str]:
         metrics = candidate.metrics
+        name += CHANCE_MARK if is_at_chance(metrics) else ""
         values = [objective.shown(metrics[objective.name]) for objective in self.shown]
         against = [self.baselines[other].metrics for other in compared]
         differences = [

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from star.evaluation.result import Evaluation
+from star.evaluation.result import STOPPED, Evaluation
 from star.genomes import Genome, GenomeFile
 
 BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
@@ -36,6 +36,11 @@ class Evaluated:
     def genome_id(self) -> str:
         """Content hash of the canonical genome."""
         return self.candidate.genome.id
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether successive halving stopped it, so that it was not trained to the end."""
+        return self.evaluation.status == STOPPED
 
     @property
     def is_baseline(self) -> bool:

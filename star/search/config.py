@@ -27,6 +27,7 @@ from star.genomes import (
 )
 from star.genomes.genome import MOST_LIVS
 from star.search.halving import HalvingConfig
+from star.search.prescreening.config import PrescreenConfig
 from star.search.replication import ReplicationConfig
 from star.search.stopping import StopConfig
 
@@ -119,6 +120,7 @@ class SearchConfig:
     stop: StopConfig = field(default_factory=StopConfig)
     halving: HalvingConfig = field(default_factory=HalvingConfig)
     replication: ReplicationConfig = field(default_factory=ReplicationConfig)
+    prescreen: PrescreenConfig = field(default_factory=PrescreenConfig)
 
     def check(self, depth: int) -> None:
         """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
@@ -134,6 +136,7 @@ class SearchConfig:
         self.variation.check()
         self.stop.check()
         self.replication.check()
+        self.prescreen.check(self.population, self.generations, len(self.baselines))
 
     def alphabet(self) -> Alphabet:
         """All classes that candidates may have: every valid operator's, where operators evolve.
@@ -200,4 +203,13 @@ class EvolveConfig:
             expect_utf8(name, getattr(self, name))
         self.search.check(self.depth)
         self.limits.check()
+        once = self.evaluation.seeds == 1 or not self.search.replication.most
+        expected = f"0 with evaluation.seeds={self.evaluation.seeds}, which is the same for all"
+        expect("search.replication.most", self.search.replication.most, once, expected)
         self.search.halving.check(self.training.steps)
+        further, seeds = self.search.replication.most, self.evaluation.seeds
+        if further and seeds > 1:
+            raise UserError(
+                f"search.replication.most={further}: not together with evaluation.seeds={seeds}, "
+                "which trains every candidate with the seeds that it would add; set one only"
+            )

@@ -18,11 +18,13 @@ import numpy.typing as npt
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
 from star.base.errors import UserError
-from star.base.settings import expect
+from star.base.settings import expect, expect_one_of
 from star.evaluation.objectives import COSTLY, OWN, TRAINED, Measured
 from star.evaluation.result import STOPPED
 from star.search.archive import Values, pareto_ranks
 from star.search.candidates import Evaluated
+
+RANK, PREDICTED = "rank", "predicted"
 
 
 @dataclass
@@ -32,6 +34,7 @@ class HalvingConfig:
     # steps after which one can be stopped; 0: before training, by objectives that need none of it
     rungs: list[int] = field(default_factory=list)
     keep: float = 0.5  # share of the candidates at a rung that goes on from it
+    promote: str = RANK  # by what is measured at a rung, or predicted: by predictions of the end
 
     def check(self, steps: int) -> None:
         """Raise `UserError` for the first value that cannot be used. steps: of all training."""
@@ -41,6 +44,10 @@ class HalvingConfig:
         expect("search.halving.rungs", self.rungs, fits, f"{expected}, or []")
         fits = 0 < self.keep < 1
         expect("search.halving.keep", self.keep, fits, "a share between 0 and 1, such as 0.5")
+        expect_one_of("search.halving.promote", self.promote, (RANK, PREDICTED))
+        has_rungs = self.promote != PREDICTED or any(self.rungs)
+        expected = "rank; there is no rung from which an end could be predicted"
+        expect("search.halving.promote", self.promote, has_rungs, expected)
 
     def check_objectives(self, measured: Measured) -> None:
         """Raise `UserError` for a rung 0 at which no objective could be measured."""
@@ -73,6 +80,8 @@ class SuccessiveHalving:
         self.rungs = config.steps(steps)
         self.keep, self.tokens_per_step = config.keep, tokens_per_step
         self._seen: dict[int, Values] = {}
+        # who was measured at each rung but the last, in order of asking
+        self.reached: dict[int, list[Evaluated]] = {}
 
     def tokens(self, rung: int) -> int:
         """Training tokens up to a rung, in steps."""

@@ -24,6 +24,8 @@ from star.search.archive import Archive, objective_values
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate, Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.memory import SearchMemory
+from star.search.prescreening.finals import FinalPredictor
+from star.search.prescreening.prescreen import Prescreen
 from star.search.replication import Replication
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import variation
@@ -46,6 +48,7 @@ class EvaluationLoop:
     states: StateStore | None = None  # of trainings that are under way
     check: Callable[[], None] = never  # called between results; may raise to end the search
     replication: Replication | None = None  # who is trained with further seeds; None: nobody
+    finals: FinalPredictor | None = None  # promotes by predicted ends; None by what is measured
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates.
@@ -113,17 +116,22 @@ class EvaluationLoop:
                 waiting.append(index)
             else:
                 known = _with_gate(known, gate.get(index))
-                yield index, Evaluated(candidate, known, self.seed, tokens if known.measured else 0)
+                yield index, self._evaluated(candidate, known, tokens)
         tasks = [Task(candidates[index].genome, rung, costs) for index in waiting]
         for number, evaluation in self.executor.evaluate(tasks):
             index = waiting[number]
             evaluation = _with_gate(evaluation, gate.get(index))
-            spent = tokens if evaluation.measured else 0
-            evaluated = Evaluated(candidates[index], evaluation, self.seed, spent)
+            evaluated = self._evaluated(candidates[index], evaluation, tokens)
             if self.memory:
                 self.memory.remember(evaluated, rung)
             yield index, evaluated
             self.check()
+
+    def _evaluated(self, candidate: Candidate, evaluation: Evaluation, tokens: int) -> Evaluated:
+        """A candidate with its result. tokens: of one of its trainings, where it was measured."""
+        spent = tokens if evaluation.measured else 0
+        seeds = self.budget.recipe.evaluation.seeds
+        return Evaluated(candidate, evaluation, self.seed, spent, seeds)
 
     def _climb(self, candidates: dict[int, Candidate]) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates from rung to rung; those not promoted, or that fail, leave.
@@ -167,7 +175,11 @@ class EvaluationLoop:
             brought: how many were to be; whom a rung 0 refuses is of those who leave, so that it
                 costs no others their place.
         """
-        values = objective_values(self._deciding(rung), list(reached.values()))
+        self.halving.reached.setdefault(rung, []).extend(reached.values())
+        objectives, evaluated = self._deciding(rung), list(reached.values())
+        values = objective_values(objectives, evaluated)
+        if self.finals is not None and rung > 0:
+            values = self.finals.replace(values, objectives, evaluated, rung)
         places = self.halving.places(brought) if rung == 0 else None
         indices = list(reached)
         return [indices[number] for number in self.halving.promoted(rung, values, places)]
@@ -312,7 +324,11 @@ def evaluate_baselines(baselines: dict[str, Genome], evaluation: EvaluationLoop)
 
 
 def run_generations(
-    built: BuiltAlgorithm, generations: int, evaluation: EvaluationLoop, seeds: set[str]
+    built: BuiltAlgorithm,
+    generations: int,
+    evaluation: EvaluationLoop,
+    seeds: set[str],
+    prescreen: Prescreen | None = None,
 ) -> Iterator[int]:
     """Run generations, yielding the number of each (from 0) when it is finished.
 
@@ -323,10 +339,13 @@ def run_generations(
         generations: the most.
         evaluation: what evaluates candidates.
         seeds: ids of the genomes that seeded the first generation.
+        prescreen: ranks a surplus of children before they are trained; None trains all.
     """
     problem = built.algorithm.problem
     assert isinstance(problem, GenomeProblem)
     for generation in range(generations):
+        if prescreen is not None and generation:  # there are no children in the first
+            prescreen.prepare(generation, evaluation.archive, evaluation.halving)
         population = built.algorithm.ask()
         if population is None or len(population) == 0:
             return

@@ -134,7 +134,8 @@ class Replication:
 
 def _mean(evaluations: list[Evaluation]) -> Evaluation:
     """Several trainings as one: means of the metrics, all seconds."""
-    values = {n: [e.metrics[n] for e in evaluations] for n in evaluations[0].metrics}
+    names = [n for n in evaluations[0].metrics if all(n in e.metrics for e in evaluations)]
+    values = {n: [e.metrics[n] for e in evaluations] for n in names}
     # What is exact stays as it is, whole numbers too.
     metrics = {n: v[0] if len({*v}) == 1 else float(np.mean(v)) for n, v in values.items()}
     seconds = sum(e.train_seconds for e in evaluations)

@@ -15,8 +15,9 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
+from star.base import files
 from star.base.errors import UserError
-from star.base.files import remove_leftovers
+from star.base.files import remove_leftovers, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.reading import expanded
 from star.evaluation import Measured, Recipe
@@ -30,7 +31,16 @@ from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
-from star.runs.folder import GENOMES, LEDGER, PARETO, POPULATION, STATES, RunFolder, Views
+from star.runs.folder import (
+    GENOMES,
+    LEDGER,
+    PARETO,
+    POPULATION,
+    PRESCREEN,
+    STATES,
+    RunFolder,
+    Views,
+)
 from star.runs.genome_files import SUMS, written_genomes
 from star.runs.origin import origin_settings
 from star.runs.progress import Progress
@@ -44,6 +54,8 @@ from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
+from star.search.prescreening.build import make_finals, make_prescreen
+from star.search.prescreening.prescreen import Prescreen
 from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
@@ -57,7 +69,7 @@ FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins",
     f"search.{key}" for key in ("generations", "stop")
 }
 # What a search leaves in its folder beside its provenance, and a folder of others must not hold.
-WRITTEN = (POPULATION, PARETO, STATES, f"{GENOMES}/{SUMS}")
+WRITTEN = (POPULATION, PARETO, PRESCREEN, STATES, f"{GENOMES}/{SUMS}")
 
 
 def ignore(evaluated: Evaluated) -> None:
@@ -80,6 +92,7 @@ class Search:
     notices: list[str]  # what a user should know before it begins
     executor: Executor | None  # None: the one of the configuration
     archive: Archive
+    prescreen: Prescreen | None = None  # ranks a surplus of children before they are trained
     ended_by: str = ""  # why it ended before its last generation
 
     @classmethod
@@ -119,6 +132,7 @@ class Search:
             notices.append(
                 f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
             )
+        built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
         return cls(
             config=config,
             recipe=recipe,
@@ -127,11 +141,12 @@ class Search:
             baselines=baselines,
             problem=problem,
             seeds=seeds,
-            built=build_algorithm(config.search, problem, seeds, config.seed, fitting),
+            built=built,
             fingerprint=read_fingerprint(config, recipe, executor),
             notices=notices,
             executor=executor,
             archive=Archive(objectives),
+            prescreen=make_prescreen(config.search, problem, objectives, budget, built),
         )
 
     def generations(
@@ -161,13 +176,14 @@ class Search:
             evaluation = EvaluationLoop(
                 self.archive, executor, halving, self.budget, config.seed, on_finished,
                 memory, states, self._between(check), replication if wanted.most else None,
+                make_finals(config.search, self.problem, self.recipe, self.archive, halving),
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
             seeds = {self.problem.architecture(seed).id for seed in self.seeds}
             stopping, finished = Stopping(config.search.stop), 0
             for generation in run_generations(
-                self.built, config.search.generations, evaluation, seeds
+                self.built, config.search.generations, evaluation, seeds, self.prescreen
             ):
                 yield generation
                 finished += 1
@@ -313,7 +329,9 @@ class SearchInFolder:
 
     def _state(self) -> str:
         archive = self.search.archive
-        return f"front {len(archive.front())}  hypervolume {archive.hypervolume():.4f}"
+        front = f"front {len(archive.front())}  hypervolume {archive.hypervolume():.4f}"
+        said = self.search.prescreen.state if self.search.prescreen else ""
+        return f"{front}  {said}" if said else front
 
     @property
     def path(self) -> Path:
@@ -345,11 +363,18 @@ class SearchInFolder:
                 self.memory, self._candidate_finished, interrupt.check, self._states
             ):
                 self._folder.update_views(search.views)
+                self._write_prescreen()
                 if generation < 0:
                     self._progress.generation_started(0)
                     continue
                 proposed = baselines + len(search.built.duplicates.proposed)
                 self._progress.generation_finished(generation, proposed)
+
+    def _write_prescreen(self) -> None:
+        prescreen = self.search.prescreen
+        if prescreen is not None and prescreen.rounds:
+            with writing(self.path):
+                files.write_text(self.path / PRESCREEN, prescreen.csv())
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -397,8 +422,8 @@ def device_notices(config: EvolveConfig, measured: Measured, recipe: Recipe) -> 
     if not timed or at_once == 1:
         return []
     return [
-        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that others"
-        " disturb it; executor.workers=1 gives quieter timings"
+        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that "
+        "others disturb it; executor.workers=1 gives quieter timings"
     ]
 
 

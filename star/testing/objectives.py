@@ -86,15 +86,11 @@ class ObjectiveSuite:
             again = dict(self.measured(genome))
             assert again == first if self.objective.repeatable else again.keys() == first.keys()
 
-    def test_it_leaves_the_training_as_it_was(self) -> None:
-        """Its own draws, threads and garbage collection are nobody else's."""
-        torch.manual_seed(0)
-        expected = torch.rand(3), torch.get_num_threads(), gc.isenabled()
-        given = context(GENOMES[0], self.objective.cost)
-        torch.manual_seed(0)
-        self.objective.measure(given)
-        assert torch.equal(torch.rand(3), expected[0])
-        assert (torch.get_num_threads(), gc.isenabled()) == expected[1:]
+    def test_it_leaves_the_process_as_it_was(self) -> None:
+        """Threads and garbage collection, which later candidates have too."""
+        expected = torch.get_num_threads(), gc.isenabled()
+        self.measured(GENOMES[0])
+        assert (torch.get_num_threads(), gc.isenabled()) == expected
 
     def test_equal_architectures_measure_the_same(self) -> None:
         """A static objective must not look at sharing genes that are inert."""

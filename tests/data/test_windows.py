@@ -20,7 +20,7 @@ def tokens(starts: np.ndarray, length: int) -> np.ndarray:
 samples = st.tuples(st.integers(1, 12), st.integers(1, 20))
 
 
-@given(st.integers(60, 900), samples, st.lists(samples, max_size=2))
+@given(st.integers(60, 900), samples, st.lists(samples, max_size=2, unique=True))
 def test_windows_apart_share_no_token_with_the_others_or_each_other(
     size: int, sample: Sample, others: list[Sample]
 ) -> None:
@@ -92,3 +92,15 @@ def test_the_setting_reaches_the_corpus_and_the_recipe(
 def test_other_settings_are_refused(given: list[int]) -> None:
     with pytest.raises(UserError, match=r"data\.apart_from=.*expected pairs of windows and their"):
         DataConfig(apart_from=given).check()
+
+
+def test_a_sample_that_stands_twice_stands_for_what_is_chosen_by_beside_it() -> None:
+    def positions(text: Corpus, selecting: bool) -> set[int]:
+        batches = text.validation_batches(2, 2, 9, selecting)
+        return {int(token) for batch in batches for token in batch.ravel()}
+
+    seen = positions(corpus(), False) | positions(corpus(), True)
+    assert len(seen) == 80
+    once, twice = corpus((4, 9)), corpus((4, 9), (4, 9))
+    assert positions(once, False) & seen and not positions(twice, False) & seen
+    assert not positions(twice, True) & (seen | positions(twice, False))

@@ -30,8 +30,13 @@ RECIPE = Recipe(
     ModelConfig(width=16),
     CacheSetting(),
     TrainingConfig(
-        **{"steps": 6, "batch_size": 2, "length": 32, "warmup_steps": 2, "device": "cpu"},
-        **{"validation_batches": 2, "validation_batch_size": 2},
+        steps=6,
+        batch_size=2,
+        length=32,
+        warmup_steps=2,
+        validation_batches=2,
+        validation_batch_size=2,
+        device="cpu",
     ),
     DataConfig(),
     seed=3,
@@ -177,6 +182,7 @@ def test_what_is_recorded_has_columns_and_a_resumed_run_finds_it(tmp_path: Path)
     )
     measured = run.population[run.population["status"] == "ok"]
     assert set(measured["learning_rate"]) <= {0.001, 0.01}
+    assert (measured["seeds"] == 2).all()
     assert (measured["validation_loss_deviation"] > 0).all() and (measured["late_loss"] > 0).all()
     rows = run.population.to_csv()
     again, executor = searched(tmp_path / "run", *given)
@@ -200,6 +206,12 @@ def test_a_table_has_no_such_losses_and_one_seed() -> None:
     }.items():
         with pytest.raises(UserError, match=message):
             Search.from_config(compose_config("evolve", ["+experiment=tabular", given]))
+
+
+def test_several_seeds_for_all_and_further_ones_for_some_are_one_too_many() -> None:
+    given = ["+experiment=smoke", "evaluation.seeds=2", "search.replication.most=1"]
+    with pytest.raises(UserError, match=r"replication.most=1: not together with evaluation.seeds"):
+        Search.from_config(compose_config("evolve", given))
 
 
 @pytest.mark.parametrize("seeds", [0, 1001])

@@ -16,6 +16,7 @@ from star.runs.tables import WIDTH, ClosingTable, composition, percent, share_pe
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.candidates import BASELINE, OFFSPRING, Candidate, Evaluated
 from tests.search.made_up import MadeUp
+from tests.search.objectives import Attention
 
 TRANSFORMER = "11111-91111"
 
@@ -79,7 +80,8 @@ def test_the_table_shows_front_baselines_and_differences(search: Search, tmp_pat
     lines = text.splitlines()
     line = next(line for line in lines if line.startswith("at or below transformer_pp's loss"))
     assert f"{better}, 10% of its cache, loss -5.0%, parameters +10.0%" in line
-    assert max(len(line) for line in lines if not line.startswith("at or")) <= 100
+    words = ("at or", "losses are", "recall was")
+    assert max(len(line) for line in lines if not line.startswith(words)) <= 100
 
 
 def test_a_baseline_that_nothing_reaches(search: Search, tmp_path: Path) -> None:
@@ -130,6 +132,32 @@ def test_an_objective_of_a_users_own_has_a_column_with_its_heading(tmp_path: Pat
     evolved = Genome.from_text("21111-11111").id
     (row,) = (line.split() for line in lines if line.strip().startswith(evolved))
     assert row[4] == "2" and row[-1] == "+100.0%"
+
+
+def test_the_lines_below_say_what_the_numbers_do_not_show(search: Search, tmp_path: Path) -> None:
+    *_, losses, recall = printed(search, tmp_path / "a run", {}).splitlines()
+    steps = search.config.training.steps
+    assert losses.startswith(f"losses are of the search's short trainings alone ({steps} steps); ")
+    command = f"python -m star.validate run='{tmp_path}/a run' training.steps={10 * steps} trains"
+    assert command in losses
+    assert recall.startswith("recall was not measured")
+    (tmp_path / "a run" / "validated.csv").write_text("genome_id\n")
+    *_, losses, recall = printed(search, tmp_path / "a run", {}).splitlines()
+    assert losses.endswith(f"longer ones of these designs are in {tmp_path}/a run/validated.csv")
+
+
+def test_a_design_whose_recall_is_at_chance_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An objective of that name, whoever measures it."""
+    monkeypatch.setattr(Attention, "name", "recall_error")
+    search = make("validation_loss", "tests.search.objectives:Attention")
+    search.archive.add(evaluated(TRANSFORMER, BASELINE, 2.0, 1000, 4000, recall_error=0.1))
+    search.archive.add(evaluated("71111-91111", OFFSPRING, 1.5, 1000, 4000, recall_error=0.95))
+    lines = printed(search, tmp_path, {"transformer_pp": TRANSFORMER}).splitlines()
+    names = {line.split()[0] for line in lines if line.strip()}
+    assert {f"{Genome.from_text('71111-91111').id}*", "transformer_pp"} <= names
+    assert lines[-1] == "* recall at chance (recall_error of 0.9 or more): looks nothing up"
 
 
 def test_shares_have_three_digits_and_no_exponent() -> None:

@@ -1,4 +1,4 @@
-"""A search with an objective of the device: its machine is in the ledger, and another is refused."""
+"""A search with an objective of the device: its machine is in the ledger, another is refused."""
 
 from pathlib import Path
 

@@ -208,6 +208,14 @@ def test_a_constraint_on_what_is_trained_is_one_on_the_mean() -> None:
     assert all(loss <= limit for loss in losses)
 
 
+def test_it_is_not_for_those_who_train_everybody_with_several_seeds() -> None:
+    config = EvolveConfig(search=SearchConfig(replication=ReplicationConfig(most=2)))
+    config.evaluation.seeds = 3
+    message = "search.replication.most=2: expected 0 with evaluation.seeds=3, which is the same"
+    with pytest.raises(UserError, match=message):
+        config.check()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -1,6 +1,7 @@
 """Our objectives pass the suite; objectives that are wrong do not."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,10 @@ from star.testing.objectives import ObjectiveSuite
 
 # Settings in which they take little time here.
 SMALL = {"context": 24, "tokens": 3, "repeats": 2}
-GIVEN = {
+SHORT = {"tasks": ["pairs_2"], "steps": 4, "batch_size": 2, "held_out": 8}
+GIVEN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("decode_latency", "prefill_throughput", "peak_memory"), SMALL),
+    "recall_error": SHORT,
     "mad_score": {"tasks": ["memorization"], "steps": 1},
 }
 

@@ -69,7 +69,7 @@ def test_every_weight_has_one_optimiser_and_only_projections_are_hidden_matrices
     tie_embeddings: bool,
 ) -> None:
     built = model(tie_embeddings)
-    names = {parameter: name for name, parameter in built.named_parameters()}
+    names: dict[torch.Tensor, str] = {p: name for name, p in built.named_parameters()}
     optimizer = make_optimizer(built, muon())
     assert isinstance(optimizer, Combined)
     groups = [parameter for group in optimizer.param_groups for parameter in group["params"]]

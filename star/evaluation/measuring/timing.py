@@ -1,6 +1,8 @@
 """Timing that other work on the machine disturbs as little as can be.
 
-Whatever else runs only adds time, so repeats of the same work count by their fastest; how far the
+On one core of a CPU the time of the process counts, which leaves out what other processes take of
+that core; on an idle machine it is the time that passes. Whatever else runs only adds time, by
+caches and memory that are shared, so repeats of the same work count by their fastest; how far the
 samples lie apart says how much was added.
 """
 
@@ -20,7 +22,7 @@ class Timing:
 
     fastest: float  # of the repeats, and of several pieces the median
     p95: float  # the 95th percentile of all samples, disturbed ones included
-    spread: float  # their interquartile range as a share of their median
+    spread: float  # from their 5th to their 95th percentile, as a share of their median
 
 
 @contextmanager
@@ -38,13 +40,16 @@ def quiet(threads: int) -> Iterator[None]:
             gc.enable()
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Wall time of one call, everything that it started on the device finished."""
+def seconds(work: Callable[[], object], device: torch.device, threads: int) -> float:
+    """Time of one call, everything that it started on the device finished: of this process on one
+    thread of a CPU, else what passes."""
+    is_alone = device.type == "cpu" and threads == 1
+    clock = time.process_time if is_alone else time.perf_counter
     _finish(device)
-    begin = time.perf_counter()
+    begin = clock()
     work()
     _finish(device)
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 def _finish(device: torch.device) -> None:
@@ -54,6 +59,6 @@ def _finish(device: torch.device) -> None:
 
 def summarise(samples: np.ndarray) -> Timing:
     """From samples in seconds, (repeats, pieces): each repeat does the same pieces again."""
-    low, middle, high, late = np.percentile(samples, [25, 50, 75, 95])
+    early, middle, late = np.percentile(samples, [5, 50, 95])
     fastest = float(np.median(samples.min(axis=0)))
-    return Timing(fastest, float(late), float((high - low) / middle))
+    return Timing(fastest, float(late), float((late - early) / middle))

@@ -7,6 +7,7 @@ recipe, and a worker on another device refuses.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -118,8 +119,8 @@ class DecodeLatency(OnDevice):
     """Milliseconds for one more token of every sequence at the end of the context.
 
     Each position is decoded once a repeat and takes its fastest repeat; the value is the median
-    over the positions. `_p95` is the 95th percentile of all samples, `_spread` their interquartile
-    range over their median: what other work on the machine added.
+    over the positions. `_p95` is the 95th percentile of all samples, `_spread` the distance from
+    their 5th to it over their median: what other work on the machine added.
     """
 
     name, unit, label = "decode_latency", "ms/token", "latency"
@@ -135,7 +136,8 @@ class DecodeLatency(OnDevice):
             move(cache, start)
             for number in range(self.tokens):
                 token = tokens[:, start + number]
-                repeat[number] = seconds(lambda t=token: model.step(t, cache), device)
+                work = partial(model.step, token, cache)
+                repeat[number] = seconds(work, device, self.threads)
         timing = summarise(samples[self.warmup :])
         return self._named(1e3 * timing.fastest, timing, 1e3 * timing.p95)
 
@@ -159,7 +161,8 @@ class PrefillThroughput(OnDevice):
         samples = np.zeros((self.warmup + self.repeats, 1))
         for repeat in samples:
             move(cache, 0)
-            repeat[0] = seconds(lambda: prefill(model, cache, tokens), device)
+            work = partial(prefill, model, cache, tokens)
+            repeat[0] = seconds(work, device, self.threads)
         timing, read = summarise(samples[self.warmup :]), tokens.numel()
         return self._named(read / timing.fastest, timing, read / timing.p95)
 

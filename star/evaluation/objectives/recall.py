@@ -57,7 +57,7 @@ class RecallError(Objective):
     steps: int = 100  # of each training, at most
     batch_size: int = 16  # sequences a step
     held_out: int = 128  # sequences that accuracy is measured on
-    learning_rate: float = 0.03  # of AdamW: embeddings, head and vectors
+    learning_rate: float = 0.01  # of AdamW: embeddings, head and vectors
     matrix_learning_rate: float = 0.02  # of Muon: the matrices of the backbone
 
     def __post_init__(self) -> None:
@@ -90,31 +90,26 @@ class RecallError(Objective):
 
     def task_error(self, task: RecallTask, context: Context) -> float:
         """The error on one task, from 0 to 1."""
-        errors = []
         try:
-            for error in self._errors(task, context):
-                errors.append(error)
+            return sum(self.errors(task, context)) / PARTS  # those after it is solved are 0
         except Diverged:
-            errors += [1.0] * (PARTS - len(errors))
-        return sum(errors) / PARTS
+            return 1.0
 
-    def _errors(self, task: RecallTask, context: Context) -> Iterator[float]:
-        """Errors at the ends of the parts of a training, until it is solved."""
+    def errors(self, task: RecallTask, context: Context) -> Iterator[float]:
+        """Errors at the ends of the parts of a training, until it is solved. Raises `Diverged`."""
         recipe = context.recipe
         device = recipe.training.torch_device()
         torch.manual_seed(recipe.seed)
         sizes = replace(recipe.trained_model, vocabulary=task.vocabulary)
         model = decode(context.genome, sizes).to(device)
-        held_out = task.instances(self.held_out).to(device)
+        held_out = task.instances(self.held_out, seed=recipe.seed).to(device)
         chance = task.guessed(held_out)
-        batches = (
-            task.instances(self.batch_size, self.held_out + step * self.batch_size).to(device)
-            for step in range(self.steps)
-        )
-        ends = {-(-self.steps * part // PARTS) for part in range(1, PARTS + 1)}
+        firsts = range(self.held_out, self.held_out + self.steps * self.batch_size, self.batch_size)
+        batches = (task.instances(self.batch_size, n, recipe.seed).to(device) for n in firsts)
+        ends = [-(-self.steps * part // PARTS) for part in range(1, PARTS + 1)]  # rounded up
         trained = train_on_instances(model, batches, self._optimizer(model))
         for step, _ in enumerate(trained, start=1):
-            if step in ends:
+            for _ in range(ends.count(step)):  # several when there are fewer steps than parts
                 error = task.error(accuracy(model, held_out), chance)
                 yield error
                 if error < SOLVED:

@@ -1,7 +1,7 @@
 """Objectives of the device: what they build and count, and what they refuse. No test asserts a
 time."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -65,7 +65,7 @@ class Looking(OnDevice):
     """Keeps what was built."""
 
     name = "looking"
-    built: list[LanguageModel] = []
+    built: ClassVar[list[LanguageModel]] = []
 
     def measure_model(self, model: LanguageModel, device: torch.device) -> dict[str, float]:
         assert not model.training and torch.get_num_threads() == self.threads

@@ -1,0 +1,76 @@
+"""Builds the pre-screening that the settings name."""
+
+from collections.abc import Sequence
+
+from star.base.errors import UserError
+from star.evaluation.constraints import Budget
+from star.evaluation.objectives import Objective
+from star.evaluation.proxies import ProxyScores
+from star.evaluation.recipe import Recipe
+from star.search.algorithms.build import TARGET, BuiltAlgorithm
+from star.search.archive import Archive
+from star.search.config import SearchConfig
+from star.search.halving import PREDICTED, SuccessiveHalving
+from star.search.prescreening.config import NONE, PROXY
+from star.search.prescreening.finals import FinalPredictor
+from star.search.prescreening.prescreen import Prescreen
+from star.search.prescreening.surrogate import Predictor, ProxyPredictor, Surrogate
+from star.search.space.features import Features
+from star.search.space.problem import GenomeProblem
+
+
+def features_of(problem: GenomeProblem, recipe: Recipe) -> Features:
+    """The features of a search's architectures."""
+    depth = problem.full_depth or problem.vector_depth
+    return Features(problem.alphabet, depth, recipe.model, recipe.cache)
+
+
+def make_finals(
+    config: SearchConfig,
+    problem: GenomeProblem,
+    recipe: Recipe,
+    archive: Archive,
+    halving: SuccessiveHalving,
+) -> FinalPredictor | None:
+    """What predicts the ends of trainings for successive halving; None for `promote=rank`."""
+    if config.halving.promote != PREDICTED:
+        return None
+    return FinalPredictor(features_of(problem, recipe), archive, halving)
+
+
+def make_prescreen(
+    config: SearchConfig,
+    problem: GenomeProblem,
+    objectives: Sequence[Objective],
+    budget: Budget,
+    built: BuiltAlgorithm,
+) -> Prescreen | None:
+    """The pre-screening of a search, attached to its algorithm; None for `kind=none`.
+
+    Args:
+        config: of the search.
+        problem: its space.
+        objectives: what it minimises.
+        budget: its limits and recipe.
+        built: its algorithm.
+
+    Raises:
+        UserError: for an algorithm without mating, or objectives that are all known exactly.
+    """
+    settings, recipe = config.prescreen, budget.recipe
+    if settings.kind == NONE:
+        return None
+
+    def predictor() -> Predictor:
+        if settings.kind == PROXY:
+            return ProxyPredictor(ProxyScores(settings.proxy, recipe))
+        return Surrogate(features_of(problem, recipe))
+
+    prescreen = Prescreen(settings, objectives, budget, predictor)
+    if not prescreen.predicted:
+        raise UserError(
+            f"search.prescreen.kind={settings.kind}: all objectives are known without training; "
+            "leave it at none"
+        )
+    prescreen.attach(built.algorithm, f"search.algorithm.{TARGET}={config.algorithm[TARGET]}")
+    return prescreen

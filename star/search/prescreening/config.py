@@ -1,0 +1,41 @@
+"""Settings of pre-screening."""
+
+from dataclasses import dataclass
+
+from star.base.errors import UserError
+from star.base.ranges import Range, expect_ranges
+from star.base.settings import expect_one_of
+from star.evaluation.proxies import PROXIES
+
+NONE, SURROGATE, PROXY = "none", "surrogate", "proxy"
+KINDS = (NONE, SURROGATE, PROXY)
+FEWEST_ROWS = 10  # five folds of two
+RANGES = {"surplus": Range(2, 1000), "minimum_rows": Range(FEWEST_ROWS, 10**6)}
+
+
+@dataclass
+class PrescreenConfig:
+    """What ranks a surplus of children, so that only the best of them are trained."""
+
+    kind: str = NONE  # surrogate: a model of what was measured; proxy: a score without training
+    surplus: int = 8  # children for each that is trained
+    minimum_rows: int = 16  # measured candidates before it acts
+    proxy: str = "zico"  # for kind=proxy
+
+    def check(self, population: int, generations: int, baselines: int) -> None:
+        """Raise `UserError` for the first value that cannot be used.
+
+        Args:
+            population: candidates of a generation.
+            generations: of the search.
+            baselines: names of those that are measured before.
+        """
+        expect_one_of("search.prescreen.kind", self.kind, KINDS)
+        expect_one_of("search.prescreen.proxy", self.proxy, tuple(PROXIES))
+        expect_ranges("search.prescreen.", self, RANGES)
+        most = baselines + population * (generations - 1)  # before the last generation
+        if self.kind != NONE and self.minimum_rows > most:
+            raise UserError(
+                f"search.prescreen.minimum_rows={self.minimum_rows}: expected at most {most:,}, "
+                "the candidates before the last generation; it would never act"
+            )
