@@ -207,9 +207,10 @@ def load_designs(config: MadConfig) -> tuple[list[Design], list[str]]:
 def missing_runs(
     designs: Sequence[Design], preset: Preset, seeds: Sequence[int], done: Mapping[Any, Row]
 ) -> Iterator[tuple[Design, Run]]:
-    """What is to be trained, a seed after the other, each on all settings."""
+    """What is to be trained, a seed after the other, and with each a setting after the other for
+    all designs, so that what is finished can be compared."""
     rates = (preset.learning_rates, preset.weight_decays)
-    for seed, design, setting in product(dict.fromkeys(seeds), designs, preset.settings):
+    for seed, setting, design in product(dict.fromkeys(seeds), preset.settings, designs):
         for rate, decay in product(*rates):
             run = Run(setting, rate, decay, seed)
             if (design.genome.id, design.sizes.width, run) not in done:

@@ -129,9 +129,11 @@ def train(
     """
     start = time.process_time()
     config = training_config(run, preset, protocol, device)
-    torch.manual_seed(run.seed)
-    model = build_model(genome, run.setting, sizes, PROTOCOLS[protocol])
-    training = _Training(model.to(config.torch_device()), run, preset, config)
+    place = config.torch_device()
+    with torch.random.fork_rng([place] if place.type == "cuda" else []):
+        torch.manual_seed(run.seed)
+        model = build_model(genome, run.setting, sizes, PROTOCOLS[protocol])
+    training = _Training(model.to(place), run, preset, config)
     with _autocast(config):
         diverged = not training.finish()
         right = (0.0, 0.0, 0.0) if diverged else (training.accuracy, *training.test())
