@@ -3,7 +3,7 @@
     python experiments/recall/analyse.py [experiments/recall/slow_rate.csv]
 
 Reads sweep.csv or the given file, and the designs and long trainings of proxy_validity; prints the
-tables of the README, and draws recall.png beside this file when it is sweep.csv.
+tables of the README, and draws a figure beside it.
 """
 
 import sys
@@ -23,20 +23,20 @@ FORMS = {
     "adjacent": ["adjacent_8_32", "adjacent_16_32"],
 }
 TASKS = [task for tasks in FORMS.values() for task in tasks]
-STEPS = (10, 25, 50, 75, 100)
-QUARTERS = [25, 50, 75, 100]
+STEPS = (10, 25, 50, 75)
+MEASURED_AT = [25, 50, 75]  # as RecallError
 HOPELESS = 0.9  # error after which larger sizes of a form are not tried
 TRUTH_STEP, LEAST = 4000, 10  # of long trainings, and designs that a correlation needs
 TRUTHS = ("loss", "loss_hit_8")
 
 
 def trainings(sweep: pd.DataFrame) -> pd.DataFrame:
-    """One row a training: its error at the end and on average over quarters, from 0 to 1."""
+    """One row a training: its error at the end and on average over MEASURED_AT, from 0 to 1."""
     rows = []
     for (design, name), table in sweep.groupby(["design", "task"], sort=False):
         task = read_task(str(name))
         chance = task.guessed(task.instances(256))
-        accuracies = table.set_index("step")["accuracy"].reindex(STEPS).ffill()[QUARTERS]
+        accuracies = table.set_index("step")["accuracy"].reindex(STEPS).ffill()[MEASURED_AT]
         errors = [task.error(accuracy, chance) for accuracy in accuracies]
         rows.append(
             {
@@ -44,7 +44,7 @@ def trainings(sweep: pd.DataFrame) -> pd.DataFrame:
                 "task": name,
                 "final": errors[-1],
                 "area": np.mean(errors),
-                "core_seconds": table["core_seconds"].max(),
+                "core_seconds": table.loc[table["step"] <= STEPS[-1], "core_seconds"].max(),
             }
         )
     return pd.DataFrame(rows)
@@ -92,11 +92,11 @@ def rank_correlation(scores: pd.Series, truth: pd.Series) -> str:
         return f"n={len(both)}"
     found = bootstrap(
         (both[:, 0], both[:, 1]),
-        lambda a, b: spearmanr(a, b).statistic,
+        lambda a, b: spearmanr(a, b)[0],
         paired=True, vectorized=False, n_resamples=2000, method="percentile", rng=0,
     )  # fmt: skip
     low, high = found.confidence_interval
-    return f"{spearmanr(both[:, 0], both[:, 1]).statistic:.2f} [{low:.2f}, {high:.2f}]"
+    return f"{spearmanr(both[:, 0], both[:, 1])[0]:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def against_truth(scores: pd.DataFrame) -> pd.DataFrame:
@@ -118,7 +118,7 @@ def against_truth(scores: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(scores: pd.DataFrame, families: pd.Series) -> None:
+def draw(scores: pd.DataFrame, families: pd.Series, path: Path) -> None:
     """Errors of every design by task, one panel a score, families side by side."""
     names = ["recall_error", *TASKS]
     figure, axes = plt.subplots(1, len(names), figsize=(13, 3.4), sharey=True)
@@ -132,7 +132,7 @@ def draw(scores: pd.DataFrame, families: pd.Series) -> None:
         axis.set_ylim(-0.04, 1.04)
     axes[0].set_ylabel("error: 0 solved, 1 guesses")
     figure.tight_layout()
-    figure.savefig(HERE / "recall.png", dpi=110)
+    figure.savefig(path, dpi=110)
 
 
 def shown(table: pd.DataFrame | pd.Series) -> str:
@@ -154,8 +154,7 @@ def main(path: Path) -> None:
     spread |= {"below_0.3": scores.le(0.3).mean(), "levels": scores.round(2).nunique()}
     print("\nspread\n" + shown(pd.DataFrame(spread)))
     print("\nSpearman with the truth\n" + shown(against_truth(scores)))
-    if path == HERE / "sweep.csv":
-        draw(scores, families)
+    draw(scores, families, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

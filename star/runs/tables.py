@@ -18,6 +18,7 @@ from star.evaluation.objectives import STATIC, Objective
 from star.genomes import Genome
 from star.runs.recall import CHANCE_MARK, is_at_chance, recall_lines
 from star.runs.run import Run, RunCandidate
+from star.runs.validated import VALIDATED
 
 LOSS, PARAMETERS, CACHE = "validation_loss", "parameters", "cache_bytes"
 COSTS = {CACHE: ("cache", "smallest"), PARAMETERS: ("parameters", "fewest")}
@@ -114,8 +115,8 @@ class ClosingTable:
         alone = f"losses are of the search's short trainings alone ({steps:,} steps)"
         if str(settings.get("data_fingerprint", "")).startswith("table:"):
             return [alone, *recall]
-        if self.run.validated is not None:
-            return [f"{alone}; longer ones of these designs are in {self.run.path}/validated.csv",
+        if (self.run.path / VALIDATED).exists():
+            return [f"{alone}; longer ones of these designs are in {self.run.path}/{VALIDATED}",
                     *recall]  # fmt: skip
         command = f"python -m star.validate run={path} training.steps={10 * steps}"
         return [f"{alone}; {command} trains these longer, on text the search never used", *recall]
@@ -194,8 +195,10 @@ class ClosingTable:
         share = f"{metrics[cost]:,.0f} bytes of {words} where it needs none"
         if own[cost]:
             share = f"{share_percent(metrics[cost] / own[cost])} of its {words}"
+        mark = CHANCE_MARK if is_at_chance(metrics) else ""
         return (
-            f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}, {share}, "
+            f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}{mark}, "
+            f"{share}, "
             f"loss {percent(metrics[LOSS], own[LOSS])}, "
             f"{COSTS[other][0]} {percent(metrics[other], own[other])}  "
             f"[{composition(best.genome)}]"

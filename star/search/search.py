@@ -20,10 +20,11 @@ from star.base.errors import UserError
 from star.base.files import remove_leftovers, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.reading import expanded
+from star.base.settings import expect
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.devices import on_device, with_devices
-from star.evaluation.executors import Executor, Setup
+from star.evaluation.executors import Executor, Setup, TableConfig
 from star.evaluation.executors.base import never
 from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.evaluation.recipe import recipe_id
@@ -434,7 +435,17 @@ def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | 
     """
     if executor is not None:  # its data are unknown here, so its name stands for them
         return f"{type(executor).__module__}.{type(executor).__qualname__}"
+    _check_seeds(config)
     space, halving = config.search.space, config.search.halving
     genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": list(space.classes)}
     config.executor.check(recipe)
     return config.executor.fingerprint(recipe, genomes, halving.steps(config.training.steps))
+
+
+def _check_seeds(config: EvolveConfig) -> None:
+    """Raise `UserError` for a replication with more seeds than a table has."""
+    most = config.search.replication.most
+    if most and isinstance(config.executor, TableConfig):
+        seeds = len(config.executor.read().recipe["seeds"])
+        expected = f"at most {seeds - 1}, since the table has {seeds} seeds"
+        expect("search.replication.most", most, most < seeds, expected)

@@ -15,9 +15,9 @@ from typing import Any
 from star.base.errors import UserError
 from star.base.files import write_text, writing
 from star.base.interrupts import deferred_interrupt
-from star.base.settings import differences
+from star.base.settings import differences, expect
 from star.data import load_corpus
-from star.evaluation import Evaluation, Measured, Recipe
+from star.evaluation import Evaluation, EvaluationConfig, Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup, TableConfig, Task
 from star.evaluation.executors.base import never
@@ -74,14 +74,7 @@ class Validation:
         run = Run.open(config.run)
         search = search_config(run)
         config.check()
-        if isinstance(config.executor, TableConfig):
-            raise UserError("executor=table: trains nothing; expected processes or ray")
-        if config.training.steps <= search.training.steps:
-            raise UserError(
-                f"training.steps={config.training.steps}: expected more than the "
-                f"{search.training.steps} of the search, such as "
-                f"training.steps={10 * search.training.steps}"
-            )
+        _check_longer(config, search)
         use_extensions(search.plugins, search.library)
         names, notices = _baseline_names(search)
         designs = choose_designs(run, names, config.validation.sample)
@@ -232,6 +225,15 @@ class Validation:
         return self.config.executor.make(setup)
 
 
+def _check_longer(config: ValidateConfig, search: EvolveConfig) -> None:
+    """Raise `UserError` for a validation that would not train, or no longer than the search."""
+    if isinstance(config.executor, TableConfig):
+        raise UserError("executor=table: trains nothing; expected processes or ray")
+    before, steps = search.training.steps, config.training.steps
+    expected = f"more than the {before} of the search, such as training.steps={10 * before}"
+    expect("training.steps", steps, steps > before, expected)
+
+
 def _training(design: Design, evaluation: Evaluation, seed: int) -> Evaluated:
     """One training of a design as ledgers keep it."""
     candidate = design.candidate
@@ -242,7 +244,7 @@ def _training(design: Design, evaluation: Evaluation, seed: int) -> Evaluated:
 def _longer(search: EvolveConfig, config: ValidateConfig, seed: int) -> EvolveConfig:
     """The search's settings with the training and text of its validation.
 
-    Held-out windows are none that the search has seen.
+    Held-out windows are none that the search has seen; each training is of one seed.
     """
     before = search.training
     windows = before.validation_batches * before.validation_batch_size

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from star.base.command_line import compose_config
 from star.base.errors import UserError
 from star.evaluation import Evaluation
 from star.evaluation.executors import Task
@@ -214,6 +215,12 @@ def test_it_is_not_for_those_who_train_everybody_with_several_seeds() -> None:
     message = "search.replication.most=2: expected 0 with evaluation.seeds=3, which is the same"
     with pytest.raises(UserError, match=message):
         config.check()
+
+
+def test_a_table_has_so_many_seeds_and_no_more() -> None:
+    given = ["+experiment=tabular", "search.replication.most=2", "search.generations=1"]
+    with pytest.raises(UserError, match=r"most=2: expected at most 1, since the table has 2 seeds"):
+        Search.from_config(compose_config("evolve", given))
 
 
 @pytest.mark.parametrize(

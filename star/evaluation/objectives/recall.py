@@ -26,7 +26,7 @@ RANGES = {
     "learning_rate": Range(0, 10**3, above=True),
     "matrix_learning_rate": Range(0, 10**3, above=True),
 }
-PARTS = 4  # of a training, with a measurement at the end of each
+PARTS = 3  # of a training, with a measurement at the end of each
 SOLVED = 0.01  # error below which a training stops, since nothing is left to learn
 HOPELESS = 0.9  # error above which larger sizes of the same form are not tried
 
@@ -38,7 +38,7 @@ class RecallError(Objective):
     The candidate's backbone is trained anew on each task, on the answers only, with Muon; seed,
     first weights and batches are the same for all candidates. A task's error is 1 minus the
     accuracy on held-out sequences, scaled such that guessing without looking anything up is 1, and
-    averaged over four measurements during the training, so that who learns sooner is ahead. The
+    averaged over three measurements during the training, so that who learns sooner is ahead. The
     result is the mean over forms of the mean over each form's tasks. What diverges has error 1.
     """
 
@@ -54,7 +54,7 @@ class RecallError(Objective):
             "adjacent_16_32",
         ]
     )
-    steps: int = 100  # of each training, at most
+    steps: int = 75  # of each training, at most
     batch_size: int = 16  # sequences a step
     held_out: int = 128  # sequences that accuracy is measured on
     learning_rate: float = 0.01  # of AdamW: embeddings, head and vectors
