@@ -102,16 +102,15 @@ class MadConfig:
     protocol: str = "star"  # or paper, code: what those do otherwise (docs/mad.md)
     depth: int | None = 4  # number of LIVs; null: the genome's own
     width: int = 128  # of the model: model.width
-    # of these, null and [] are the preset's own
-    epochs: int | None = None  # over the training examples
-    steps: int | None = None  # optimiser steps of a training, instead of epochs
-    batch_size: int | None = None  # sequences a step
-    optimizer: str | None = None  # adamw or muon
-    learning_rates: list[float] = field(default_factory=list)  # to choose from
-    weight_decays: list[float] = field(default_factory=list)  # to choose from
-    examples: int | None = None  # training instances of every setting
-    vocabulary: int | None = None  # tokens of every setting
-    length: int | None = None  # positions of every setting
+    epochs: int | None = None  # over the training examples; null: the preset's
+    steps: int | None = None  # optimiser steps, instead of epochs; null: the preset's
+    batch_size: int | None = None  # sequences a step; null: the preset's
+    optimizer: str | None = None  # adamw or muon; null: the preset's
+    learning_rates: list[float] = field(default_factory=list)  # to choose from; []: the preset's
+    weight_decays: list[float] = field(default_factory=list)  # to choose from; []: the preset's
+    examples: int | None = None  # training instances of all settings; null: their own
+    vocabulary: int | None = None  # tokens of all settings; null: their own
+    length: int | None = None  # positions of all settings; null: their own
     seeds: list[int] = field(default_factory=lambda: [0])  # of instances, weights and batches
     device: str = "auto"  # cpu or cuda; auto: cuda where there is a GPU
     run_dir: str | None = None  # the folder; null: runs/mad/<date_time>
