@@ -4,11 +4,9 @@ MAD (arXiv 2403.17844) is described in docs/mad.md. Every training is a row of `
 run folder, and running the same command again goes on after the last of them.
 """
 
-import csv
-import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from rich.table import Table
 
 from star.base import files
 from star.base.command_line import run_command
+from star.base.csv_files import csv_text
 from star.base.console import make_console, say
 from star.base.devices import check_device
 from star.base.files import writing
@@ -31,6 +30,7 @@ from star.evaluation.mad import (
     Preset,
     Run,
     Scores,
+    TaskScore,
     choose_preset,
     summarise,
     train,
@@ -54,6 +54,7 @@ from star.runs.origin import load_reference
 from star.runs.progress import TimeLeft
 from star.runs.provenance import check_same_run, new_folder, write_provenance
 from star.training.config import OPTIMIZERS
+from star.training.config import RANGES as TRAINING
 
 RUNS, SCORES = "runs.csv", "scores.csv"
 RANGES = {
@@ -64,6 +65,7 @@ RANGES = {
     "vocabulary": Range(2, 10**6),
     "length": Range(2, 10**6),
 }
+EACH = {"learning_rates": TRAINING["learning_rate"], "weight_decays": TRAINING["weight_decay"]}
 STATE_POSITIONS = 128  # that growing caches are counted for by model.match, as in MAD's baselines
 
 
@@ -102,16 +104,15 @@ class MadConfig:
     protocol: str = "star"  # or paper, code: what those do otherwise (docs/mad.md)
     depth: int | None = 4  # number of LIVs; null: the genome's own
     width: int = 128  # of the model: model.width
-    # of these, null and [] are the preset's own
-    epochs: int | None = None  # over the training examples
-    steps: int | None = None  # optimiser steps of a training, instead of epochs
-    batch_size: int | None = None  # sequences a step
-    optimizer: str | None = None  # adamw or muon
-    learning_rates: list[float] = field(default_factory=list)  # to choose from
-    weight_decays: list[float] = field(default_factory=list)  # to choose from
-    examples: int | None = None  # training instances of every setting
-    vocabulary: int | None = None  # tokens of every setting
-    length: int | None = None  # positions of every setting
+    epochs: int | None = None  # over the training examples; null: the preset's
+    steps: int | None = None  # optimiser steps, instead of epochs; null: the preset's
+    batch_size: int | None = None  # sequences a step; null: the preset's
+    optimizer: str | None = None  # adamw or muon; null: the preset's
+    learning_rates: list[float] = field(default_factory=list)  # to choose from; []: the preset's
+    weight_decays: list[float] = field(default_factory=list)  # to choose from; []: the preset's
+    examples: int | None = None  # training instances of all settings; null: their own
+    vocabulary: int | None = None  # tokens of all settings; null: their own
+    length: int | None = None  # positions of all settings; null: their own
     seeds: list[int] = field(default_factory=lambda: [0])  # of instances, weights and batches
     device: str = "auto"  # cpu or cuda; auto: cuda where there is a GPU
     run_dir: str | None = None  # the folder; null: runs/mad/<date_time>
@@ -128,10 +129,10 @@ class MadConfig:
         expect_one_of("protocol", self.protocol, PROTOCOLS)
         if self.optimizer is not None:
             expect_one_of("optimizer", self.optimizer, OPTIMIZERS)
-        for name, least in (("learning_rates", "above 0"), ("weight_decays", "of at least 0")):
+        for name, allowed in EACH.items():
             values = getattr(self, name)
-            holds = all(value > 0 or (value == 0 and "least" in least) for value in values)
-            expect(name, values, holds, f"numbers {least}")
+            expected = next(filter(None, map(allowed.expected, values)), "")
+            expect(name, values, not expected, f"numbers, each {expected}")
         expect("seeds", self.seeds, len(self.seeds) > 0, "one seed or more")
         for seed in self.seeds:
             expect_seed(seed)
@@ -207,9 +208,10 @@ def load_designs(config: MadConfig) -> tuple[list[Design], list[str]]:
 def missing_runs(
     designs: Sequence[Design], preset: Preset, seeds: Sequence[int], done: Mapping[Any, Row]
 ) -> Iterator[tuple[Design, Run]]:
-    """What is to be trained, a seed after the other, each on all settings."""
+    """What is to be trained, a seed after the other, and with each a setting after the other for
+    all designs, so that what is finished can be compared."""
     rates = (preset.learning_rates, preset.weight_decays)
-    for seed, design, setting in product(dict.fromkeys(seeds), designs, preset.settings):
+    for seed, setting, design in product(dict.fromkeys(seeds), preset.settings, designs):
         for rate, decay in product(*rates):
             run = Run(setting, rate, decay, seed)
             if (design.genome.id, design.sizes.width, run) not in done:
@@ -246,14 +248,13 @@ def train_missing(
 
 def write_scores(path: Path, scores: Mapping[str, Scores]) -> None:
     """Write a row for each genome and task. Raises OSError as the system does."""
-    text = io.StringIO()
-    columns = ("accuracy", "spread", "mad_lab_accuracy", "settings", "diverged")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", "task", *columns))
-    for name, of_genome in scores.items():
-        for task, score in of_genome.tasks.items():
-            writer.writerow((name, task, *(getattr(score, column) for column in columns)))
-    files.write_text(path, text.getvalue())
+    rows = (
+        {"name": name, "task": task, **vars(score)}
+        for name, of_genome in scores.items()
+        for task, score in of_genome.tasks.items()
+    )
+    columns = ("name", "task", *(one.name for one in fields(TaskScore)))
+    files.write_text(path, csv_text(columns, rows))
 
 
 def print_scores(

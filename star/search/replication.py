@@ -33,9 +33,8 @@ class ReplicationConfig:
     """Candidates that may or may not be on the front are trained with further seeds."""
 
     most: int = 0  # further seeds that a candidate may get; 0: none
-    uncertain: list[float] = field(
-        default_factory=lambda: [0.1, 0.9]
-    )  # probabilities: who gets one
+    # low and high: who gets one is on the front with a probability from the one to the other
+    uncertain: list[float] = field(default_factory=lambda: [0.1, 0.9])
     first: int = 4  # best candidates that get one before the spread over seeds is known
 
     def check(self) -> None:

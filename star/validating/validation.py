@@ -17,7 +17,7 @@ from star.base.files import write_text, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.settings import differences, expect
 from star.data import load_corpus
-from star.evaluation import Evaluation, EvaluationConfig, Measured, Recipe
+from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup, TableConfig, Task
 from star.evaluation.executors.base import never

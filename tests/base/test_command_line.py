@@ -148,7 +148,9 @@ def test_known_keys_can_be_forced(command: Callable[..., Any]) -> None:
     assert f'"embedding_parameters": {512 * 64}' in result.stdout
 
 
-@pytest.mark.parametrize("verb", ["evolve", "train", "describe", "generate"])
+@pytest.mark.parametrize(
+    "verb", ["evolve", "train", "describe", "generate", "front", "validate", "mad"]
+)
 def test_help_explains_every_key(verb: str, command: Callable[..., Any]) -> None:
     result = command(verb, "--help")
     assert result.returncode == 0 and f"python -m star.{verb}" in result.stdout

@@ -48,7 +48,7 @@ _QUICK = (
 PRESETS: dict[str, Preset] = {
     "quick": Preset(
         settings=_QUICK,
-        steps=100,
+        steps=60,
         batch_size=32,
         optimizer="muon",
         learning_rates=(3e-3,),

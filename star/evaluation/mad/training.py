@@ -111,9 +111,10 @@ def train(
     """
     start = time.process_time()
     config = training_config(run, preset, protocol, device)
-    torch.manual_seed(run.seed)
-    model = build_model(genome, run.setting, sizes, PROTOCOLS[protocol])
     place = config.torch_device()
+    with torch.random.fork_rng([place] if place.type == "cuda" else []):
+        torch.manual_seed(run.seed)
+        model = build_model(genome, run.setting, sizes, PROTOCOLS[protocol])
     training = _Training(model.to(place), run, preset, config)
     with config.autocast(place):
         diverged = not training.finish()
