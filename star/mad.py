@@ -16,8 +16,8 @@ from rich.table import Table
 
 from star.base import files
 from star.base.command_line import run_command
-from star.base.csv_files import csv_text
 from star.base.console import make_console, say
+from star.base.csv_files import csv_text
 from star.base.devices import check_device
 from star.base.files import writing
 from star.base.ranges import Range, expect_ranges

@@ -66,7 +66,10 @@ def test_genomes_are_matched_in_size(command: Command) -> None:
         (["genome=mamba", "vocabulary=4"], "fuzzy_recall: vocabulary=4: expected at least 7"),
         (["genome=mamba", "steps=0"], "steps=0: expected at least 1"),
         (["genome=mamba", "optimizer=sgd"], "optimizer=sgd: expected one of adamw, muon"),
-        (["genome=mamba", "learning_rates=[-1]"], "learning_rates=[-1.0]: expected numbers above"),
+        (
+            ["genome=mamba", "learning_rates=[-1]"],
+            "learning_rates=[-1.0]: expected numbers, eac",
+        ),
         (["genome=mamba", "seeds=[]"], "seeds=[]: expected one seed or more"),
         (["genome=mamba", "model.match=4096"], "model.match=4096: expected state:<elements>"),
         (

@@ -4,14 +4,13 @@ Every file is written under a temporary name and moved into place, so that a rea
 of one. They are views: the ledger holds what a resumed run starts from.
 """
 
-import csv
-import io
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from star.base import files
+from star.base.csv_files import csv_text
 from star.base.files import writing
 from star.genomes import GenomeFile
 from star.runs.columns import columns
@@ -50,13 +49,7 @@ class RunFolder:
 
     def _csv(self, rows: Iterable[Row], header: bool = True, also: Sequence[str] = ()) -> str:
         """Rows as lines of text; metrics that were not measured are empty. also: more columns."""
-        text = io.StringIO()
-        names = (*self.columns, *also)
-        writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_text((*self.columns, *also), rows, header)
 
     def append(self, row: Row) -> None:
         """Add one finished candidate to `population.csv`; its rank follows at the generation's end.

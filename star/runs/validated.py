@@ -10,6 +10,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from star.base import files
+from star.base.csv_files import csv_text
 
 VALIDATED = "validated.csv"
 COLUMN, NO = "validated", "no"  # of `pareto.csv`; the other value is the name of the file
@@ -37,8 +38,5 @@ def mark_front(folder: Path) -> None:
         rows, names = list(reader), [*(reader.fieldnames or ())]
     if COLUMN not in names:  # of a run of before
         names.append(COLUMN)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({**row, COLUMN: mark(row.get("genome_id", ""), validated)} for row in rows)
-    files.write_text(path, text.getvalue())
+    marked = ({**row, COLUMN: mark(row.get("genome_id", ""), validated)} for row in rows)
+    files.write_text(path, csv_text(names, marked))

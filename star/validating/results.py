@@ -6,8 +6,6 @@ by differences between designs of the same seeds, so that the probability to be 
 out what a seed does to all of them (`star.evaluation.statistics`).
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from star.base.csv_files import csv_text
 from star.evaluation import Evaluation, Measured
 from star.evaluation.constraints import Budget
 from star.evaluation.objectives import STATIC
@@ -194,14 +193,10 @@ class Results:
 
     def csv(self) -> str:
         """`validated.csv` as text."""
-        rows, text = self.rows(), io.StringIO()
+        rows = self.rows()
         fields = dict.fromkeys(name for row in rows for name in row)
         last = ("front_probability", "on_front")
-        ordered = [*(name for name in fields if name not in last), *last]
-        writer = csv.DictWriter(text, ordered, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_text([*(name for name in fields if name not in last), *last], rows)
 
 
 def _columns(name: str, estimate: Estimate) -> dict[str, float | None]:

@@ -21,7 +21,7 @@ from star.evaluation import Evaluation, Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup, TableConfig, Task
 from star.evaluation.executors.base import never
-from star.evaluation.recipe import DataConfig, TrainingConfig
+from star.evaluation.recipe import DataConfig, EvaluationConfig, TrainingConfig
 from star.genomes import GenomeError
 from star.runs.claim import claimed_folder, locked_folder
 from star.runs.extensions import use_extensions

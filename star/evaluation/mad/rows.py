@@ -5,7 +5,9 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from star.base.csv_files import csv_text
 from star.base.errors import UserError, plain
 from star.base.files import write_text
 from star.base.reading import is_file, read_text
@@ -36,14 +38,13 @@ class Row:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write all rows, the whole file or nothing. Raises OSError as the system does."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        outcome, run = row.outcome, row.outcome.run
-        values = {**vars(row), **vars(outcome), **vars(run), **vars(run.setting)}
-        writer.writerow({name: values[name] for name in COLUMNS})
-    write_text(path, text.getvalue())
+    write_text(path, csv_text(COLUMNS, map(_cells, rows)))
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    """What it holds, by column."""
+    outcome, run = row.outcome, row.outcome.run
+    return {**vars(row), **vars(outcome), **vars(run), **vars(run.setting)}
 
 
 def read_rows(path: Path) -> list[Row]:

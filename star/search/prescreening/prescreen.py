@@ -5,10 +5,8 @@ asks it which children to keep (`SurplusMating`). The same archive gives the sam
 search replayed from its ledger proposes the same children.
 """
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
-from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from pymoo.core.algorithm import Algorithm
 from pymoo.core.infill import InfillCriterion
 from pymoo.core.population import Population
 
+from star.base.csv_files import csv_text
 from star.base.errors import UserError
 from star.evaluation.constraints import Budget
 from star.evaluation.failures import OVER_BUDGET
@@ -141,11 +140,7 @@ class Prescreen:
 
     def csv(self) -> str:
         """All rounds as text with a header."""
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([one.name for one in fields(Round)])
-        writer.writerows(astuple(one) for one in self.rounds)
-        return text.getvalue()
+        return csv_text([one.name for one in fields(Round)], map(vars, self.rounds))
 
     def attach(self, algorithm: Algorithm, target: str) -> None:
         """Let the algorithm's mating ask for a surplus.
