@@ -68,7 +68,7 @@ def test_genomes_are_matched_in_size(command: Command) -> None:
         (["genome=mamba", "optimizer=sgd"], "optimizer=sgd: expected one of adamw, muon"),
         (
             ["genome=mamba", "learning_rates=[-1]"],
-            "learning_rates=[-1.0]: expected numbers, eac",
+            "learning_rates=[-1.0]: expected numbers, each above 0",
         ),
         (["genome=mamba", "seeds=[]"], "seeds=[]: expected one seed or more"),
         (["genome=mamba", "model.match=4096"], "model.match=4096: expected state:<elements>"),
