@@ -9,14 +9,13 @@ designs; and what the front of loss against cache is worth that it picks: how ma
 on the true front, and the share of the true front's hypervolume that they have in the truth.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
+from star.evaluation.statistics import rank_correlations
 from star.search.archive import hypervolume, pareto_ranks, reference_point
 
 HERE = Path(__file__).parent
@@ -24,7 +23,6 @@ DESIGNS, TRUTH, TRAININGS = (HERE / f"{n}.csv" for n in ("designs", "truth", "tr
 PROBES = HERE / "probes.csv"  # recall, MAD and proxies: design, evaluator, value, seconds
 VALIDITY = HERE / "validity.csv"
 LAST_STEP = 4000
-RESAMPLES, SEED = 2000, 0
 LEAST = 10  # designs that a correlation is computed over
 QUANTITIES = ("loss", "loss_quarter_4", "loss_hit_4", "loss_hit_8")
 
@@ -46,10 +44,11 @@ def evaluators(known: pd.DataFrame) -> pd.DataFrame:
     columns["parameters"] = -known["parameters"]
     if TRAININGS.exists():
         table = pd.read_csv(TRAININGS)
-        for (kind, step), part in table.groupby(["kind", "step"]):
+        table["name"] = table["kind"] + " " + table["step"].astype(str)
+        for name_of_training, part in table.groupby("name"):
             part = part.set_index("design")
             for quantity in QUANTITIES:
-                name = f"{kind} {step} {quantity}"
+                name = f"{name_of_training} {quantity}"
                 columns[name], seconds[name] = part[quantity], part["seconds"].median()
     if PROBES.exists():
         for name, part in pd.read_csv(PROBES).groupby("evaluator"):
@@ -58,27 +57,6 @@ def evaluators(known: pd.DataFrame) -> pd.DataFrame:
     values = pd.DataFrame(columns)
     values.loc["seconds"] = pd.Series(seconds)
     return values
-
-
-def interval(
-    a: Vector, b: Vector, correlation: Callable[[Vector, Vector], float]
-) -> tuple[float, float, float]:
-    """A correlation, and the 2.5% and 97.5% quantiles of it over resampled designs."""
-    rng = np.random.default_rng(SEED)
-    drawn = rng.integers(0, len(a), size=(RESAMPLES, len(a)))
-    found = [correlation(a[rows], b[rows]) for rows in drawn]
-    low, high = np.nanquantile(found, [0.025, 0.975])
-    return correlation(a, b), low, high
-
-
-def spearman(a: Vector, b: Vector) -> float:
-    """Spearman's rank correlation."""
-    return float(stats.spearmanr(a, b)[0])
-
-
-def kendall(a: Vector, b: Vector) -> float:
-    """Kendall's tau-b."""
-    return float(stats.kendalltau(a, b)[0])
 
 
 def picked_front(values: Vector, known: pd.DataFrame) -> dict[str, float]:
@@ -105,14 +83,10 @@ def judge(values: pd.Series, known: pd.DataFrame) -> dict[str, float]:
     for part, rows in (("", both), ("_attention", both[both["attention"] > 0])):
         if len(rows) < LEAST:
             continue
-        a, b = rows["value"].to_numpy(), rows["loss"].to_numpy()
-        for name, correlation in (("spearman", spearman), ("kendall", kendall)):
-            middle, low, high = interval(a, b, correlation)
-            result |= {
-                f"{name}{part}": middle,
-                f"{name}{part}_low": low,
-                f"{name}{part}_high": high,
-            }
+        found = rank_correlations(rows["value"].to_numpy(), rows["loss"].to_numpy())
+        for name, correlation in zip(("spearman", "kendall"), found, strict=True):
+            for key, value in vars(correlation).items():
+                result[f"{name}{part}_{key}".removesuffix("_value")] = value
     return result | picked_front(both["value"].to_numpy(), both)
 
 

@@ -51,6 +51,8 @@ class RunCandidate:
 class Run:
     """The folder of a search, also while it goes on. Open one with `Run.open`."""
 
+    is_validated = False  # whether its metrics are those of `star.validate`, not of the search
+
     def __init__(self, path: Path) -> None:
         self.path = path
 

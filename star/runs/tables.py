@@ -110,6 +110,8 @@ class ClosingTable:
     def _trust_lines(self) -> list[str]:
         """How far the numbers go."""
         settings, recall = self.run.settings, recall_lines(self.run.metrics)
+        if self.run.is_validated:
+            return recall
         steps = settings.get("training", {}).get("steps", 0)
         path = shlex.quote(str(self.run.path))
         alone = f"losses are of the search's short trainings alone ({steps:,} steps)"

@@ -126,15 +126,13 @@ class Search:
             notices += changed
         baselines, fitted = read_baselines(config)
         notices += fitted
-        if executor is None:
-            notices += device_notices(config, measured, recipe)
         used = config.search.population
         if len(seeds) > used:
             notices.append(
                 f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
             )
         built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
-        return cls(
+        search = cls(
             config=config,
             recipe=recipe,
             measured=measured,
@@ -149,6 +147,9 @@ class Search:
             archive=Archive(objectives),
             prescreen=make_prescreen(config.search, problem, objectives, budget, built),
         )
+        if executor is None:  # whose settings are checked with the fingerprint
+            search.notices += device_notices(config, measured, recipe)
+        return search
 
     def generations(
         self,
@@ -419,8 +420,7 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
 def device_notices(config: EvolveConfig, measured: Measured, recipe: Recipe) -> list[str]:
     """A line on objectives that depend on the device, where candidates disturb each other."""
     timed = [name for name in on_device(measured) if not measured.objectives[name].repeatable]
-    at_once = config.executor.at_once(recipe)
-    if not timed or at_once == 1:
+    if not timed or (at_once := config.executor.at_once(recipe)) == 1:
         return []
     return [
         f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that "

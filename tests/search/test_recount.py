@@ -1,16 +1,19 @@
 """A search under another budget: the costs are those of the genomes, the rest is the run's."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from star.base.errors import UserError
 from star.evaluation.executors import Task
 from star.genomes import CacheSetting, GenomeError, ModelConfig, cache_bytes, load_genome
 from star.runs.run import Run
+from star.runs.tables import ClosingTable
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import pareto_ranks
 from star.search.halving import HalvingConfig
@@ -100,6 +103,15 @@ def test_limits_of_the_search_hold_unless_they_are_lifted(tmp_path: Path) -> Non
     assert transformer not in ids(kept)
 
 
+def lines(recounted: Recounted) -> str:
+    """What stands below the table of an answer."""
+    text = io.StringIO()
+    objectives = recounted.measured.objectives
+    table = ClosingTable(recounted, objectives, recounted.minimised, {})
+    table.print(Console(file=text, width=200))
+    return text.getvalue()
+
+
 def test_a_validated_run_answers_by_its_longer_trainings(tmp_path: Path) -> None:
     searched = search(tmp_path / "run")
     trained = searched.population.query("status == 'ok'").head(6)
@@ -110,7 +122,9 @@ def test_a_validated_run_answers_by_its_longer_trainings(tmp_path: Path) -> None
     longer = Recounted(searched, Question(MODEL, LONG, ("validation_loss",)))
     expected = rows.iloc[:-1].sort_values("validation_loss")["genome_id"].iloc[0]
     assert longer.is_validated and ids(longer) == [expected] and len(longer.candidates) == 5
+    assert "alone" not in lines(longer)
     alone = Recounted(searched, Question(MODEL, LONG, ("validation_loss",), validated=False))
+    assert "short trainings alone" in lines(alone)
     assert not alone.is_validated and len(alone.candidates) > 5
 
 
