@@ -19,7 +19,8 @@ from star.training import TrainingConfig as TrainingConfig
 EVALUATION_VERSION = 1
 DEVIATION = "validation_loss_deviation"  # metrics that come with the settings of a recipe, beside
 LEARNING_RATE = "learning_rate"  # those of its objectives
-RANGES = {"seeds": Range(1, 1000)}
+MOST_SEEDS = 1000  # that one candidate is trained with
+RANGES = {"seeds": Range(1, MOST_SEEDS)}
 
 
 @dataclass

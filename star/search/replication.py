@@ -19,12 +19,12 @@ from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.failures import is_circumstantial
 from star.evaluation.objectives import STATIC
+from star.evaluation.recipe import MOST_SEEDS
 from star.evaluation.result import Evaluation, infeasible
 from star.evaluation.statistics import Spread, front_probabilities, pooled_spread
 from star.search.archive import Archive
 from star.search.candidates import Evaluated
 
-MOST_SEEDS = 1000
 RANGES = {"most": Range(0, MOST_SEEDS), "first": Range(2, 10**5)}
 
 

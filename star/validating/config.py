@@ -13,13 +13,12 @@ from star.base.settings import LARGEST_SEED, flat
 from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
-from star.evaluation.recipe import DataConfig, TrainingConfig
+from star.evaluation.recipe import MOST_SEEDS, DataConfig, TrainingConfig
 from star.runs.provenance import CONFIGURATION
 from star.runs.run import Run
 from star.search import EvolveConfig
 from star.search.upgrade import upgrade_settings
 
-MOST_SEEDS = 1000
 RANGES = {"seeds": Range(1, MOST_SEEDS), "sample": Range(0, 10**6)}
 # From a search's seed to the first one of its validation; no search takes so many further seeds.
 FIRST_SEED = 10_000

@@ -108,7 +108,7 @@ def test_initial_weights_of_the_protocols() -> None:
             expected, rel=0.03
         )
         biased = [m for m in model.modules() if isinstance(m, nn.Linear) and m.bias is not None]
-        steps = torch.cat([nn.functional.softplus(layer.bias) for layer in biased])
+        steps = torch.cat([nn.functional.softplus(layer.bias.detach()) for layer in biased])
         assert len(biased) == 1 and 1e-4 <= float(steps.min()) <= float(steps.max()) <= 0.11
     coded = build_model(mamba, COMPRESSION, ModelConfig(width=128), PROTOCOLS["code"])
     assert isinstance(coded, AutoEncoder)
