@@ -206,10 +206,5 @@ class EvolveConfig:
         once = self.evaluation.seeds == 1 or not self.search.replication.most
         expected = f"0 with evaluation.seeds={self.evaluation.seeds}, which is the same for all"
         expect("search.replication.most", self.search.replication.most, once, expected)
+        expect_seed(self.seed + self.search.replication.most)
         self.search.halving.check(self.training.steps)
-        further, seeds = self.search.replication.most, self.evaluation.seeds
-        if further and seeds > 1:
-            raise UserError(
-                f"search.replication.most={further}: not together with evaluation.seeds={seeds}, "
-                "which trains every candidate with the seeds that it would add; set one only"
-            )

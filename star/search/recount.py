@@ -6,7 +6,7 @@ what was trained to the end counts. `star/front.py` is the command.
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from io import StringIO
 from typing import Any
@@ -19,7 +19,7 @@ from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import NAMED, STATIC, load_objective
 from star.evaluation.objectives.registry import load_name
-from star.evaluation.recipe import DataConfig, TrainingConfig
+from star.evaluation.recipe import DataConfig, SearchModelConfig, TrainingConfig
 from star.evaluation.result import OK, Evaluation
 from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, load_genome
 from star.runs.columns import AFTER, BEFORE
@@ -75,7 +75,21 @@ class Recounted(Run):
         data, seed = DataConfig(), int(settings.get("seed", 0))
         self._recipe = Recipe(question.model, question.cache, training, data, seed, references)
         self._budget = Budget(limits, self.measured, self._recipe)
-        self._run = run
+        self._run, self._match = run, settings["model"].get("match")
+        width = settings["model"]["width"]
+        if self._match is not None and question.model.width != width:
+            raise UserError(
+                f"model.width={question.model.width}: expected {width}, as in the run, whose "
+                f"candidates have widths of their own (model.match={self._match})"
+            )
+
+    def _recipe_of(self, genome: Genome) -> Recipe:
+        """The recipe at the width that the run trained a genome at, if each had its own."""
+        if self._match is None:
+            return self._recipe
+        sizes = SearchModelConfig(**{**asdict(self._recipe.model), "match": self._match})
+        context = self.settings["cache"]["context"]
+        return replace(self._recipe, model=sizes.matched(genome, context))
 
     def _check_measured(self, key: str, names: Mapping[str, float] | Sequence[str]) -> None:
         """Raise `UserError` for what takes a training that the run did not make."""
@@ -95,7 +109,8 @@ class Recounted(Run):
         for genome_id, candidate in self._run.candidates.items():
             if candidate.status != OK and not candidate.reason.startswith(OVER_BUDGET):
                 continue
-            static = self.measured.measure_static(candidate.genome, self._recipe)
+            recipe = self._recipe_of(candidate.genome)
+            static = self.measured.measure_static(candidate.genome, recipe)
             metrics = {**candidate.metrics, **static}
             if {*self.minimised, *self._trained} <= metrics.keys():
                 judged = self._budget.judge(Evaluation(OK, "", metrics))
@@ -107,7 +122,9 @@ class Recounted(Run):
     @property
     def _trained(self) -> list[str]:
         """What the run measured of every trained model: its lack tells a refusal before that."""
-        always = [o.name for o in self.measured.trained if o.name not in self.measured.references]
+        own = self.measured.references
+        # What earlier versions and tables of losses lack tells nothing.
+        always = [o.name for o in self.measured.trained if o.name not in own and not o.optional]
         return [name for name in always if name in self.metrics]
 
     @property
