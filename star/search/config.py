@@ -206,4 +206,5 @@ class EvolveConfig:
         once = self.evaluation.seeds == 1 or not self.search.replication.most
         expected = f"0 with evaluation.seeds={self.evaluation.seeds}, which is the same for all"
         expect("search.replication.most", self.search.replication.most, once, expected)
+        expect_seed(self.seed + self.search.replication.most)
         self.search.halving.check(self.training.steps)

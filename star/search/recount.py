@@ -7,7 +7,7 @@ what was trained to the end counts. Where the run was validated, they are those 
 
 import csv
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from io import StringIO
 from typing import Any
@@ -22,7 +22,7 @@ from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import NAMED, STATIC, load_objective
 from star.evaluation.objectives.registry import load_name
-from star.evaluation.recipe import DataConfig, TrainingConfig
+from star.evaluation.recipe import DataConfig, SearchModelConfig, TrainingConfig
 from star.evaluation.result import OK, Evaluation
 from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, current_id, load_genome
 from star.runs.columns import AFTER, BEFORE
@@ -81,8 +81,22 @@ class Recounted(Run):
         data, seed = DataConfig(), int(settings.get("seed", 0))
         self._recipe = Recipe(question.model, question.cache, training, data, seed, references)
         self._budget = Budget(limits, self.measured, self._recipe)
-        self._run = run
         self.is_validated = question.validated and is_file(run.path / VALIDATED, "run")
+        self._run, self._match = run, settings["model"].get("match")
+        width = settings["model"]["width"]
+        if self._match is not None and question.model.width != width:
+            raise UserError(
+                f"model.width={question.model.width}: expected {width}, as in the run, whose "
+                f"candidates have widths of their own (model.match={self._match})"
+            )
+
+    def _recipe_of(self, genome: Genome) -> Recipe:
+        """The recipe at the width that the run trained a genome at, if each had its own."""
+        if self._match is None:
+            return self._recipe
+        sizes = SearchModelConfig(**{**asdict(self._recipe.model), "match": self._match})
+        context = self.settings["cache"]["context"]
+        return replace(self._recipe, model=sizes.matched(genome, context))
 
     def _check_measured(self, key: str, names: Mapping[str, float] | Sequence[str]) -> None:
         """Raise `UserError` for what takes a training that the run did not make."""
@@ -100,7 +114,8 @@ class Recounted(Run):
         one cannot have."""
         found: dict[str, RunCandidate] = {}
         for genome_id, candidate in self._trained_candidates().items():
-            static = self.measured.measure_static(candidate.genome, self._recipe)
+            recipe = self._recipe_of(candidate.genome)
+            static = self.measured.measure_static(candidate.genome, recipe)
             metrics = {**candidate.metrics, **static}
             if {*self.minimised, LOSS} <= metrics.keys():
                 judged = self._budget.judge(Evaluation(OK, "", metrics))

@@ -193,6 +193,8 @@ def test_one_that_cannot_be_used_is_named(given: list[str], message: str) -> Non
     ("settings", "message"),
     [
         ({"margin": {"above": 3}}, "objectives.margin.above: unknown; its settings are below"),
+        ({"margin": 3}, "objectives.margin=3: expected its settings by name"),
+        ({"margin": None}, "objectives.margin=None: expected its settings by name"),
         ({"attention": {}}, "objectives.attention: no objective in use has settings of that name"),
     ],
 )

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from star.base.errors import UserError
 from star.evaluation.executors import Task
+from star.evaluation.recipe import SearchModelConfig
 from star.genomes import CacheSetting, GenomeError, ModelConfig, cache_bytes, load_genome
 from star.runs.run import Run
 from star.runs.tables import ClosingTable
@@ -201,3 +202,19 @@ def test_mistakes_are_one_line(
     result = command("front", *arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == f"error: {expected}\n"
+
+
+def test_candidates_with_widths_of_their_own_are_counted_at_them(tmp_path: Path) -> None:
+    model = SearchModelConfig(match="parameters:60k")
+    config = EvolveConfig(depth=4, run_dir=str(tmp_path / "run"), model=model)
+    config.search = SearchConfig(
+        objectives=["validation_loss", "cache_bytes"], population=4, generations=1, baselines=[]
+    )
+    run = Search.from_config(config, MadeUp()).run()
+    found = Recounted(run, Question(MODEL, LONG)).candidates
+    assert found
+    for candidate in found.values():
+        sizes = model.matched(candidate.genome, CacheSetting().context)
+        assert candidate.metrics["cache_bytes"] == cache_bytes(candidate.genome, sizes, LONG)
+    with pytest.raises(UserError, match=r"^model.width=128: expected 64.*model.match=parameters"):
+        Recounted(run, Question(ModelConfig(width=128), LONG))

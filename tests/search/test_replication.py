@@ -223,6 +223,14 @@ def test_a_table_has_so_many_seeds_and_no_more() -> None:
         Search.from_config(compose_config("evolve", given))
 
 
+def test_the_last_of_its_seeds_is_one_that_torch_takes() -> None:
+    replication = ReplicationConfig(most=2)
+    EvolveConfig(seed=2**63 - 3, search=SearchConfig(replication=replication)).check()
+    config = EvolveConfig(seed=2**63 - 2, search=SearchConfig(replication=replication))
+    with pytest.raises(UserError, match=f"seed={2**63}: expected a whole number"):
+        config.check()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -19,6 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from star.base.errors import UserError
 from star.base.imports import import_object, is_import_path
+from star.base.settings import expect
 from star.evaluation.objectives.base import COSTLY, OWN, STATIC, Context, Objective
 from star.evaluation.objectives.quality import (
     BitsPerByte,
@@ -157,6 +158,9 @@ class Measured:
             UserError: for a reference or a setting that cannot be used.
         """
         settings = settings or {}
+        for name, given in settings.items():
+            expected = "its settings by name, such as {context: 64}"
+            expect(f"objectives.{name}", given, isinstance(given, Mapping), expected)
         extra: dict[str, Objective] = {}
         paths: dict[str, str] = {}
         keys = {**dict.fromkeys(also, ALSO), **dict.fromkeys(references, KEY)}
