@@ -24,6 +24,7 @@ from star.evaluation.result import OK, Evaluation
 from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, load_genome
 from star.runs.columns import AFTER, BEFORE
 from star.runs.run import Run, RunCandidate
+from star.runs.validated import COLUMN, mark, validated_ids
 from star.search.archive import Archive
 from star.search.candidates import Candidate, Evaluated
 
@@ -140,10 +141,18 @@ class Recounted(Run):
             evaluation = Evaluation(candidate.status, candidate.reason, candidate.metrics)
             archive.add(Evaluated(origin, evaluation, self._recipe.seed))
         rows = {row["genome_id"]: row for row in self._run.population.to_dict("records")}
-        new = {"status": OK, "reason": "", "rank": 0}
-        front = [{**rows[e.genome_id], **e.evaluation.metrics, **new} for e in archive.front()]
+        new, validated = {"status": OK, "reason": "", "rank": 0}, validated_ids(self.path)
+        front = [
+            {
+                **rows[e.genome_id],
+                **e.evaluation.metrics,
+                **new,
+                COLUMN: mark(e.genome_id, validated),
+            }
+            for e in archive.front()
+        ]
         names = [name for name in self.measured.names if any(name in row for row in front)]
-        return pd.DataFrame(front, columns=[*BEFORE, *names, *AFTER], dtype=object)
+        return pd.DataFrame(front, columns=[*BEFORE, *names, *AFTER, COLUMN], dtype=object)
 
     def check_answer(self) -> None:
         """Raise `UserError` where the run has no candidate that was trained, or none that keeps

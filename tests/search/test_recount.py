@@ -58,7 +58,7 @@ def test_the_same_question_has_the_same_answer(run: Run) -> None:
     recounted = Recounted(run, Question(MODEL, CacheSetting()))
     assert ids(recounted) == ids(run)
     pd.testing.assert_frame_equal(
-        recounted.front.astype(str)[list(run.front.columns)].drop(columns="cache_bytes"),
+        recounted.front.fillna("").astype(str)[list(run.front.columns)].drop(columns="cache_bytes"),
         run.front.fillna("").astype(str).drop(columns="cache_bytes"),
         check_dtype=False,
     )
