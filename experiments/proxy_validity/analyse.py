@@ -49,7 +49,8 @@ def evaluators(known: pd.DataFrame) -> pd.DataFrame:
             part = part.set_index("design")
             for quantity in QUANTITIES:
                 name = f"{name_of_training} {quantity}"
-                columns[name], seconds[name] = part[quantity], part["seconds"].median()
+                columns[name] = part[quantity]
+                seconds[name] = part["seconds"].median()
     if PROBES.exists():
         for name, part in pd.read_csv(PROBES).groupby("evaluator"):
             part = part.set_index("design")
@@ -97,7 +98,7 @@ def main() -> None:
     seconds = values.loc["seconds"]
     found = {
         name: {"seconds": seconds[name]} | judge(values[name].drop("seconds"), known)
-        for name in values
+        for name in map(str, values)
         if values[name].drop("seconds").reindex(known.index).notna().sum() >= LEAST
     }
     table = pd.DataFrame(found).T.rename_axis("evaluator")

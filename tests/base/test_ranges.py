@@ -33,6 +33,7 @@ HARMLESS: dict[str, set[float]] = {
     "limits.retries": {0, *HUGE},
     **dict.fromkeys(("checkpoint_every", "validate_every", "tokens", "context", "top_k"), HUGE),
     "training.learning_rate": {1e18, 1e308},
+    "training.matrix_learning_rate": {1e18, 1e308},
     "training.gradient_clip": {1e9, 1e18, 1e308, math.inf},
     "temperature": {0, 1e9, 1e18, 1e308, math.inf},
     "limits.seconds": {1e18, 1e308},
@@ -48,6 +49,7 @@ SMALLEST_IS_0 = {
     *(f"search.variation.{name}_probability" for name in ("crossover", "mutation", "depth")),
     *(f"search.variation.{name}_probability" for name in ("sharing", "sharing_mutation")),
     "search.variation.operator_probability",
+    "search.replication.most",
 }
 
 

@@ -210,7 +210,7 @@ def test_a_table_has_no_such_losses_and_one_seed() -> None:
 
 def test_several_seeds_for_all_and_further_ones_for_some_are_one_too_many() -> None:
     given = ["+experiment=smoke", "evaluation.seeds=2", "search.replication.most=1"]
-    with pytest.raises(UserError, match=r"replication.most=1: not together with evaluation.seeds"):
+    with pytest.raises(UserError, match=r"replication.most=1: expected 0 with evaluation.seeds=2"):
         Search.from_config(compose_config("evolve", given))
 
 

@@ -8,9 +8,10 @@ from star.base.errors import UserError
 from star.evaluation import Measured, Recipe
 from star.evaluation.evaluate import evaluate
 from star.evaluation.objectives import load_objective
-from star.evaluation.objectives.registry import RESERVED
+from star.evaluation.objectives.registry import DEVIATION, LEARNING_RATE, RESERVED
 from star.genomes import Genome
 from star.runs.columns import AFTER, BEFORE
+from star.runs.validated import COLUMN
 from star.testing.objectives import RECIPE, context
 
 HERE = "tests.evaluation.objectives_of_users"
@@ -18,7 +19,7 @@ GENOME = Genome.from_text("91111-91111")
 
 
 def test_names_of_other_columns_are_those_of_the_csv() -> None:
-    assert {*BEFORE, *AFTER} == RESERVED
+    assert {*BEFORE, *AFTER, COLUMN, LEARNING_RATE, DEVIATION} == RESERVED
 
 
 @pytest.mark.parametrize(
