@@ -1,4 +1,4 @@
-"""How well each cheap evaluator orders the designs as the long trainings do: validity.csv.
+"""How well each cheap evaluator orders the designs as the long trainings do: validity.csv and .png.
 
     python experiments/proxy_validity/analyse.py
 
@@ -11,6 +11,7 @@ on the true front, and the share of the true front's hypervolume that they have 
 
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -21,7 +22,7 @@ from star.search.archive import hypervolume, pareto_ranks, reference_point
 HERE = Path(__file__).parent
 DESIGNS, TRUTH, TRAININGS = (HERE / f"{n}.csv" for n in ("designs", "truth", "trainings"))
 PROBES = HERE / "probes.csv"  # recall, MAD and proxies: design, evaluator, value, seconds
-VALIDITY = HERE / "validity.csv"
+VALIDITY, FIGURE = HERE / "validity.csv", HERE / "validity.png"
 LAST_STEP = 4000
 LEAST = 10  # designs that a correlation is computed over
 QUANTITIES = ("loss", "loss_quarter_4", "loss_hit_4", "loss_hit_8")
@@ -91,8 +92,28 @@ def judge(values: pd.Series, known: pd.DataFrame) -> dict[str, float]:
     return result | picked_front(both["value"].to_numpy(), both)
 
 
+def draw(table: pd.DataFrame) -> None:
+    """Spearman's correlation of losses with the truth against the cost, a line a kind of training;
+    bars are 95% intervals."""
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    losses = table[[str(name).endswith(" loss") for name in table.index]]
+    kinds = [str(name).split()[0] for name in losses.index]
+    for number, (kind, part) in enumerate(losses.groupby(kinds)):
+        part = part.sort_values("seconds")
+        below = part["spearman"] - part["spearman_low"]
+        above = part["spearman_high"] - part["spearman"]
+        seconds = part["seconds"] * 1.02**number  # so that bars do not cover each other
+        axes.errorbar(seconds, part["spearman"], [below, above], marker="o", capsize=3, label=kind)
+    axes.set(
+        xscale="log", xlabel="core-seconds a design", ylabel="Spearman with the long trainings"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(FIGURE, dpi=120)
+
+
 def main() -> None:
-    """Write the table and print it in short."""
+    """Write the table, print it in short, and draw it."""
     known = truth()
     values = evaluators(known)
     seconds = values.loc["seconds"]
@@ -103,6 +124,7 @@ def main() -> None:
     }
     table = pd.DataFrame(found).T.rename_axis("evaluator")
     table.to_csv(VALIDITY, float_format="%.4g")
+    draw(table)
     short = ["seconds", "designs", "spearman", "spearman_low", "spearman_high"]
     short += [n for n in ("spearman_attention", "true", "ordered", "hypervolume") if n in table]
     print(table[short].round(3).to_string())

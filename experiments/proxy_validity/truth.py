@@ -152,7 +152,8 @@ def collect(folder: Path) -> pd.DataFrame:
         return pd.DataFrame()
     table = pd.concat([pd.read_csv(path) for path in paths])
     order = {name: number for number, name in enumerate(pd.read_csv(DESIGNS)["design"])}
-    table = table.sort_values(["seed", "design", "step"], key=lambda c: c.map(order).fillna(c))
+    table["place"] = table["design"].map(order)
+    table = table.sort_values(["seed", "place", "step"]).drop(columns="place")
     table.to_csv(TRUTH, index=False, float_format="%.6g")
     return table
 
