@@ -108,23 +108,44 @@ class EvaluationLoop:
             costs: classes of the objectives to measure beside static ones.
             gate: what was measured before all training, which each result takes over.
         """
-        waiting: list[int] = []
-        tokens = self.halving.tokens(rung)
-        for index, candidate in candidates.items():
-            known = self.memory.recall(candidate.genome, rung) if self.memory else None
-            if known is None:
-                waiting.append(index)
-            else:
-                known = _with_gate(known, gate.get(index))
-                yield index, self._evaluated(candidate, known, tokens)
-        tasks = [Task(candidates[index].genome, rung, costs) for index in waiting]
-        for number, evaluation in self.executor.evaluate(tasks):
-            index = waiting[number]
+        indices, tokens = list(candidates), self.halving.tokens(rung)
+
+        def made(number: int, evaluation: Evaluation) -> Evaluated:
+            index = indices[number]
             evaluation = _with_gate(evaluation, gate.get(index))
-            evaluated = self._evaluated(candidates[index], evaluation, tokens)
-            if self.memory:
-                self.memory.remember(evaluated, rung)
-            yield index, evaluated
+            return self._evaluated(candidates[index], evaluation, tokens)
+
+        tasks = [Task(candidate.genome, rung, costs) for candidate in candidates.values()]
+        for number, evaluated in self._obtain(tasks, [self.memory] * len(tasks), made):
+            yield indices[number], evaluated
+
+    def _obtain(
+        self,
+        tasks: Sequence[Task],
+        memories: Sequence[SearchMemory | None],
+        made: Callable[[int, Evaluation], Evaluated],
+    ) -> Iterator[tuple[int, Evaluated]]:
+        """Numbers of tasks and what they gave: first those that their memory answers, then those
+        that the executor evaluates, which are remembered at once.
+
+        Args:
+            tasks: to evaluate.
+            memories: of each; None remembers nothing.
+            made: the candidate of a task, by its number and its evaluation.
+        """
+        waiting: list[int] = []
+        for number, (task, memory) in enumerate(zip(tasks, memories, strict=True)):
+            known = memory.recall(task.genome, task.steps) if memory else None
+            if known is None:
+                waiting.append(number)
+            else:
+                yield number, made(number, known)
+        for place, evaluation in self.executor.evaluate([tasks[number] for number in waiting]):
+            number = waiting[place]
+            evaluated, memory = made(number, evaluation), memories[number]
+            if memory:
+                memory.remember(evaluated, tasks[number].steps)
+            yield number, evaluated
             self.check()
 
     def _evaluated(self, candidate: Candidate, evaluation: Evaluation, tokens: int) -> Evaluated:
@@ -210,30 +231,15 @@ class EvaluationLoop:
     def _repeat(self, chosen: Sequence[tuple[Evaluated, int]]) -> list[Evaluated]:
         """Train candidates to the end, each with the seed beside it; in the same order."""
         last = self.halving.rungs[-1]
-        memories = {
-            seed: self.memory.with_seed(seed) for _, seed in chosen if self.memory is not None
-        }
-        found: dict[int, Evaluated] = {}
-        waiting: list[int] = []
-        for index, (first, seed) in enumerate(chosen):
-            known = memories[seed].recall(first.candidate.genome, last) if memories else None
-            if known is None:
-                waiting.append(index)
-            else:
-                found[index] = self._repeated(first, known)
-        tasks = [Task(chosen[n][0].candidate.genome, last, seed=chosen[n][1]) for n in waiting]
-        for number, evaluation in self.executor.evaluate(tasks):
-            index = waiting[number]
-            first, seed = chosen[index]
-            found[index] = self._repeated(first, evaluation)
-            if memories:
-                memories[seed].remember(found[index], last)
-            self.check()
-        return [found[index] for index in range(len(chosen))]
+        tokens, memory = self.halving.tokens(last), self.memory
+        views = {seed: memory.with_seed(seed) if memory else None for _, seed in chosen}
+        tasks = [Task(first.candidate.genome, last, seed=seed) for first, seed in chosen]
 
-    def _repeated(self, first: Evaluated, evaluation: Evaluation) -> Evaluated:
-        spent = self.halving.tokens(self.halving.rungs[-1]) if evaluation.measured else 0
-        return Evaluated(first.candidate, evaluation, self.seed, spent)
+        def made(number: int, evaluation: Evaluation) -> Evaluated:
+            return self._evaluated(chosen[number][0].candidate, evaluation, tokens)
+
+        found = dict(self._obtain(tasks, [views[seed] for _, seed in chosen], made))
+        return [found[number] for number in range(len(chosen))]
 
 
 def _with_gate(evaluation: Evaluation, gate: Evaluated | None) -> Evaluation:

@@ -5,16 +5,14 @@ what was trained to the end counts. Where the run was validated, they are those 
 `validated.csv`, and only validated designs count. `star/front.py` is the command.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
-from io import StringIO
 from typing import Any
 
 import pandas as pd
 
-from star.base.csv_files import read_csv
+from star.base.csv_files import csv_text, read_csv
 from star.base.errors import UserError
 from star.base.reading import is_file
 from star.evaluation import Measured, Recipe
@@ -188,12 +186,9 @@ class Recounted(Run):
 
     def csv(self) -> str:
         """The front as text, in the form of `pareto.csv`."""
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.front.columns)
-        rows = self.front.to_numpy(dtype=object).tolist()
-        writer.writerows(["" if pd.isna(cell) else cell for cell in row] for row in rows)
-        return text.getvalue()
+        front = self.front.astype(object)
+        rows: Any = front.where(front.notna(), None).to_dict("records")
+        return csv_text(list(front.columns), rows)
 
     def baseline_ids(self) -> dict[str, str]:
         """Genome ids of the baselines by the names of their designs, or by the ids themselves."""
