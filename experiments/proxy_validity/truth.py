@@ -141,20 +141,22 @@ def run(job: Job) -> list[dict[Any, Any]]:
 def write(table: pd.DataFrame, path: Path) -> None:
     """Write a whole table at once, since others read it meanwhile."""
     part = path.with_suffix(".part")
-    table.to_csv(part, index=False)
+    table.to_csv(part, index=False, float_format="%.6g")
     part.replace(path)
 
 
 def collect(folder: Path) -> pd.DataFrame:
-    """What all trainings have measured so far, in the order of the designs; written to TRUTH."""
+    """Everything measured so far, in the order of the designs: what TRUTH has already, and what is
+    in the folder, which counts where both have a training; written to TRUTH."""
     paths = sorted(folder.glob("*.csv"))
-    if not paths:
+    tables = [pd.read_csv(path) for path in [TRUTH, *paths] if path.exists()]
+    if not tables:
         return pd.DataFrame()
-    table = pd.concat([pd.read_csv(path) for path in paths])
+    table = pd.concat(tables).drop_duplicates(["design", "seed", "step"], keep="last")
     order = {name: number for number, name in enumerate(pd.read_csv(DESIGNS)["design"])}
     table["place"] = table["design"].map(order)
     table = table.sort_values(["seed", "place", "step"]).drop(columns="place")
-    table.to_csv(TRUTH, index=False, float_format="%.6g")
+    write(table, TRUTH)
     return table
 
 
