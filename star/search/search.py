@@ -55,7 +55,7 @@ from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
 from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
-from star.search.prescreening.build import make_finals, make_prescreen
+from star.search.prescreening.build import make_finals, make_prescreen, prescreen_notices
 from star.search.prescreening.prescreen import Prescreen
 from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
@@ -132,6 +132,7 @@ class Search:
                 f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
             )
         built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
+        notices += prescreen_notices(config.search, built)
         search = cls(
             config=config,
             recipe=recipe,
