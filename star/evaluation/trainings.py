@@ -6,8 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
+from star.base.random_numbers import seed_generators
 from star.data import Corpus
 from star.evaluation.recipe import DEVIATION, LEARNING_RATE, Recipe
 from star.evaluation.states import StateStore
@@ -40,7 +39,7 @@ class _Candidate:
 
     def make(self, config: TrainingConfig) -> Trainer:
         """Its training from the beginning."""
-        torch.manual_seed(self.recipe.seed)
+        seed_generators(self.recipe.seed, config.torch_device())
         model = decode(self.genome, self.recipe.trained_model)
         return Trainer(model, self.corpus, config, self.recipe.seed)
 
@@ -63,6 +62,7 @@ def trainings(
 
     Where there are several learning rates, the first seed chooses, and the others are trained at
     the rate that it chose. Each goes on from a state of its own. Raises what training raises.
+    PyTorch's generators are seeded for each: `star.base.random_numbers` keeps a caller's state.
     """
     config, rate = recipe.training, None
     for index in range(recipe.evaluation.seeds):

@@ -10,6 +10,7 @@ from statistics import fmean
 import torch
 
 from star.base.errors import UserError
+from star.base.random_numbers import seeded
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.objectives.base import OWN, Context, Objective
@@ -95,11 +96,15 @@ class RecallError(Objective):
         except Diverged:
             return 1.0
 
-    def errors(self, task: RecallTask, context: Context) -> Iterator[float]:
+    def errors(self, task: RecallTask, context: Context) -> list[float]:
         """Errors at the ends of the parts of a training, until it is solved. Raises `Diverged`."""
         recipe = context.recipe
+        with seeded(recipe.seed, recipe.training.torch_device()):
+            return list(self._errors(task, context))
+
+    def _errors(self, task: RecallTask, context: Context) -> Iterator[float]:
+        recipe = context.recipe
         device = recipe.training.torch_device()
-        torch.manual_seed(recipe.seed)
         sizes = replace(recipe.trained_model, vocabulary=task.vocabulary)
         model = decode(context.genome, sizes).to(device)
         held_out = task.instances(self.held_out, seed=recipe.seed).to(device)
