@@ -1,6 +1,7 @@
 """Quality on held-out text after the short training: in three units, and of tokens that show what
 a memory is worth."""
 
+import math
 from collections.abc import Mapping
 
 from star.evaluation.objectives.base import Context, Objective
@@ -30,7 +31,7 @@ class BitsPerByte(ValidationLoss):
 class Perplexity(ValidationLoss):
     """exp of the loss."""
 
-    name, unit, label = "perplexity", "", ""
+    name, unit, label, bounds = "perplexity", "", "", (1.0, math.inf)
 
 
 class RepeatLoss(ValidationLoss):

@@ -43,7 +43,7 @@ class RecallError(Objective):
     result is the mean over forms of the mean over each form's tasks. What diverges has error 1.
     """
 
-    name, label, cost = "recall_error", "recall", OWN
+    name, label, cost, bounds = "recall_error", "recall", OWN, (0.0, 1.0)
 
     # `pairs_<keys>` and `adjacent_<vocabulary>_<length>`; of each form the easiest first
     tasks: list[str] = field(
