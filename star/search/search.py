@@ -20,13 +20,10 @@ from star.base.errors import UserError
 from star.base.files import remove_leftovers, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.reading import expanded
-from star.base.settings import expect
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
-from star.evaluation.devices import on_device, with_devices
-from star.evaluation.executors import Executor, Setup, TableConfig
+from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
@@ -57,6 +54,7 @@ from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
 from star.search.prescreening.build import make_finals, make_prescreen
 from star.search.prescreening.prescreen import Prescreen
+from star.search.recipe import device_notices, make_recipe, read_fingerprint
 from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
@@ -386,66 +384,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
-    """The objectives that are measured, and everything but the genome that decides a result.
-
-    Raises `UserError` or `GenomeError` for values that cannot be used.
-    """
-    search = config.search
-    limited = [name for name in config.constraints if name in NAMED]  # a limit says to measure it
-    also = (*search.also_measure, *limited)
-    measured = Measured.of(search.objectives, config.objectives, also)
-    measured.selected(search.objectives)
-    settings = with_devices(measured, config.objectives, config.training)
-    if settings != config.objectives:
-        measured = Measured.of(search.objectives, settings, also)
-    named = {*search.objectives, *search.also_measure, *config.constraints}
-    wanted = [name for name, o in OBJECTIVES.items() if o.optional and name in named]
-    recipe = Recipe(
-        config.model,
-        config.cache,
-        config.training,
-        config.data,
-        config.seed,
-        (*measured.references.values(), *wanted),
-        settings,
-        config.evaluation,
-    )
-    recipe.check()
-    return measured, recipe
-
-
-def device_notices(config: EvolveConfig, measured: Measured, recipe: Recipe) -> list[str]:
-    """A line on objectives that depend on the device, where candidates disturb each other."""
-    timed = [name for name in on_device(measured) if not measured.objectives[name].repeatable]
-    if not timed or (at_once := config.executor.at_once(recipe)) == 1:
-        return []
-    return [
-        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that "
-        "others disturb it; executor.workers=1 gives quieter timings"
-    ]
-
-
-def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:
-    """Fingerprint of the data behind the results.
-
-    Raises `UserError` where the data do not suit the settings.
-    """
-    if executor is not None:  # its data are unknown here, so its name stands for them
-        return f"{type(executor).__module__}.{type(executor).__qualname__}"
-    _check_seeds(config)
-    space, halving = config.search.space, config.search.halving
-    genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": list(space.classes)}
-    config.executor.check(recipe)
-    return config.executor.fingerprint(recipe, genomes, halving.steps(config.training.steps))
-
-
-def _check_seeds(config: EvolveConfig) -> None:
-    """Raise `UserError` for a replication with more seeds than a table has."""
-    most = config.search.replication.most
-    if most and isinstance(config.executor, TableConfig):
-        seeds = len(config.executor.read().recipe["seeds"])
-        expected = f"at most {seeds - 1}, since the table has {seeds} seeds"
-        expect("search.replication.most", most, most < seeds, expected)

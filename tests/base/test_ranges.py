@@ -16,7 +16,7 @@ from star.base.ranges import Range
 from star.evaluation.executors import EXECUTORS
 from star.genomes import GenomeError
 from star.runs.origin import load_reference
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 
 FLOATS = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e9, 1e18, 1e308)
 WHOLES = (-(10**18), -1, 0, 10**9, 10**18, 10**400)
