@@ -8,13 +8,12 @@ from pathlib import Path
 
 from star.base.random_numbers import seed_generators
 from star.data import Corpus
+from star.evaluation.objectives import LOSS
 from star.evaluation.recipe import DEVIATION, LEARNING_RATE, Recipe
 from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.models import LanguageModel, decode
 from star.training import Trainer, TrainingConfig, train_at_best_rate, train_further
-
-LOSS = "validation_loss"
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from star.evaluation.objectives.base import Context, Objective
 from star.training import Quality
 
+LOSS = "validation_loss"  # what every search measures, ranks by and shows
+
 
 class ValidationLoss(Objective):
     """Mean next-token cross-entropy."""
 
-    name, unit, label = "validation_loss", "nats/token", "loss"
+    name, unit, label = LOSS, "nats/token", "loss"
 
     def measure(self, context: Context) -> Mapping[str, float]:
         """With the others, since they cost nothing."""
