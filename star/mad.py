@@ -135,7 +135,7 @@ class MadConfig:
             expect(name, values, not expected, f"numbers, each {expected}")
         expect("seeds", self.seeds, len(self.seeds) > 0, "one seed or more")
         for seed in self.seeds:
-            expect_seed(seed)
+            expect_seed(seed, "seeds")
         check_device("device", self.device)
         expect_utf8("run_dir", self.run_dir)
 

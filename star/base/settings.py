@@ -38,10 +38,10 @@ def expect_utf8(key: str, path: str | None) -> None:
     expect(key, path, is_utf8, "a name in UTF-8 (PYTHONUTF8=1 reads one under a C locale)")
 
 
-def expect_seed(seed: int) -> None:
-    """Raise `UserError` for a seed that torch's generators do not take."""
+def expect_seed(seed: int, key: str = "seed") -> None:
+    """Raise `UserError` for a seed that torch's generators do not take. key: names it."""
     expected = f"a whole number from 0 to {LARGEST_SEED}"
-    expect("seed", seed, 0 <= seed <= LARGEST_SEED, expected)
+    expect(key, seed, 0 <= seed <= LARGEST_SEED, expected)
 
 
 def parse_quantity(key: str, value: Any, units: Mapping[str, float] = UNITS) -> float:
