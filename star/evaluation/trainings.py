@@ -84,9 +84,11 @@ def trainings(
 
 def averaged(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The metrics of one training; of several the means, and the standard deviation of their
-    losses (with n - 1). What only the first has is taken as it is."""
+    losses (with n - 1). What only the first has is taken as it is, and so is the learning rate,
+    which the others are trained at: a mean of equal numbers may be off by its last bit."""
     first, *others = found
     if not others:
         return dict(first)
     means = {name: statistics.fmean(one[name] for one in found) for name in others[0]}
+    means.pop(LEARNING_RATE, None)
     return {**first, **means, DEVIATION: statistics.stdev(one[LOSS] for one in found)}
