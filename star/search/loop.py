@@ -30,8 +30,25 @@ from star.search.replication import Replication
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import variation
 
-OnFinished = Callable[[Evaluated], None]
 NOTHING: Mapping[int, Evaluated] = {}
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """How far a round of trainings with further seeds is."""
+
+    finished: int
+    total: int
+    seconds: float = 0.0  # that the last of the finished ones took
+    is_new: bool = False  # now, and not before an interruption or by another run
+
+
+def ignore(finished: object) -> None:
+    """Who is told where nobody is."""
+
+
+OnFinished = Callable[[Evaluated], None]
+OnRepeated = Callable[[Repeated], None]
 
 
 @dataclass(frozen=True)
@@ -49,6 +66,7 @@ class EvaluationLoop:
     check: Callable[[], None] = never  # called between results; may raise to end the search
     replication: Replication | None = None  # who is trained with further seeds; None: nobody
     finals: FinalPredictor | None = None  # promotes by predicted ends; None by what is measured
+    on_repeated: OnRepeated = ignore  # called as a round of further seeds begins, and for each
 
     def run(self, candidates: Sequence[Candidate]) -> None:
         """Evaluate candidates.
@@ -238,7 +256,13 @@ class EvaluationLoop:
         def made(number: int, evaluation: Evaluation) -> Evaluated:
             return self._evaluated(chosen[number][0].candidate, evaluation, tokens)
 
-        found = dict(self._obtain(tasks, [views[seed] for _, seed in chosen], made))
+        found: dict[int, Evaluated] = {}
+        self.on_repeated(Repeated(0, len(chosen)))
+        for number, training in self._obtain(tasks, [views[seed] for _, seed in chosen], made):
+            found[number] = training
+            view, seconds = views[chosen[number][1]], training.evaluation.train_seconds
+            is_new = view is None or training.genome_id not in view.recalled
+            self.on_repeated(Repeated(len(found), len(chosen), seconds, is_new))
         return [found[number] for number in range(len(chosen))]
 
 

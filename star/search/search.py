@@ -50,7 +50,15 @@ from star.search.archive import Archive
 from star.search.candidates import SEED, Evaluated, genome_file
 from star.search.config import EvolveConfig
 from star.search.halving import SuccessiveHalving
-from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
+from star.search.loop import (
+    EvaluationLoop,
+    OnFinished,
+    OnRepeated,
+    Repeated,
+    evaluate_baselines,
+    ignore,
+    run_generations,
+)
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
 from star.search.prescreening.build import make_finals, make_prescreen
 from star.search.prescreening.prescreen import Prescreen
@@ -69,10 +77,6 @@ FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins",
 }
 # What a search leaves in its folder beside its provenance, and a folder of others must not hold.
 WRITTEN = (POPULATION, PARETO, PRESCREEN, STATES, f"{GENOMES}/{SUMS}")
-
-
-def ignore(evaluated: Evaluated) -> None:
-    """The default of who is told about a finished candidate: nobody."""
 
 
 @dataclass
@@ -152,9 +156,10 @@ class Search:
     def generations(
         self,
         memory: SearchMemory | None = None,
-        on_finished: Callable[[Evaluated], None] = ignore,
+        on_finished: OnFinished = ignore,
         check: Callable[[], None] | None = None,
         states: StateStore | None = None,
+        on_repeated: OnRepeated = ignore,
     ) -> Generator[int, None, None]:
         """Evaluate the baselines, then the generations; the archive fills as candidates finish.
 
@@ -165,6 +170,7 @@ class Search:
             on_finished: called for each candidate as it finishes.
             check: called while candidates train; may raise to end the search.
             states: keeps trainings between the rungs of successive halving.
+            on_repeated: called as a round of further seeds begins, and for each of its trainings.
         """
         config, training = self.config, self.config.training
         halving = SuccessiveHalving(config.search.halving, training.steps, training.tokens_per_step)
@@ -177,6 +183,7 @@ class Search:
                 self.archive, executor, halving, self.budget, config.seed, on_finished,
                 memory, states, self._between(check), replication if wanted.most else None,
                 make_finals(config.search, self.problem, self.recipe, self.archive, halving),
+                on_repeated,
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
@@ -318,6 +325,10 @@ class SearchInFolder:
         self._progress.candidate_finished()
         self._check_ledger_is_there()
 
+    def _repeated(self, repeated: Repeated) -> None:
+        self._progress.candidate_trained(repeated.seconds, repeated.is_new)
+        self._progress.further_seeds(repeated.finished, repeated.total)
+
     def _check_ledger_is_there(self) -> None:
         """Raise `UserError` where its file is gone, which SQLite would go on writing."""
         path = self.memory.ledger.path
@@ -360,7 +371,11 @@ class SearchInFolder:
         self._progress.trained_at_once(search.config.executor.at_once(search.recipe))
         with deferred_interrupt() as interrupt:
             for generation in search.generations(
-                self.memory, self._candidate_finished, interrupt.check, self._states
+                self.memory,
+                self._candidate_finished,
+                interrupt.check,
+                self._states,
+                self._repeated,
             ):
                 self._folder.update_views(search.views)
                 self._write_prescreen()

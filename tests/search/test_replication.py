@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from star.evaluation.result import infeasible
 from star.genomes import Genome
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import pareto_ranks
+from star.search.loop import Repeated
 from star.search.replication import ReplicationConfig
 from tests.search.made_up import MadeUp, static_costs
 
@@ -113,6 +115,21 @@ def test_metrics_are_means_over_seeds() -> None:
             assert value == pytest.approx(np.mean([t.metrics[name] for t in trainings]))
         for name in static_costs(evaluated.candidate.genome):  # whole numbers stay whole
             assert isinstance(metrics[name], int)
+
+
+def test_each_round_says_how_far_it_is_and_what_its_trainings_took() -> None:
+    search, told = make(), list[Repeated]()
+    for _ in search.generations(on_repeated=told.append):
+        pass
+    rounds = [n for n, one in enumerate(told) if one.finished == 0]
+    assert rounds[0] == 0 and len(rounds) > 1
+    for first, end in pairwise([*rounds, len(told)]):
+        steps = told[first:end]
+        assert [one.finished for one in steps] == list(range(steps[0].total + 1))
+        assert {(one.total, one.is_new, one.seconds) for one in steps[1:]} == {
+            (steps[0].total, True, 0.5)
+        }
+    assert len(told) - len(rounds) == sum(e.seeds - 1 for e in search.archive.all)
 
 
 def test_the_learning_rate_is_the_one_chosen_most_often_and_no_mean() -> None:
