@@ -49,16 +49,9 @@ from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
 from star.search.candidates import SEED, Evaluated, genome_file
 from star.search.config import EvolveConfig
+from star.search.evaluating import EvaluationLoop, OnFinished, OnRepeated, Repeated, ignore
 from star.search.halving import SuccessiveHalving
-from star.search.loop import (
-    EvaluationLoop,
-    OnFinished,
-    OnRepeated,
-    Repeated,
-    evaluate_baselines,
-    ignore,
-    run_generations,
-)
+from star.search.loop import evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
 from star.search.prescreening.build import make_finals, make_prescreen
 from star.search.prescreening.prescreen import Prescreen

@@ -20,7 +20,7 @@ from star.evaluation.result import infeasible
 from star.genomes import Genome
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import pareto_ranks
-from star.search.loop import Repeated
+from star.search.evaluating import Repeated
 from star.search.replication import ReplicationConfig
 from tests.search.made_up import MadeUp, static_costs
 
