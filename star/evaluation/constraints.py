@@ -21,7 +21,7 @@ def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float
     """The limits that are set, by objective: `constraints.cache_bytes=4MB`.
 
     Raises `UserError` for an objective that is not measured, a unit that is not of its kind, and a
-    number that is not positive, that no design can keep or that every design keeps.
+    number that is not positive, or that the objective can never be.
     """
     limits: dict[str, float] = {}
     for name, value in given.items():
@@ -33,7 +33,7 @@ def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float
         if value is not None:
             key, objective = f"constraints.{name}", measured.objectives[name]
             limits[name] = _in_its_unit(key, value, objective.unit.partition("/")[0])
-            _expect_binding(key, value, limits[name], objective)
+            _expect_within(key, value, limits[name], objective)
     return limits
 
 
@@ -46,21 +46,17 @@ def _in_its_unit(key: str, value: Any, unit: str) -> float:
     return parse_quantity(key, value, {**SCALES, **sizes})
 
 
-def _expect_binding(key: str, value: Any, limit: float, objective: Objective) -> None:
-    """Raise `UserError` for a limit that is not positive, or outside of what the objective can be:
-    each design would keep it, or none."""
+def _expect_within(key: str, value: Any, limit: float, objective: Objective) -> None:
+    """Raise `UserError` for a limit that is not positive, or that the objective can never be: each
+    design would keep it, or none."""
     least, most = objective.bounds
-    if objective.maximised:
-        holds, above, below = max(least, 0) < limit <= most, "above", "at most"
-    else:
-        holds, above, below = limit > 0 and least <= limit < most, "at least", "below"
-    words = [f"{above if least > 0 else 'above'} {max(least, 0):g}"]
-    words += [f"{below} {most:g}"] if math.isfinite(most) else []
     best, worst = (most, least) if objective.maximised else (least, most)
     ends = ((f"{best:g} at best", best), (f"{worst:g} at worst", worst))
     reach = " and ".join(text for text, end in ends if math.isfinite(end))
-    expected = f"{' and '.join(words)}, since it is {reach}" if reach else "a positive number"
-    expect(key, value, holds, expected)
+    lowest = f"at least {least:g}" if least > 0 else "above 0"
+    highest = f" and at most {most:g}" if math.isfinite(most) else ""
+    expected = f"{lowest}{highest}, since it is {reach}" if reach else "a positive number"
+    expect(key, value, limit > 0 and least <= limit <= most, expected)
 
 
 @dataclass(frozen=True)

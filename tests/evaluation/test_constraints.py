@@ -69,6 +69,7 @@ def test_a_limit_of_seconds_is_a_duration() -> None:
         ("flops_per_token", "2M", 2e6),
         ("prefill_throughput", "3k", 3e3),
         ("recall_error", 0.9, 0.9),
+        ("recall_error", 1, 1),
         ("mad_score", 1, 1),
         ("perplexity", 1, 1),
     ],
@@ -92,7 +93,7 @@ def test_a_unit_of_a_users_own_is_converted_to() -> None:
 
 UNIT = "expected a number, alone or with a unit of k, K, M, G, T"
 TIME = "expected a positive number of ms, or a duration such as 1.5ms or 2s"
-RECALL = "expected above 0 and below 1, since it is 0 at best and 1 at worst"
+RECALL = "expected above 0 and at most 1, since it is 0 at best and 1 at worst"
 SCORE = "expected above 0 and at most 1, since it is 1 at best and 0 at worst"
 CANNOT_BE = [
     ("cache_bytes", "5s", f"{UNIT}, B, kB, KB, MB, GB, TB, KiB, MiB, GiB, TiB, such as 4MB"),
@@ -103,7 +104,7 @@ CANNOT_BE = [
     ("decode_latency", "5MB", TIME),
     ("decode_latency", "5k", TIME),
     ("decode_latency", "0", TIME),
-    *(("recall_error", text, RECALL) for text in ("2", "1", "0")),
+    *(("recall_error", text, RECALL) for text in ("2", "1.01", "0")),
     *(("mad_score", text, SCORE) for text in ("60", "1.01", "0")),
     ("perplexity", "0.5", "expected at least 1, since it is 1 at best"),
     ("validation_loss", "0", "expected a positive number"),
@@ -111,7 +112,7 @@ CANNOT_BE = [
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), CANNOT_BE)
-def test_limits_of_another_kind_and_those_that_cannot_bind_are_refused(
+def test_limits_of_another_kind_and_those_that_no_value_reaches_are_refused(
     name: str, text: str, expected: str
 ) -> None:
     measured = Measured.of((), also=[] if name in OBJECTIVES else [name])

@@ -149,7 +149,7 @@ def test_names_of_baselines_are_those_of_designs(run: Run) -> None:
         (Question(MODEL, LONG, (), {"cache_bytes": "5s"}), "^constraints.cache_bytes=5s: expected"),
         (
             Question(MODEL, LONG, (), {"recall_error": 2}),
-            "^constraints.recall_error=2: expected above 0 and below 1, since it is 0 at best",
+            "^constraints.recall_error=2: expected above 0 and at most 1, since it is 0 at best",
         ),
         (Question(MODEL, LONG, (), {"cache_bytes": -1}), "^constraints.cache_bytes=-1: expected a"),
     ],
