@@ -1,122 +1,137 @@
-"""What the default search finds: table and figure over several finished runs.
+"""What is left of fronts after a longer training: table and figure over validated runs.
 
-    for s in 0 1 2; do
-      python -m star.evolve +experiment=cache_frontier seed=$s run_dir=runs/front/$s
-    done
     python experiments/cache_frontier/summarise.py runs/front/0 runs/front/1 runs/front/2
+    python experiments/cache_frontier/summarise.py --of former runs/former/0 runs/former/1 ...
 
-Writes summary.csv, pareto_<seed>.csv and front.png beside this file.
+Each run is one of `star.evolve` that `star.validate` has trained longer. Writes, beside this file,
+validated_<of>_<seed>.csv and summary_<of>.csv, and for the first call front.png. Every loss and
+recall in the summary is a validated one.
 """
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from star.genomes import load_genome
-from star.runs.folder import PARETO
 from star.runs.run import Run
 
 HERE = Path(__file__).parent
+LOSS, RECALL, CACHE = "validation_loss", "recall_error", "cache_bytes"
+DEFAULT = "default"
 
 
-def baseline_rows(run: Run) -> pd.DataFrame:
-    """The baselines of a run, indexed by name."""
-    population, depth = run.population, run.settings["depth"]
-    by_id = population[population["origin"] == "baseline"].set_index("genome_id")
-    ids = {name: load_genome(name, depth)[0].id for name in run.settings["search"]["baselines"]}
-    return pd.DataFrame({name: by_id.loc[genome_id] for name, genome_id in ids.items()}).T
+def validated(run: Run) -> pd.DataFrame:
+    """The designs that could be validated, with their seed of the search."""
+    table = run.validated
+    if table is None:
+        raise SystemExit(f"{run.path}: not validated; star.validate run={run.path} does it")
+    return table[table["status"] == "ok"].assign(search_seed=run.settings["seed"])
 
 
-def measured(run: Run) -> pd.DataFrame:
-    """What was trained to the end, without the baselines."""
-    population = run.population
-    return population[(population["origin"] != "baseline") & (population["status"] == "ok")]
-
-
-def compare(run: Run) -> list[dict[str, object]]:
-    """For each baseline, the evolved genome of smallest cache at or below its loss."""
-    evolved = measured(run)
+def beside_baselines(table: pd.DataFrame) -> list[dict[str, object]]:
+    """For each baseline, the design of the front with the smallest cache among those at or below
+    its loss, and its recall error where that was measured."""
+    front = table[table["role"] == "front"]
     rows: list[dict[str, object]] = []
-    for name, baseline in baseline_rows(run).iterrows():
-        better = evolved[evolved["validation_loss"] <= baseline["validation_loss"]]
-        row: dict[str, object] = {
-            "seed": run.settings["seed"],
-            "baseline": name,
-            "baseline_loss": baseline["validation_loss"],
-            "baseline_cache_bytes": baseline["cache_bytes"],
+    for _, baseline in table[table["origin"] == "baseline"].iterrows():
+        good = front[LOSS] <= baseline[LOSS]
+        if RECALL in table:
+            good &= front[RECALL] <= baseline[RECALL]
+        fits = front[good & (front["origin"] != "baseline")].sort_values([CACHE, LOSS])
+        row = {
+            "search_seed": baseline["search_seed"],
+            "baseline": baseline["name"],
+            "baseline_loss": baseline[LOSS],
+            "baseline_recall": baseline.get(RECALL),
         }
-        if len(better):
-            best = better.sort_values(["cache_bytes", "validation_loss"]).iloc[0]
+        if len(fits):
+            best = fits.iloc[0]
             row |= {
                 "genome_id": best["genome_id"],
-                "genome": best["genome"],
-                "loss": best["validation_loss"],
-                "cache_share": best["cache_bytes"] / baseline["cache_bytes"],
+                "loss": best[LOSS],
+                "recall": best.get(RECALL),
+                "cache_share": best[CACHE] / baseline[CACHE],
                 "parameter_share": best["parameters"] / baseline["parameters"],
             }
         rows.append(row)
     return rows
 
 
-def draw(run: Run, path: Path) -> None:
-    """Every candidate, the front and the baselines of a run."""
+def kept(table: pd.DataFrame) -> dict[str, object]:
+    """How much of a search's front no validated design of that run dominates."""
+    front = table[table["role"] == "front"]
+    return {
+        "search_seed": front["search_seed"].iloc[0],
+        "front": len(front),
+        "kept": int(front["on_front"].sum()),
+        "validated": len(table),
+        "spearman": table[f"search_{LOSS}"].corr(table[LOSS], method="spearman"),
+    }
+
+
+def draw(tables: list[pd.DataFrame], path: Path) -> None:
+    """Validated loss against cache: fronts of all seeds, and the baselines."""
     figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
-    evolved, pareto = measured(run), run.front
-    points = axes.scatter(
-        evolved["cache_bytes"] / 1e3,
-        evolved["validation_loss"],
-        c=evolved["generation"],
-        s=18,
-        cmap="viridis",
-    )
-    cache, loss = pareto["cache_bytes"] / 1e3, pareto["validation_loss"]
-    axes.step(cache, loss, where="post", color="black", lw=1)
-    axes.scatter(cache, loss, s=60, facecolors="none", edgecolors="black", label="Pareto front")
-    for name, row in baseline_rows(run).iterrows():
-        axes.scatter(
-            row["cache_bytes"] / 1e3, row["validation_loss"], marker="s", color="crimson", s=28
-        )
+    for number, table in enumerate(tables):
+        front = table[table["role"] == "front"].sort_values(CACHE)
+        color = f"C{number}"
+        label = f"search, seed {front['search_seed'].iloc[0]}"
+        axes.plot(front[CACHE] / 1e3, front[LOSS], "o-", color=color, lw=0.8, label=label)
+        out = front[~front["on_front"].astype(bool)]
+        axes.plot(out[CACHE] / 1e3, out[LOSS], "o", color="white", ms=3)
+    everyone = pd.concat(tables)
+    baselines = everyone[everyone["origin"] == "baseline"]
+    for name, rows in baselines.groupby("name", sort=False):
+        cache, loss = rows[CACHE].iloc[0] / 1e3, rows[LOSS].mean()
+        forgets = RECALL in rows and rows[RECALL].mean() >= 0.9
+        inside = "white" if forgets else "crimson"
+        axes.scatter(cache, loss, c=inside, marker="s", s=28, edgecolors="crimson")
+        text = f"{name} (recalls nothing)" if forgets else str(name)
         axes.annotate(
-            str(name),
-            (row["cache_bytes"] / 1e3, row["validation_loss"]),
+            text,
+            (cache, loss),
             textcoords="offset points",
             xytext=(6, 3),
             fontsize=8,
             color="crimson",
         )
-    axes.set_xscale("symlog", linthresh=1)
-    axes.set_xlabel("generation cache at 4,096 positions, kB (bfloat16)")
-    axes.set_ylabel("validation loss, nats per byte")
-    figure.colorbar(points, label="generation")
-    axes.legend(loc="upper left")
+    axes.set(xscale="log", xlabel="generation cache at 4,096 positions, kB (batch 1)")
+    steps = int(everyone["steps"].iloc[0])
+    axes.set_ylabel(f"validated loss after {steps:,} steps, nats per byte")
+    axes.legend()
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
 
-def main(folders: list[str]) -> None:
+def main() -> None:
     """Summarise the given run folders."""
-    rows: list[dict[str, object]] = []
-    for number, run in enumerate(map(Run.open, folders)):
-        rows += compare(run)
-        shutil.copy(run.path / PARETO, HERE / f"pareto_{run.settings['seed']}.csv")
-        if number == 0:
-            draw(run, HERE / "front.png")
-    summary = pd.DataFrame(rows)
-    summary.to_csv(HERE / "summary.csv", index=False, float_format="%.5f")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--of", default=DEFAULT, help="name of the settings they share")
+    options = parser.parse_args()
+    runs = [Run.open(folder) for folder in options.runs]
+    tables = [validated(run) for run in runs]
+    for run, table in zip(runs, tables, strict=True):
+        seed = table["search_seed"].iloc[0]
+        shutil.copy(run.path / "validated.csv", HERE / f"validated_{options.of}_{seed}.csv")
+    if options.of == DEFAULT:
+        draw(tables, HERE / "front.png")
+    shares = pd.DataFrame([kept(table) for table in tables])
+    print(shares.to_string(index=False))
+    print(f"kept: {shares['kept'].sum()} of {shares['front'].sum()}\n")
+    summary = pd.DataFrame([row for table in tables for row in beside_baselines(table)])
+    summary.to_csv(HERE / f"summary_{options.of}.csv", index=False, float_format="%.5f")
+    if "genome_id" not in summary:
+        print("no design of a front is at or below any baseline")
+        return
     summary["found"] = summary["genome_id"].notna()
-    means = summary.groupby("baseline", sort=False).agg(
-        seeds_found=("found", "sum"),
-        baseline_loss=("baseline_loss", "mean"),
-        loss=("loss", "mean"),
-        cache_share=("cache_share", "mean"),
-        largest_share=("cache_share", "max"),
-        parameter_share=("parameter_share", "mean"),
-    )
+    columns = ["found", "baseline_loss", "loss", "baseline_recall", "recall", "cache_share"]
+    means = summary.groupby("baseline", sort=False)[columns].mean()
+    means["largest_share"] = summary.groupby("baseline")["cache_share"].max()
     print(means.round(4).to_string())
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

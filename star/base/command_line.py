@@ -72,6 +72,11 @@ def default_scale() -> str:
     return DEFAULT_SCALES[torch.cuda.is_available()]
 
 
+def share(part: float, whole: int) -> int:
+    """`${star.share:0.25,${training.steps}}`: that part of a number, at least 1, rounded down."""
+    return max(1, int(part * whole))
+
+
 def load_schema(command: str) -> Any:
     """The dataclass of a command's settings."""
     if command not in SCHEMAS:
@@ -113,6 +118,7 @@ def _register(command: str) -> None:
     OmegaConf.register_new_resolver(
         "star.default_scale", default_scale, use_cache=True, replace=True
     )
+    OmegaConf.register_new_resolver("star.share", share, replace=True)
 
 
 def _compose(

@@ -136,7 +136,7 @@ class SearchConfig:
         self.variation.check()
         self.stop.check()
         self.replication.check()
-        self.prescreen.check(self.population, self.generations, len(self.baselines))
+        self.prescreen.check()
 
     def alphabet(self) -> Alphabet:
         """All classes that candidates may have: every valid operator's, where operators evolve.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from star.evaluation.constraints import Budget
 from star.evaluation.executors import Executor, Task
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import COSTLY, STATIC, Objective
+from star.evaluation.objectives import COSTLY, OWN, STATIC, Objective
 from star.evaluation.result import Evaluation
 from star.evaluation.states import StateStore
 from star.search.archive import Archive, objective_values
@@ -206,11 +206,13 @@ class EvaluationLoop:
         """
         self.halving.reached.setdefault(rung, []).extend(reached.values())
         objectives, evaluated = self._deciding(rung), list(reached.values())
+        indices = list(reached)
+        if not objectives:
+            return indices
         values = objective_values(objectives, evaluated)
         if self.finals is not None and rung > 0:
             values = self.finals.replace(values, objectives, evaluated, rung)
         places = self.halving.places(brought) if rung == 0 else None
-        indices = list(reached)
         return [indices[number] for number in self.halving.promoted(rung, values, places)]
 
     def _judged(self, evaluated: Evaluated) -> Evaluated:
@@ -220,13 +222,14 @@ class EvaluationLoop:
     def _deciding(self, rung: int) -> list[Objective]:
         """The objectives that rank candidates at a rung.
 
-        Before all training these are the static ones, and those that train models of their own,
-        also where they are limited only.
+        Before all training these are the static ones, and those that train models of their own;
+        none where the latter are limited only, since costs alone say nothing of who is better.
         """
+        objectives = self.archive.objectives
         if rung > 0:
-            return self.archive.objectives
-        static = [o for o in self.archive.objectives if o.cost == STATIC]
-        return [*static, *self.budget.measured.before_training()]
+            return objectives
+        ranking = any(objective.cost == OWN for objective in objectives)
+        return [o for o in objectives if o.cost in (STATIC, OWN)] if ranking else []
 
     def replicate(self) -> None:
         """Train those whose place is uncertain with further seeds, until it is not."""

@@ -7,7 +7,8 @@ everything that the search has brought to that rung, so that a poor generation d
 an earlier one has beaten.
 
 A first rung of 0 is a gate before all training: it measures the objectives that train small models
-of their own, such as recall, and ranks and limits by them and by the static ones.
+of their own, such as recall: who exceeds a limit of theirs goes no further, and where one is
+minimised, the better go on.
 """
 
 from dataclasses import dataclass, field, replace

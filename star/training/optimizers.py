@@ -98,7 +98,9 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     matrices = hidden_matrices(model)
     known = set(matrices)
     ratio = config.matrix_learning_rate / config.learning_rate
-    muon = torch.optim.Muon(
+    from star.training.muon import Muon  # PyTorch has one from 2.9 on
+
+    muon = Muon(
         [{"params": matrices, RATIO: ratio}],
         lr=config.matrix_learning_rate,
         weight_decay=config.weight_decay,

@@ -143,11 +143,14 @@ def test_what_fails_there_leaves_with_its_reason() -> None:
     assert archive[GENOMES[15].id].train_tokens == 0
 
 
-def test_what_is_only_limited_ranks_too() -> None:
+def test_what_is_only_limited_refuses_and_ranks_nobody() -> None:
     asked = Rungs(values())
-    run(asked, objectives=("validation_loss", "cache_bytes"))
+    archive = run(asked, limit=0.955, objectives=("validation_loss", "cache_bytes"))
     trained = {task.genome.id for task in asked.asked if task.steps == 4}
-    assert trained == {genome.id for genome in GENOMES[8:]}
+    assert trained == {genome.id for genome in GENOMES[5:]}  # more than half of those brought
+    reasons = {archive[genome.id].evaluation.reason for genome in GENOMES[1:5]}
+    assert all(reason.startswith("over_budget: forgetful 0.9") for reason in reasons)
+    assert asked.counts()[STEPS, (TRAINED,)] == 6  # and rung 4 ranks as ever
 
 
 def test_rows_of_later_rungs_are_whole_and_a_replay_asks_for_nothing(tmp_path: Path) -> None:

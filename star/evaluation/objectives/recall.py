@@ -46,16 +46,8 @@ class RecallError(Objective):
     name, label, cost, bounds = "recall_error", "recall", OWN, (0.0, 1.0)
 
     # `pairs_<keys>` and `adjacent_<vocabulary>_<length>`; of each form the easiest first
-    tasks: list[str] = field(
-        default_factory=lambda: [
-            "pairs_4",
-            "pairs_8",
-            "pairs_16",
-            "adjacent_8_32",
-            "adjacent_16_32",
-        ]
-    )
-    steps: int = 75  # of each training, at most
+    tasks: list[str] = field(default_factory=lambda: ["pairs_4", "pairs_8", "adjacent_8_32"])
+    steps: int = 60  # of each training, at most
     batch_size: int = 16  # sequences a step
     held_out: int = 128  # sequences that accuracy is measured on
     learning_rate: float = 0.01  # of AdamW: embeddings, head and vectors

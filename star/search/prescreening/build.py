@@ -13,7 +13,7 @@ from star.search.config import SearchConfig
 from star.search.halving import PREDICTED, SuccessiveHalving
 from star.search.prescreening.config import NONE, PROXY
 from star.search.prescreening.finals import FinalPredictor
-from star.search.prescreening.prescreen import Prescreen
+from star.search.prescreening.prescreen import Prescreen, mates
 from star.search.prescreening.surrogate import Predictor, ProxyPredictor, Surrogate
 from star.search.space.features import Features
 from star.search.space.problem import GenomeProblem
@@ -45,7 +45,8 @@ def make_prescreen(
     budget: Budget,
     built: BuiltAlgorithm,
 ) -> Prescreen | None:
-    """The pre-screening of a search, attached to its algorithm; None for `kind=none`.
+    """The pre-screening of a search, attached to its algorithm; None for `kind=none`, and where the
+    algorithm makes no children that could be ranked.
 
     Args:
         config: of the search.
@@ -55,10 +56,10 @@ def make_prescreen(
         built: its algorithm.
 
     Raises:
-        UserError: for an algorithm without mating, or objectives that are all known exactly.
+        UserError: for objectives that are all known exactly.
     """
     settings, recipe = config.prescreen, budget.recipe
-    if settings.kind == NONE:
+    if settings.kind == NONE or not mates(built.algorithm):
         return None
 
     def predictor() -> Predictor:
@@ -72,5 +73,25 @@ def make_prescreen(
             f"search.prescreen.kind={settings.kind}: all objectives are known without training; "
             "leave it at none"
         )
-    prescreen.attach(built.algorithm, f"search.algorithm.{TARGET}={config.algorithm[TARGET]}")
+    prescreen.attach(built.algorithm)
     return prescreen
+
+
+def prescreen_notices(config: SearchConfig, built: BuiltAlgorithm) -> list[str]:
+    """Why a search will never pre-screen though it is set to, in words, or nothing."""
+    settings = config.prescreen
+    # candidates before the last generation
+    most = len(config.baselines) + config.population * (config.generations - 1)
+    if settings.kind == NONE:
+        return []
+    if not mates(built.algorithm):
+        return [
+            f"search.prescreen.kind={settings.kind}: not used, since {config.algorithm[TARGET]} "
+            "makes no children by mating; search=nsga2 and search=ga do"
+        ]
+    if settings.minimum_rows > most:
+        return [
+            f"search.prescreen.minimum_rows={settings.minimum_rows}: pre-screening will not act, "
+            f"since there are {most:,} candidates before the last generation"
+        ]
+    return []

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from star.base.errors import UserError
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect_one_of
 from star.evaluation.proxies import PROXIES
@@ -22,20 +21,8 @@ class PrescreenConfig:
     minimum_rows: int = 16  # measured candidates before it acts
     proxy: str = "zico"  # for kind=proxy
 
-    def check(self, population: int, generations: int, baselines: int) -> None:
-        """Raise `UserError` for the first value that cannot be used.
-
-        Args:
-            population: candidates of a generation.
-            generations: of the search.
-            baselines: names of those that are measured before.
-        """
+    def check(self) -> None:
+        """Raise `UserError` for the first value that cannot be used."""
         expect_one_of("search.prescreen.kind", self.kind, KINDS)
         expect_one_of("search.prescreen.proxy", self.proxy, tuple(PROXIES))
         expect_ranges("search.prescreen.", self, RANGES)
-        most = baselines + population * (generations - 1)  # before the last generation
-        if self.kind != NONE and self.minimum_rows > most:
-            raise UserError(
-                f"search.prescreen.minimum_rows={self.minimum_rows}: expected at most {most:,}, "
-                "the candidates before the last generation; it would never act"
-            )

@@ -15,7 +15,6 @@ from pymoo.core.infill import InfillCriterion
 from pymoo.core.population import Population
 
 from star.base.csv_files import csv_text
-from star.base.errors import UserError
 from star.evaluation.constraints import Budget
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import OWN, STATIC, Context, Objective, measure
@@ -142,18 +141,15 @@ class Prescreen:
         """All rounds as text with a header."""
         return csv_text([one.name for one in fields(Round)], map(vars, self.rounds))
 
-    def attach(self, algorithm: Algorithm, target: str) -> None:
-        """Let the algorithm's mating ask for a surplus.
-
-        target: the algorithm as the user named it. Raises `UserError` for one that does not mate.
-        """
-        mating = getattr(algorithm, "mating", None)
-        if not isinstance(mating, InfillCriterion):
-            raise UserError(
-                f"search.prescreen.kind={self.config.kind}: {target} makes no children by mating; "
-                "use search=nsga2 or search=ga, or search.prescreen.kind=none"
-            )
+    def attach(self, algorithm: Algorithm) -> None:
+        """Let the algorithm's mating ask for a surplus; it must have one (`mates`)."""
+        mating = algorithm.mating  # type: ignore[attr-defined]
         algorithm.mating = SurplusMating(mating, self)  # type: ignore[attr-defined]
+
+
+def mates(algorithm: Algorithm) -> bool:
+    """Whether an algorithm makes its children by mating, so that there may be a surplus."""
+    return isinstance(getattr(algorithm, "mating", None), InfillCriterion)
 
 
 def measured_rows(

@@ -173,11 +173,6 @@ def test_algorithms_that_mate_may_have_it(algorithm: str) -> None:
     ("settings", "expected"),
     [
         (
-            {"algorithm": ALGORITHMS["random"]},
-            "kind=surrogate: search.algorithm._target_=star.*",
-        ),
-        ({"algorithm": ALGORITHMS["firefly"]}, "makes no children by mating; use search=nsga2"),
-        (
             {"objectives": ["parameters", "cache_bytes"]},
             "all objectives are known without tr",
         ),
@@ -185,12 +180,25 @@ def test_algorithms_that_mate_may_have_it(algorithm: str) -> None:
         ({"prescreen": {"proxy": "x"}}, "search.prescreen.proxy=x: expected one of zico, grad"),
         ({"prescreen": {"surplus": 1}}, "search.prescreen.surplus=1: expected "),
         ({"prescreen": {"minimum_rows": 3}}, "search.prescreen.minimum_rows=3: expected "),
-        ({"prescreen": {"minimum_rows": 61}}, "minimum_rows=61: expected at most 60, the candida"),
     ],
 )
 def test_what_could_never_act_is_refused(settings: dict[str, Any], expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         Search.from_config(config(**settings), executor())
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"algorithm": ALGORITHMS["random"]}, "kind=surrogate: not used, since star."),
+        ({"algorithm": ALGORITHMS["firefly"]}, "makes no children by mating; search=nsga2 and"),
+        ({"prescreen": {"minimum_rows": 61}}, "minimum_rows=61: pre-screening will not act, since"),
+    ],
+)
+def test_a_search_that_cannot_have_it_says_so(settings: dict[str, Any], expected: str) -> None:
+    (notice,) = Search.from_config(config(**settings), executor()).notices
+    assert expected in notice
+    assert not Search.from_config(config(), executor()).notices
 
 
 def test_a_run_of_before_goes_on_without_it(tmp_path: Path) -> None:
