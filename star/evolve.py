@@ -1,8 +1,8 @@
 """python -m star.evolve +experiment=cache_frontier: evolve architectures, leave a Pareto front.
 
-The way of a genome: `search/variation/` proposes it, `search/loop.py` hands it to an executor,
-`evaluation/evaluate.py` decodes and trains it, `search/archive.py` ranks it, `runs/folder.py`
-writes its row.
+The way of a genome: `search/variation/` proposes it, `search/evaluating.py` hands it to an
+executor, `evaluation/evaluate.py` decodes and trains it, `search/archive.py` ranks it,
+`runs/folder.py` writes its row.
 """
 
 from textwrap import shorten

@@ -35,7 +35,7 @@ TABULAR = {"search.generations": "1"}  # instead: all else is the table's own
 PRESCREENED = {"search.generations": "3", "search.prescreen.minimum_rows": "10"}
 REPLACED = {
     "search.halving.rungs": "[1,2]", "executor.in_flight": "2", "training.rate_steps": "2",
-    "objectives.recall_error.steps": "2", "constraints.recall_error": "2",
+    "objectives.recall_error.steps": "2", "constraints.recall_error": "1",
 }  # fmt: skip
 DROPPED = ("executor.address", "executor.gpus")  # need other machines than this one
 CONSOLE = {"certify": "kernels.certify", "bench": "kernels.bench"}  # as `star` calls them

@@ -27,7 +27,7 @@ from star.evaluation.executors import TableConfig
 from star.evaluation.proxies import PROXIES, ProxyScores
 from star.genomes import Genome, parameter_count
 from star.search.prescreening.regression import rank_correlation, ridge
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 from star.search.space.features import Features
 
 SIZES, REPEATS, STEPS, SCORED = (16, 32, 64, 128), 8, 80, 200

@@ -18,7 +18,7 @@ from star.evaluation.executors import Task
 from star.evaluation.ledger import Ledger, Record
 from star.genomes import ALPHABETS, Genome, arrays, former_id
 from star.search import Search
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 
 DEPTH, LOOK_UPS = 24, 5000
 SETTINGS = (

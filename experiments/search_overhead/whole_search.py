@@ -15,7 +15,7 @@ from results import Result
 from star.base.command_line import compose_config
 from star.models import decode
 from star.runs.run import Run
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 
 PROGRAM = Path(__file__).with_name("timed_search.py")
 

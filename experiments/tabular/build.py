@@ -37,7 +37,7 @@ from star.genomes import NOT_SHARED, Alphabet, Genome, arrays
 from star.models import decode
 from star.runs.provenance import describe_environment
 from star.search import EvolveConfig
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 from star.training import Trainer, validate
 
 WORK = Path(__file__).parents[2] / "runs" / "tabular"

@@ -32,7 +32,7 @@ from valid_share import print_valid_shares
 from star.evaluation.executors import TableConfig
 from star.genomes import Genome
 from star.search.archive import Values, pareto_ranks
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 
 HERE = Path(__file__).parent
 OBJECTIVES = ("validation_loss", "parameters", "cache_bytes")

@@ -58,7 +58,7 @@ SCHEMAS = {
     "describe": "star.describe:DescribeConfig",
     "front": "star.front:FrontConfig",
     "generate": "star.generate:GenerateConfig",
-    "mad": "star.mad:MadConfig",
+    "mad": "star.evaluation.mad.config:MadConfig",
     "validate": "star.validating.config:ValidateConfig",
 }
 # Dictionaries whose keys no schema lists: names of objectives, arguments of algorithms.

@@ -7,12 +7,13 @@ from typing import Any
 
 from star.base.errors import UserError, shown
 
-UNITS = {
-    **{"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12},
+SCALES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+BYTES = {
     **{"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12},
     **{"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40},
 }
-SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+UNITS = {**SCALES, **BYTES}
+SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 LARGEST_SEED = 2**63 - 1  # what torch's generators take
 _NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
 _QUANTITY = re.compile(rf"\s*(?P<number>{_NUMBER})\s*(?P<unit>[A-Za-z]*)\s*", re.ASCII)
@@ -37,20 +38,28 @@ def expect_utf8(key: str, path: str | None) -> None:
     expect(key, path, is_utf8, "a name in UTF-8 (PYTHONUTF8=1 reads one under a C locale)")
 
 
-def expect_seed(seed: int) -> None:
-    """Raise `UserError` for a seed that torch's generators do not take."""
+def expect_seed(seed: int, key: str = "seed") -> None:
+    """Raise `UserError` for a seed that torch's generators do not take. key: names it."""
     expected = f"a whole number from 0 to {LARGEST_SEED}"
-    expect("seed", seed, 0 <= seed <= LARGEST_SEED, expected)
+    expect(key, seed, 0 <= seed <= LARGEST_SEED, expected)
 
 
-def parse_quantity(key: str, value: Any) -> float:
-    """A number, or text such as 64kB, 1.5M or 2GiB. Raises `UserError` naming the key otherwise."""
+def parse_quantity(key: str, value: Any, units: Mapping[str, float] = UNITS) -> float:
+    """A number, or text such as 64kB, 1.5M or 2GiB. Raises `UserError` naming the key otherwise.
+
+    Args:
+        key: whose value it is.
+        value: number or text.
+        units: what may follow the number, with what each is worth.
+    """
     match = _QUANTITY.fullmatch(str(value)) if not isinstance(value, bool) else None
-    number = float(match["number"]) * UNITS.get(match["unit"], math.inf) if match else math.inf
+    number = float(match["number"]) * units.get(match["unit"], math.inf) if match else math.inf
     if not math.isfinite(number):
-        units = ", ".join(unit for unit in UNITS if unit)
+        known = ", ".join(unit for unit in units if unit)
+        example = "4MB" if "MB" in units else "4M"
         raise UserError(
-            f"{key}={value}: expected a number, alone or with a unit of {units}, such as 4MB"
+            f"{key}={shown(str(value))}: expected a number, alone or with a unit of {known}, such "
+            f"as {example}"
         )
     return number
 
@@ -62,20 +71,26 @@ def size_text(count: float) -> str:
     return f"{count / 1e3:,.1f} kB" if count >= 1e3 else f"{count:,.0f} B"
 
 
-def parse_duration(key: str, value: Any) -> float:
-    """Seconds from a number or text such as 90s, 1h30m or 1.5d. Raises `UserError` otherwise."""
-    text = f"{value}s" if re.fullmatch(_NUMBER, str(value), re.ASCII) else str(value)
+def parse_duration(key: str, value: Any, unit: str = "s") -> float:
+    """A time from a number or text such as 90s, 1h30m or 5ms. Raises `UserError` otherwise.
+
+    Args:
+        key: whose value it is.
+        value: number or text.
+        unit: of `SECONDS`, of a number alone and of the result.
+    """
+    text = f"{value}{unit}" if re.fullmatch(_NUMBER, str(value), re.ASCII) else str(value)
     parts = _TIME.findall(text) if _DURATION.fullmatch(text) else []
-    units = [SECONDS.get(unit, 0) for _, unit in parts]
-    seconds = sum(float(number) * unit for (number, _), unit in zip(parts, units, strict=True))
+    units = [SECONDS.get(name, 0) / SECONDS[unit] for _, name in parts]
+    time = sum(float(number) * one for (number, _), one in zip(parts, units, strict=True))
     if units != sorted(set(units), reverse=True):  # "30m1h" is a slip
-        seconds = 0.0
-    if not 0 < seconds < math.inf or 0 in units:
-        raise UserError(
-            f"{key}={value}: expected a positive number of seconds, or a duration such as "
-            "90s, 15m, 1h30m or 2d"
-        )
-    return seconds
+        time = 0.0
+    if not 0 < time < math.inf or 0 in units:
+        expected = "seconds, or a duration such as 90s, 15m, 1h30m or 2d"
+        if unit != "s":
+            expected = f"{unit}, or a duration such as 1.5ms or 2s"
+        raise UserError(f"{key}={shown(str(value))}: expected a positive number of {expected}")
+    return time
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,25 +1,27 @@
 """Hard limits on objectives: static ones are decided before any training, trained ones after it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from star.base.errors import UserError
-from star.base.settings import expect, parse_duration, parse_quantity
+from star.base.settings import BYTES, SCALES, SECONDS, expect, parse_duration, parse_quantity
 from star.evaluation.failures import OVER_BUDGET, failure
-from star.evaluation.objectives import Context, Measured, measure
+from star.evaluation.objectives import Context, Measured, Objective, measure
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import INFEASIBLE, Evaluation, infeasible
 from star.genomes import Genome
 
-TIMES = ("s", "seconds")  # units of objectives whose limits may be written 1m30s
+SHORT = {"bytes": "B", "seconds": "s"}  # units of objectives that settings write shorter
 
 
 def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float]:
     """The limits that are set, by objective: `constraints.cache_bytes=4MB`.
 
-    Raises `UserError` for an objective that is not measured, or no positive number.
+    Raises `UserError` for an objective that is not measured, a unit that is not of its kind, and a
+    number that is not positive, or that the objective can never be.
     """
     limits: dict[str, float] = {}
     for name, value in given.items():
@@ -29,10 +31,32 @@ def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float
                 " (search.also_measure adds others)"
             )
         if value is not None:
-            parse = parse_duration if measured.objectives[name].unit in TIMES else parse_quantity
-            limits[name] = parse(f"constraints.{name}", value)
-            expect(f"constraints.{name}", value, limits[name] > 0, "a positive number")
+            key, objective = f"constraints.{name}", measured.objectives[name]
+            limits[name] = _in_its_unit(key, value, objective.unit.partition("/")[0])
+            _expect_within(key, value, limits[name], objective)
     return limits
+
+
+def _in_its_unit(key: str, value: Any, unit: str) -> float:
+    """The number in a unit, from one alone or with another unit of the same kind."""
+    unit = SHORT.get(unit, unit)
+    if unit in SECONDS:
+        return parse_duration(key, value, unit)
+    sizes = {name: size / BYTES[unit] for name, size in BYTES.items()} if unit in BYTES else {}
+    return parse_quantity(key, value, {**SCALES, **sizes})
+
+
+def _expect_within(key: str, value: Any, limit: float, objective: Objective) -> None:
+    """Raise `UserError` for a limit that is not positive, or that the objective can never be: each
+    design would keep it, or none."""
+    least, most = objective.bounds
+    best, worst = (most, least) if objective.maximised else (least, most)
+    ends = ((f"{best:g} at best", best), (f"{worst:g} at worst", worst))
+    reach = " and ".join(text for text, end in ends if math.isfinite(end))
+    lowest = f"at least {least:g}" if least > 0 else "above 0"
+    highest = f" and at most {most:g}" if math.isfinite(most) else ""
+    expected = f"{lowest}{highest}, since it is {reach}" if reach else "a positive number"
+    expect(key, value, limit > 0 and least <= limit <= most, expected)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from star.base.errors import UserError
+from star.base.random_numbers import kept_random_state
 from star.data import Corpus
 from star.evaluation.failures import failure
 from star.evaluation.limits import device_name, peak_bytes, reset_peak
@@ -39,8 +40,9 @@ def evaluate(
     """Decode, train and measure one genome.
 
     Every candidate gets the same seed for its weights and the same batches, so that differences in
-    loss come from the architecture (common random numbers). Failures are returned as infeasible,
-    whatever was raised; only a `UserError`, which no other candidate would escape, is passed on.
+    loss come from the architecture (common random numbers); the caller's random state of PyTorch is
+    kept. Failures are returned as infeasible, whatever was raised; only a `UserError`, which no
+    other candidate would escape, is passed on.
 
     Args:
         genome: what to build.
@@ -71,19 +73,20 @@ def _train_and_measure(
     seconds = 0.0
     try:
         recipe = recipe.of(genome)
-        metrics.update(objectives.measure_static(genome, recipe))
-        if TRAINED in costs:
-            found: list[dict[str, float]] = []
-            for training in trainings(genome, recipe, corpus, steps, states):
-                context = Context(genome, training.recipe, corpus, training.model)
-                # What trains models of its own is measured once, with the first seed.
-                measured = objectives.measure_trained(context, (TRAINED,) if found else costs)
-                found.append({**measured, **training.metrics})
-                seconds += training.seconds
-            metrics.update(averaged(found))
-            _expect_wanted(recipe, metrics)
-        else:
-            metrics.update(objectives.measure_trained(Context(genome, recipe, corpus), costs))
+        with kept_random_state(recipe.training.torch_device()):
+            metrics.update(objectives.measure_static(genome, recipe))
+            if TRAINED in costs:
+                found: list[dict[str, float]] = []
+                for training in trainings(genome, recipe, corpus, steps, states):
+                    context = Context(genome, training.recipe, corpus, training.model)
+                    # What trains models of its own is measured once, with the first seed.
+                    measured = objectives.measure_trained(context, (TRAINED,) if found else costs)
+                    found.append({**measured, **training.metrics})
+                    seconds += training.seconds
+                metrics.update(averaged(found))
+                _expect_wanted(recipe, metrics)
+            else:
+                metrics.update(objectives.measure_trained(Context(genome, recipe, corpus), costs))
     except UserError:
         raise
     except Exception as error:

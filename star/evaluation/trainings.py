@@ -6,16 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
+from star.base.random_numbers import seed_generators
 from star.data import Corpus
+from star.evaluation.objectives import LOSS
 from star.evaluation.recipe import DEVIATION, LEARNING_RATE, Recipe
 from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.models import LanguageModel, decode
 from star.training import Trainer, TrainingConfig, train_at_best_rate, train_further
-
-LOSS = "validation_loss"
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class _Candidate:
 
     def make(self, config: TrainingConfig) -> Trainer:
         """Its training from the beginning."""
-        torch.manual_seed(self.recipe.seed)
+        seed_generators(self.recipe.seed, config.torch_device())
         model = decode(self.genome, self.recipe.trained_model)
         return Trainer(model, self.corpus, config, self.recipe.seed)
 
@@ -63,6 +61,7 @@ def trainings(
 
     Where there are several learning rates, the first seed chooses, and the others are trained at
     the rate that it chose. Each goes on from a state of its own. Raises what training raises.
+    PyTorch's generators are seeded for each: `star.base.random_numbers` keeps a caller's state.
     """
     config, rate = recipe.training, None
     for index in range(recipe.evaluation.seeds):
@@ -85,9 +84,11 @@ def trainings(
 
 def averaged(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The metrics of one training; of several the means, and the standard deviation of their
-    losses (with n - 1). What only the first has is taken as it is."""
+    losses (with n - 1). What only the first has is taken as it is, and so is the learning rate,
+    which the others are trained at: a mean of equal numbers may be off by its last bit."""
     first, *others = found
     if not others:
         return dict(first)
     means = {name: statistics.fmean(one[name] for one in found) for name in others[0]}
+    means.pop(LEARNING_RATE, None)
     return {**first, **means, DEVIATION: statistics.stdev(one[LOSS] for one in found)}

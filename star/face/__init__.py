@@ -23,7 +23,7 @@ from star.models import LanguageModel
 from star.models import decode as decode_genome
 from star.runs.origin import Origin, configured, load_reference, read_origin
 from star.search import EvolveConfig
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 
 GenomeLike = Genome | str | Path
 

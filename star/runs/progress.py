@@ -73,6 +73,9 @@ class Progress:
     def generation_started(self, generation: int) -> None:
         """A generation begins, counted from 0."""
 
+    def further_seeds(self, finished: int, total: int) -> None:
+        """So many trainings with further seeds are finished, of those of this round."""
+
     def generation_finished(self, generation: int, proposed: int) -> None:
         """A generation (from 0) is finished; so many candidates were proposed so far."""
 
@@ -94,7 +97,8 @@ class SearchProgress(Progress):
         )
         self._time = TimeLeft()
         self._task = self._bar.add_task("baselines", total=None, state="", left=self._time.text(0))
-        self._finished = self._total = self._generations = 0
+        self._finished = self._total = self._generations = self._generation = 0
+        self._further = 0  # trainings with further seeds that are left in this round
         self._state: Callable[[], str] = str
 
     def __enter__(self) -> "SearchProgress":
@@ -126,13 +130,21 @@ class SearchProgress(Progress):
 
     def generation_started(self, generation: int) -> None:
         """Name the generation that is being evaluated."""
+        self._generation = generation
         self._bar.update(self._task, description=self._name(generation), state=self._state())
+
+    def further_seeds(self, finished: int, total: int) -> None:
+        """Count them behind the generation's name, and those that are left in the time."""
+        self._further = total - finished
+        name = f"{self._name(self._generation)}, further seeds {finished}/{total}"
+        self._bar.update(self._task, description=name)
+        self._show_count()
 
     def generation_finished(self, generation: int, proposed: int) -> None:
         """Show the front."""
-        self._finished = max(self._finished, proposed)
+        self._finished, self._further = max(self._finished, proposed), 0
         state = self._state()
-        self._bar.update(self._task, state=state)
+        self._bar.update(self._task, description=self._name(generation), state=state)
         self._show_count()
         if not self._console.is_terminal:
             count = f"{self._finished}/{self._total} candidates"
@@ -141,7 +153,7 @@ class SearchProgress(Progress):
             self.generation_started(generation + 1)
 
     def _show_count(self) -> None:
-        left = self._time.text(max(self._total - self._finished, 0))
+        left = self._time.text(max(self._total - self._finished, 0) + self._further)
         self._bar.update(self._task, completed=self._finished, left=left)
 
     def _name(self, generation: int) -> str:

@@ -14,13 +14,13 @@ from rich.text import Text
 
 from star.base.console import say
 from star.evaluation.failures import OVER_BUDGET
-from star.evaluation.objectives import STATIC, Objective
+from star.evaluation.objectives import LOSS, STATIC, Objective
 from star.genomes import Genome
 from star.runs.recall import CHANCE_MARK, is_at_chance, recall_lines
 from star.runs.run import Run, RunCandidate
 from star.runs.validated import VALIDATED
 
-LOSS, PARAMETERS, CACHE = "validation_loss", "parameters", "cache_bytes"
+PARAMETERS, CACHE = "parameters", "cache_bytes"
 COSTS = {CACHE: ("cache", "smallest"), PARAMETERS: ("parameters", "fewest")}
 SHOWN = (LOSS, PARAMETERS, CACHE)  # columns of every table; other objectives follow
 TITLE = "Pareto front over the whole run, and the baselines"

@@ -18,14 +18,13 @@ from star.base.reading import is_file
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.failures import OVER_BUDGET
-from star.evaluation.objectives import NAMED, STATIC, load_objective
+from star.evaluation.objectives import LOSS, NAMED, STATIC, load_objective
 from star.evaluation.objectives.registry import load_name
 from star.evaluation.recipe import DataConfig, SearchModelConfig, TrainingConfig
 from star.evaluation.result import OK, Evaluation
 from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, current_id, load_genome
 from star.runs.columns import AFTER, BEFORE
 from star.runs.run import Run, RunCandidate
-from star.runs.tables import LOSS
 from star.runs.validated import COLUMN, VALIDATED, mark, validated_ids
 from star.search.archive import Archive
 from star.search.candidates import Candidate, Evaluated

@@ -20,13 +20,10 @@ from star.base.errors import UserError
 from star.base.files import remove_leftovers, writing
 from star.base.interrupts import deferred_interrupt
 from star.base.reading import expanded
-from star.base.settings import expect
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
-from star.evaluation.devices import on_device, with_devices
-from star.evaluation.executors import Executor, Setup, TableConfig
+from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.evaluation.recipe import recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
@@ -52,11 +49,13 @@ from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
 from star.search.candidates import SEED, Evaluated, genome_file
 from star.search.config import EvolveConfig
+from star.search.evaluating import EvaluationLoop, OnFinished, OnRepeated, Repeated, ignore
 from star.search.halving import SuccessiveHalving
-from star.search.loop import EvaluationLoop, evaluate_baselines, run_generations
+from star.search.loop import evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
 from star.search.prescreening.build import make_finals, make_prescreen, prescreen_notices
 from star.search.prescreening.prescreen import Prescreen
+from star.search.recipe import device_notices, make_recipe, read_fingerprint
 from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
@@ -71,10 +70,6 @@ FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins",
 }
 # What a search leaves in its folder beside its provenance, and a folder of others must not hold.
 WRITTEN = (POPULATION, PARETO, PRESCREEN, STATES, f"{GENOMES}/{SUMS}")
-
-
-def ignore(evaluated: Evaluated) -> None:
-    """The default of who is told about a finished candidate: nobody."""
 
 
 @dataclass
@@ -155,9 +150,10 @@ class Search:
     def generations(
         self,
         memory: SearchMemory | None = None,
-        on_finished: Callable[[Evaluated], None] = ignore,
+        on_finished: OnFinished = ignore,
         check: Callable[[], None] | None = None,
         states: StateStore | None = None,
+        on_repeated: OnRepeated = ignore,
     ) -> Generator[int, None, None]:
         """Evaluate the baselines, then the generations; the archive fills as candidates finish.
 
@@ -168,6 +164,7 @@ class Search:
             on_finished: called for each candidate as it finishes.
             check: called while candidates train; may raise to end the search.
             states: keeps trainings between the rungs of successive halving.
+            on_repeated: called as a round of further seeds begins, and for each of its trainings.
         """
         config, training = self.config, self.config.training
         halving = SuccessiveHalving(config.search.halving, training.steps, training.tokens_per_step)
@@ -180,6 +177,7 @@ class Search:
                 self.archive, executor, halving, self.budget, config.seed, on_finished,
                 memory, states, self._between(check), replication if wanted.most else None,
                 make_finals(config.search, self.problem, self.recipe, self.archive, halving),
+                on_repeated,
             )  # fmt: skip
             evaluate_baselines(self.baselines, evaluation)
             yield -1
@@ -321,6 +319,10 @@ class SearchInFolder:
         self._progress.candidate_finished()
         self._check_ledger_is_there()
 
+    def _repeated(self, repeated: Repeated) -> None:
+        self._progress.candidate_trained(repeated.seconds, repeated.is_new)
+        self._progress.further_seeds(repeated.finished, repeated.total)
+
     def _check_ledger_is_there(self) -> None:
         """Raise `UserError` where its file is gone, which SQLite would go on writing."""
         path = self.memory.ledger.path
@@ -363,7 +365,11 @@ class SearchInFolder:
         self._progress.trained_at_once(search.config.executor.at_once(search.recipe))
         with deferred_interrupt() as interrupt:
             for generation in search.generations(
-                self.memory, self._candidate_finished, interrupt.check, self._states
+                self.memory,
+                self._candidate_finished,
+                interrupt.check,
+                self._states,
+                self._repeated,
             ):
                 self._folder.update_views(search.views)
                 self._write_prescreen()
@@ -387,66 +393,3 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
-    """The objectives that are measured, and everything but the genome that decides a result.
-
-    Raises `UserError` or `GenomeError` for values that cannot be used.
-    """
-    search = config.search
-    limited = [name for name in config.constraints if name in NAMED]  # a limit says to measure it
-    also = (*search.also_measure, *limited)
-    measured = Measured.of(search.objectives, config.objectives, also)
-    measured.selected(search.objectives)
-    settings = with_devices(measured, config.objectives, config.training)
-    if settings != config.objectives:
-        measured = Measured.of(search.objectives, settings, also)
-    named = {*search.objectives, *search.also_measure, *config.constraints}
-    wanted = [name for name, o in OBJECTIVES.items() if o.optional and name in named]
-    recipe = Recipe(
-        config.model,
-        config.cache,
-        config.training,
-        config.data,
-        config.seed,
-        (*measured.references.values(), *wanted),
-        settings,
-        config.evaluation,
-    )
-    recipe.check()
-    return measured, recipe
-
-
-def device_notices(config: EvolveConfig, measured: Measured, recipe: Recipe) -> list[str]:
-    """A line on objectives that depend on the device, where candidates disturb each other."""
-    timed = [name for name in on_device(measured) if not measured.objectives[name].repeatable]
-    if not timed or (at_once := config.executor.at_once(recipe)) == 1:
-        return []
-    return [
-        f"{', '.join(timed)}: timed while {at_once} candidates are evaluated at once, so that "
-        "others disturb it; executor.workers=1 gives quieter timings"
-    ]
-
-
-def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | None) -> str:
-    """Fingerprint of the data behind the results.
-
-    Raises `UserError` where the data do not suit the settings.
-    """
-    if executor is not None:  # its data are unknown here, so its name stands for them
-        return f"{type(executor).__module__}.{type(executor).__qualname__}"
-    _check_seeds(config)
-    space, halving = config.search.space, config.search.halving
-    genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": list(space.classes)}
-    config.executor.check(recipe)
-    return config.executor.fingerprint(recipe, genomes, halving.steps(config.training.steps))
-
-
-def _check_seeds(config: EvolveConfig) -> None:
-    """Raise `UserError` for a replication with more seeds than a table has."""
-    most = config.search.replication.most
-    if most and isinstance(config.executor, TableConfig):
-        seeds = len(config.executor.read().recipe["seeds"])
-        expected = f"at most {seeds - 1}, since the table has {seeds} seeds"
-        expect("search.replication.most", most, most < seeds, expected)

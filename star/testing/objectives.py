@@ -74,6 +74,8 @@ class ObjectiveSuite:
             assert self.objective.name in found
             for name, value in found.items():
                 assert math.isfinite(float(value)), f"{name} of {genome} is {value}"
+            least, most = self.objective.bounds
+            assert least <= found[self.objective.name] <= most
 
     def test_it_measures_the_same_twice(self) -> None:
         """Whatever torch's generator was before: a ledger answers for every later run.

@@ -7,12 +7,12 @@ from scipy.stats import qmc
 
 from star.base.errors import UserError
 from star.evaluation.failures import OVER_BUDGET
+from star.evaluation.objectives import LOSS
 from star.evaluation.result import OK
 from star.runs.folder import POPULATION
 from star.runs.run import Run, RunCandidate
 
 FRONT, BASELINE, SAMPLE = "front", "baseline", "sample"
-LOSS = "validation_loss"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from star.runs.validated import VALIDATED, mark_front
 from star.search import EvolveConfig
 from star.search.candidates import Candidate, Evaluated
 from star.search.memory import RUN, SearchMemory, open_memory
-from star.search.search import make_recipe, read_fingerprint
+from star.search.recipe import make_recipe, read_fingerprint
 from star.search.space.baselines import read_baselines
 from star.validating.config import TRAINED, ValidateConfig, fresh_seeds, search_config
 from star.validating.designs import Design, choose_designs

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import is_dataclass
 from importlib import import_module
+from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -12,18 +13,24 @@ import pytest
 
 from star.base.command_line import compose_config, load_schema
 from star.base.errors import UserError
+from star.base.imports import import_object
 from star.base.ranges import Range
 from star.evaluation.executors import EXECUTORS
+from star.evaluation.objectives import NAMED, load_objective
 from star.genomes import GenomeError
 from star.runs.origin import load_reference
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 
+TRAINED = Path(__file__).parents[1] / "runs" / "before" / "trained"  # a run, of an older version
 FLOATS = (math.nan, math.inf, -math.inf, -1.0, 0.0, 1e9, 1e18, 1e308)
 WHOLES = (-(10**18), -1, 0, 10**9, 10**18, 10**400)
 REQUIRED = {
     "evolve": ["search.objectives=[validation_loss]"],
     "train": ["genome=lfm2"],
     "generate": ["checkpoint=x"],
+    "front": [f"run={TRAINED}"],
+    "validate": [f"run={TRAINED}"],
+    "mad": ["genome=lfm2"],
 }
 # Where a value that is hardly meant does no harm.
 ALIASES = ("width", "context", "batch", "steps")  # of other keys, once a command is composed
@@ -38,6 +45,8 @@ HARMLESS: dict[str, set[float]] = {
     "temperature": {0, 1e9, 1e18, 1e308, math.inf},
     "limits.seconds": {1e18, 1e308},
     "executor.gpus": {0},
+    "seeds": {0, 1e18},  # a list of them
+    "learning_rates": {1e18, 1e308},
 }
 SMALLEST_IS_0 = {
     *(
@@ -49,7 +58,7 @@ SMALLEST_IS_0 = {
     *(f"search.variation.{name}_probability" for name in ("crossover", "mutation", "depth")),
     *(f"search.variation.{name}_probability" for name in ("sharing", "sharing_mutation")),
     "search.variation.operator_probability",
-    "search.replication.most",
+    *("search.replication.most", "validation.sample", "weight_decays"),
 }
 
 
@@ -75,11 +84,30 @@ def judge_describe(config: Any) -> None:
     module.description(genome, config.model, config.cache, name)
 
 
+def judge_front(config: Any) -> None:
+    config.model.check()
+    config.cache.check()
+
+
+def judge_validate(config: Any) -> None:
+    config.check()
+    _, recipe = make_recipe(compose_config("evolve", REQUIRED["evolve"]))
+    config.executor.check(recipe)
+
+
+def judge_mad(config: Any) -> None:
+    config.check()
+    config.chosen_preset()
+
+
 JUDGES: dict[str, Callable[[Any], None]] = {
     "evolve": judge_evolve,
     "train": lambda config: config.check(),
     "generate": lambda config: config.check(),
     "describe": judge_describe,
+    "front": judge_front,
+    "validate": judge_validate,
+    "mad": judge_mad,
 }
 
 
@@ -133,6 +161,24 @@ def test_every_number_of_an_executor(name: str) -> None:
             assert is_refused or value in HARMLESS.get(key, set()), (key, value)
 
 
+@pytest.mark.parametrize("name", NAMED)
+def test_every_number_of_an_objective(name: str) -> None:
+    kind, wrong = import_object("objectives", NAMED[name]), []
+
+    def judge(settings: Any) -> None:
+        load_objective(name, settings)
+
+    for key, number in number_keys(kind) if is_dataclass(kind) else ():
+        is_list = isinstance(getattr(load_objective(name), key), list)
+        for value in WHOLES if number is int else FLOATS:
+            given, full = [value] if is_list else value, f"objectives.{name}.{key}"
+            is_refused = refused(judge, {key: given}, full)
+            is_sensible = 0 < value <= 1e9 and math.isfinite(value)
+            if not is_refused and not is_sensible and value not in HARMLESS.get(key, set()):
+                wrong.append((full, value))
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
     ("verb", "override", "message"),
     [
@@ -145,6 +191,12 @@ def test_every_number_of_an_executor(name: str) -> None:
         ("train", "training.learning_rate=nan", "error: training.learning_rate=nan: expected a"),
         ("describe", "context=1000000000000", "error: context=1000000000000: expected at most"),
         ("describe", "depth=-5", "error: depth=-5: expected 1 to"),
+        ("front", "context=0", "error: context=0: expected at least 1"),
+        ("front", "width=17", "error: width=17: expected a multiple of 16"),
+        ("validate", "validation.seeds=0", "error: validation.seeds=0: expected at least 1"),
+        ("validate", "limits.retries=-1", "error: limits.retries=-1: expected a whole number"),
+        ("mad", "seeds=[0,-1]", "error: seeds=-1: expected a whole number from 0"),
+        ("mad", "learning_rates=[0]", "error: learning_rates=[0.0]: expected numbers, each above"),
         ("evolve", "search.population=1000000000", "error: search.population=1000000000: expect"),
         ("evolve", "search.space.depths=[1,1000000000]", "error: search.space.depths=[1, 100000"),
         ("evolve", "executor.workers=1000000000", "error: executor.workers=1000000000: expected"),

@@ -50,6 +50,18 @@ class Expensive(Static):
     cost = "dear"
 
 
+class Unbounded(Static):
+    bounds = (0.0,)  # type: ignore[assignment]
+
+
+class Reversed(Static):
+    bounds = (1.0, 0.0)
+
+
+class NoUnit(Static):
+    unit = None  # type: ignore[assignment]
+
+
 class BadFormat(Static):
     def format(self, value: float) -> str:
         return int(value)  # type: ignore[return-value]

@@ -1,5 +1,6 @@
 """Hard limits and the quantities they are written as."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 
 from star.base.errors import UserError
 from star.base.settings import parse_quantity
-from star.evaluation import Context, Measured, Objective
+from star.evaluation import OBJECTIVES, Context, Measured, Objective
 from star.evaluation.constraints import Budget, read_limits
 from tests.search.made_up import RECIPE
 
@@ -55,6 +56,79 @@ def test_a_limit_of_seconds_is_a_duration() -> None:
     assert read_limits({"latency": "1m30s"}, Measured({"latency": Latency()}, {})) == {
         "latency": 90
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        *(("decode_latency", text, 5) for text in (5, "5", "5ms", "0.005s", "5000us")),
+        ("decode_latency", "1s500ms", 1500),
+        ("cache_bytes", "4M", 4e6),
+        ("cache_bytes", "4MiB", 2**22),
+        ("parameters", "350k", 350e3),
+        ("flops_per_token", "2M", 2e6),
+        ("prefill_throughput", "3k", 3e3),
+        ("recall_error", 0.9, 0.9),
+        ("recall_error", 1, 1),
+        ("mad_score", 1, 1),
+        ("perplexity", 1, 1),
+    ],
+)
+def test_a_limit_is_in_the_unit_of_its_objective(name: str, text: object, value: float) -> None:
+    measured = Measured.of((), also=[] if name in OBJECTIVES else [name])
+    assert read_limits({name: text}, measured)[name] == pytest.approx(value)
+
+
+def test_a_unit_of_a_users_own_is_converted_to() -> None:
+    class Memory(Objective):
+        name, unit = "memory", "MB"
+
+        def measure(self, context: Context) -> dict[str, float]:
+            return {"memory": 1.0}
+
+    measured = Measured({"memory": Memory()}, {})
+    for text, value in (("3", 3), ("3MB", 3), ("2GB", 2000), ("5k", 5000)):
+        assert read_limits({"memory": text}, measured) == {"memory": value}
+
+
+UNIT = "expected a number, alone or with a unit of k, K, M, G, T"
+TIME = "expected a positive number of ms, or a duration such as 1.5ms or 2s"
+RECALL = "expected above 0 and at most 1, since it is 0 at best and 1 at worst"
+SCORE = "expected above 0 and at most 1, since it is 1 at best and 0 at worst"
+CANNOT_BE = [
+    ("cache_bytes", "5s", f"{UNIT}, B, kB, KB, MB, GB, TB, KiB, MiB, GiB, TiB, such as 4MB"),
+    ("cache_bytes", "5ms", UNIT),
+    ("parameters", "5MB", f"{UNIT}, such as 4M"),
+    ("flops_per_token", "7B", f"{UNIT}, such as 4M"),
+    ("prefill_throughput", "5s", f"{UNIT}, such as 4M"),
+    ("decode_latency", "5MB", TIME),
+    ("decode_latency", "5k", TIME),
+    ("decode_latency", "0", TIME),
+    *(("recall_error", text, RECALL) for text in ("2", "1.01", "0")),
+    *(("mad_score", text, SCORE) for text in ("60", "1.01", "0")),
+    ("perplexity", "0.5", "expected at least 1, since it is 1 at best"),
+    ("validation_loss", "0", "expected a positive number"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), CANNOT_BE)
+def test_limits_of_another_kind_and_those_that_no_value_reaches_are_refused(
+    name: str, text: str, expected: str
+) -> None:
+    measured = Measured.of((), also=[] if name in OBJECTIVES else [name])
+    with pytest.raises(UserError) as caught:
+        read_limits({name: text}, measured)
+    message = str(caught.value)
+    assert message.startswith(f"constraints.{name}={text}: {expected}") and "\n" not in message
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), CANNOT_BE[5:11:5])
+def test_the_command_says_so_in_one_line(
+    name: str, text: str, expected: str, command: Callable[..., Any]
+) -> None:
+    result = command("evolve", "+experiment=smoke", "scale=cpu", f"constraints.{name}={text}")
+    assert result.returncode == 2 and result.stderr.count("\n") == 1, result.stderr
+    assert f"error: constraints.{name}={text}: {expected}" in result.stderr
 
 
 def test_violations_name_value_and_limit() -> None:

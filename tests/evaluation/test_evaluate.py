@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from star.base.errors import UserError
 from star.data import Corpus, DataConfig
@@ -54,6 +55,20 @@ class Infinite(Objective):
 def evaluated(*objectives: str, **settings: Mapping[str, Any]) -> Evaluation:
     recipe = replace(RECIPE, objectives=objectives, settings=settings)
     return evaluate(GENOME, recipe, CORPUS)
+
+
+def test_the_random_state_of_the_caller_is_kept_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for seed, error in ((1, None), (2, None), (3, RuntimeError("broken"))):
+        if error is not None:
+            monkeypatch.setattr(Raising, "error", error)
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        found.append(evaluated(*(() if error is None else (f"{__name__}:Raising",))))
+        assert torch.equal(torch.get_rng_state(), before)
+    assert found[0].metrics == found[1].metrics and not found[2].feasible
 
 
 ALWAYS = set(OBJECTIVES) - {"repeat_loss"}  # no window of 17 bytes of this text repeats four

@@ -11,7 +11,7 @@ from star.data import DataConfig
 from star.evaluation.ledger import recipe_id
 from star.evaluation.recipe import without_state_dtype
 from star.genomes import CacheSetting, ModelConfig
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 from star.training import TrainingConfig
 from tests.search.made_up import RECIPE
 

@@ -16,6 +16,7 @@ from star.evaluation import Context, Evaluation, EvaluationConfig, Objective, Re
 from star.evaluation.executors import Task
 from star.evaluation.objectives import OWN
 from star.evaluation.states import StateStore
+from star.evaluation.trainings import averaged
 from star.genomes import CacheSetting, Genome, ModelConfig
 from star.runs.run import Run
 from star.search import Search
@@ -110,6 +111,12 @@ def test_the_first_seed_chooses_the_rate_of_the_others() -> None:
     alone = replace(recipe, training=recipe.training.at_rate(rate))
     expected = evaluate(GENOME, with_seeds(alone, 2), CORPUS).metrics
     assert found == {**expected, "learning_rate": rate}
+
+
+def test_the_rate_of_several_seeds_is_the_one_they_have_to_its_last_bit() -> None:
+    for count in range(2, 12):
+        found = averaged([{"validation_loss": n, "learning_rate": 0.003} for n in range(count)])
+        assert found["learning_rate"] == 0.003 and found["validation_loss"] == (count - 1) / 2
 
 
 @pytest.mark.parametrize("rate_steps", [None, 3])

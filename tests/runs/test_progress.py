@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,6 +13,7 @@ from star.evaluation import Evaluation
 from star.evaluation.executors import Task
 from star.runs.progress import SearchProgress, TimeLeft
 from star.search import EvolveConfig, Search, SearchConfig
+from star.search.replication import ReplicationConfig
 from star.search.stopping import StopConfig
 from tests.search.made_up import MadeUp, hashed
 
@@ -86,6 +88,7 @@ def shown(
     terminal: bool,
     evaluations: int | None = None,
     executor: MadeUp | None = None,
+    **given: Any,
 ) -> tuple[str, Search]:
     """What a search of three generations of four and one baseline prints."""
     settings = SearchConfig(
@@ -94,6 +97,7 @@ def shown(
         generations=3,
         baselines=["transformer_pp"],
         stop=StopConfig(evaluations=evaluations),
+        **given,
     )
     config = EvolveConfig(depth=4, run_dir=str(folder), search=settings)
     search, stream = Search.from_config(config, executor or MadeUp()), StringIO()
@@ -114,6 +118,38 @@ def test_a_terminal_shows_a_bar_that_ends_full(tmp_path: Path) -> None:
     assert last.startswith("generation 3/3") and "13/13" in last and "left" in last
     archive = search.archive
     assert f"front {len(archive.front())}  hypervolume {archive.hypervolume():.4f}" in last
+
+
+def test_trainings_with_further_seeds_are_counted_as_they_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list[tuple[int, int]]()
+    show = SearchProgress.further_seeds
+
+    def further_seeds(progress: SearchProgress, finished: int, total: int) -> None:
+        told.append((finished, total))
+        show(progress, finished, total)
+
+    monkeypatch.setattr(SearchProgress, "further_seeds", further_seeds)
+    replication = ReplicationConfig(most=1, uncertain=[0.0, 1.0], first=2)
+    text, search = shown(tmp_path, terminal=True, replication=replication)
+    begun = sum(finished == 0 for finished, _ in told)
+    assert len(told) - begun == sum(e.seeds - 1 for e in search.archive.all) > 0
+    last = bar(text)
+    assert last.startswith("generation 3/3 ") and "13/13" in last and "0:00:00" in last
+
+
+def test_each_further_seed_is_told_with_how_many_there_are() -> None:
+    stream = StringIO()
+    with SearchProgress(Console(file=stream, force_terminal=True, width=130)) as progress:
+        progress.started(10, 2, str)
+        progress.trained_at_once(1)
+        progress.generation_started(1)
+        progress.candidate_trained(60, is_new=False)
+        progress.candidate_finished()
+        progress.further_seeds(1, 4)
+    assert "generation 2/2, further seeds 1/4" in (last := bar(stream.getvalue()))
+    assert "left 0:12:00" in last  # nine candidates, three trainings of this round
 
 
 def test_elsewhere_each_generation_is_one_line(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from star.genomes import CacheSetting, Genome, ModelConfig, former_id
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, RANDOM, Candidate
+from star.search.evaluating import EvaluationLoop
 from star.search.halving import HalvingConfig, SuccessiveHalving
-from star.search.loop import EvaluationLoop
 from star.search.memory import SearchMemory
 from star.training import TrainingConfig
 from tests.search.made_up import DataConfig, MadeUp

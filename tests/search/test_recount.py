@@ -146,6 +146,11 @@ def test_names_of_baselines_are_those_of_designs(run: Run) -> None:
             "^objectives: margin was not measured in .* measured are validation_loss, bits_per",
         ),
         (Question(MODEL, LONG, (), {"nope": 1}), "^constraints.nope: no such objective"),
+        (Question(MODEL, LONG, (), {"cache_bytes": "5s"}), "^constraints.cache_bytes=5s: expected"),
+        (
+            Question(MODEL, LONG, (), {"recall_error": 2}),
+            "^constraints.recall_error=2: expected above 0 and at most 1, since it is 0 at best",
+        ),
         (Question(MODEL, LONG, (), {"cache_bytes": -1}), "^constraints.cache_bytes=-1: expected a"),
     ],
 )

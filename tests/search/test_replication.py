@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from star.evaluation.result import infeasible
 from star.genomes import Genome
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.archive import pareto_ranks
+from star.search.evaluating import Repeated
 from star.search.replication import ReplicationConfig
 from tests.search.made_up import MadeUp, static_costs
 
-SEED = 7
+SEED, RATES = 7, (0.001, 0.003, 0.01)
 NOISE, ALL = 0.2, 0.1  # what chance does to one training, and a seed to all, at the most
 
 
@@ -30,6 +32,11 @@ def number(*parts: object) -> float:
     """From -1 to 1, another for other parts."""
     digest = hashlib.sha256(repr(parts).encode()).digest()
     return int.from_bytes(digest[:6], "big") / 2**47 - 1
+
+
+def hash_of(task: Task) -> int:
+    """A whole number, another for other genomes and seeds."""
+    return int(10**6 * (1 + number(task.genome.id, task.seed)))
 
 
 def truth(genome: Genome) -> float:
@@ -108,6 +115,41 @@ def test_metrics_are_means_over_seeds() -> None:
             assert value == pytest.approx(np.mean([t.metrics[name] for t in trainings]))
         for name in static_costs(evaluated.candidate.genome):  # whole numbers stay whole
             assert isinstance(metrics[name], int)
+
+
+def test_each_round_says_how_far_it_is_and_what_its_trainings_took() -> None:
+    search, told = make(), list[Repeated]()
+    for _ in search.generations(on_repeated=told.append):
+        pass
+    rounds = [n for n, one in enumerate(told) if one.finished == 0]
+    assert rounds[0] == 0 and len(rounds) > 1
+    for first, end in pairwise([*rounds, len(told)]):
+        steps = told[first:end]
+        assert [one.finished for one in steps] == list(range(steps[0].total + 1))
+        assert {(one.total, one.is_new, one.seconds) for one in steps[1:]} == {
+            (steps[0].total, True, 0.5)
+        }
+    assert len(told) - len(rounds) == sum(e.seeds - 1 for e in search.archive.all)
+
+
+def test_the_learning_rate_is_the_one_chosen_most_often_and_no_mean() -> None:
+    def with_rate(task: Task) -> Evaluation:
+        found = noisy(task)
+        rate = RATES[hash_of(task) % len(RATES)]
+        return replace(found, metrics={**found.metrics, "learning_rate": rate})
+
+    search = make(
+        executor=MadeUp(with_rate),
+        replication=ReplicationConfig(most=3, uncertain=[0.0, 1.0], first=8),
+    )
+    finished(search)
+    for evaluated in search.archive.all:
+        genome = evaluated.candidate.genome
+        seeds = [None, SEED + 1, SEED + 2, SEED + 3]
+        rates = [with_rate(Task(genome, 100, seed=seed)).metrics["learning_rate"] for seed in seeds]
+        most = max(map(rates.count, rates))
+        expected = next(rate for rate in rates if rates.count(rate) == most)
+        assert evaluated.evaluation.metrics["learning_rate"] == expected
 
 
 def test_a_front_of_several_seeds_is_less_lucky_than_one_of_single_trainings() -> None:

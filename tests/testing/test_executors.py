@@ -10,7 +10,7 @@ import pytest
 from star.base.command_line import compose_config
 from star.evaluation import Evaluation, Recipe
 from star.evaluation.executors import Executor, ProcessesConfig, Setup, TableConfig, Task
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 from star.testing.executors import ExecutorSuite
 
 

@@ -2,8 +2,9 @@
 
 `settings` is the grid of the protocol, `presets` how much of it is run, `protocols` what paper and
 published code do otherwise than we, `model` and `training` make one run, `scoring` counts what it
-answers, `scores` sums up. Neighbours: `star.data.mad` makes the instances, `star.mad` is the
-command and `star.evaluation.objectives.mad` the objective.
+answers, `scores` sums up, `table` shows. Neighbours: `star.data.mad` makes the instances,
+`star.mad` is the command, whose settings are in `config`, and `star.evaluation.objectives.mad` the
+objective.
 """
 
 from .presets import PRESETS as PRESETS

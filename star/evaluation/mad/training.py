@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import nn
 
+from star.base.random_numbers import seeded
 from star.data.mad import Instances
 from star.data.mad.instances import TEST, TRAIN, VALIDATION
 from star.evaluation.mad.model import build_model
@@ -112,13 +113,12 @@ def train(
     start = time.process_time()
     config = training_config(run, preset, protocol, device)
     place = config.torch_device()
-    with torch.random.fork_rng([place] if place.type == "cuda" else []):
-        torch.manual_seed(run.seed)
+    with seeded(run.seed, place):
         model = build_model(genome, run.setting, sizes, PROTOCOLS[protocol])
-    training = _Training(model.to(place), run, preset, config)
-    with config.autocast(place):
-        diverged = not training.finish()
-        right = (0.0, 0.0, 0.0) if diverged else (training.accuracy, *training.test())
+        training = _Training(model.to(place), run, preset, config)
+        with config.autocast(place):
+            diverged = not training.finish()
+            right = (0.0, 0.0, 0.0) if diverged else (training.accuracy, *training.test())
     return Outcome(run, training.step, diverged, *right, seconds=time.process_time() - start)
 
 

@@ -10,6 +10,7 @@ from .base import STATIC as STATIC
 from .base import TRAINED as TRAINED
 from .base import Context as Context
 from .base import Objective as Objective
+from .quality import LOSS as LOSS
 from .registry import NAMED as NAMED
 from .registry import OBJECTIVES as OBJECTIVES
 from .registry import Measured as Measured

@@ -1,5 +1,6 @@
 """What an objective is: a named quantity of a candidate, and how it is measured and shown."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -45,7 +46,8 @@ class Objective(ABC):
     """
 
     name: ClassVar[str]  # column of CSVs, key of constraints, key of `metrics`
-    unit: ClassVar[str] = ""
+    unit: ClassVar[str] = ""  # limits in bytes may be written 4MB, those in s or ms 1m30s or 5ms
+    bounds: ClassVar[tuple[float, float]] = (-math.inf, math.inf)  # least and most it can be
     label: ClassVar[str] = ""  # heading in tables, `name` when empty
     cost: ClassVar[str] = TRAINED  # STATIC, TRAINED or OWN
     maximised: ClassVar[bool] = False  # larger is better; a constraint is then its least value

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from star.base.errors import UserError
+from star.base.random_numbers import seeded
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect_one_of
 from star.evaluation.measuring import (
@@ -82,7 +83,7 @@ class OnDevice(Objective):
         """Of a fresh model. Raises `UserError` on another device than the search's."""
         device = context.recipe.training.torch_device()
         self._expect_device(machine_name(device))
-        with torch.random.fork_rng([device] if device.type == "cuda" else []), quiet(self.threads):
+        with seeded(context.recipe.seed, device), quiet(self.threads):
             return self.measure_model(self._build(context, device), device)
 
     def _expect_device(self, here: str) -> None:
@@ -95,7 +96,6 @@ class OnDevice(Objective):
     def _build(self, context: Context, device: torch.device) -> LanguageModel:
         recipe = context.recipe
         sizes = recipe.model if self.width is None else replace(recipe.model, width=self.width)
-        torch.manual_seed(recipe.seed)
         model = decode(context.genome, sizes).to(device, getattr(torch, self.dtype))
         return model.eval().requires_grad_(False)
 

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect, expect_seed
 from star.evaluation.mad import Preset, Run, choose_preset, summarise, train
 from star.evaluation.objectives.base import OWN, Context, Objective
+from star.training.config import RANGES as TRAINING
 
 PREFIX = "objectives.mad_score."
+RANGES, RATES = {"steps": Range(1, 10**9)}, TRAINING["learning_rate"]
 
 
 @dataclass
@@ -23,16 +26,18 @@ class MadScore(Objective):
     seeds: list[int] = field(default_factory=lambda: [0])  # of instances, weights and batches
 
     name, unit, label, cost, maximised = "mad_score", "", "MAD", OWN, True
+    bounds = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         """Raise `UserError` for a setting that cannot be used."""
         choose_preset(self.preset, self.tasks, PREFIX)
-        expect(f"{PREFIX}steps", self.steps, self.steps is None or self.steps >= 1, "at least 1")
-        positive = all(rate > 0 for rate in self.learning_rates)
-        expect(f"{PREFIX}learning_rates", self.learning_rates, positive, "numbers above 0")
+        expect_ranges(PREFIX, self, RANGES)
+        expected = next(filter(None, map(RATES.expected, self.learning_rates)), "")
+        each = f"numbers, each {expected}"
+        expect(f"{PREFIX}learning_rates", self.learning_rates, not expected, each)
         expect(f"{PREFIX}seeds", self.seeds, len(self.seeds) > 0, "one seed or more")
         for seed in self.seeds:
-            expect_seed(seed)
+            expect_seed(seed, f"{PREFIX}seeds")
 
     @property
     def _preset(self) -> Preset:

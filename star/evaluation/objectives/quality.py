@@ -1,16 +1,19 @@
 """Quality on held-out text after the short training: in three units, and of tokens that show what
 a memory is worth."""
 
+import math
 from collections.abc import Mapping
 
 from star.evaluation.objectives.base import Context, Objective
 from star.training import Quality
 
+LOSS = "validation_loss"  # what every search measures, ranks by and shows
+
 
 class ValidationLoss(Objective):
     """Mean next-token cross-entropy."""
 
-    name, unit, label = "validation_loss", "nats/token", "loss"
+    name, unit, label = LOSS, "nats/token", "loss"
 
     def measure(self, context: Context) -> Mapping[str, float]:
         """With the others, since they cost nothing."""
@@ -30,7 +33,7 @@ class BitsPerByte(ValidationLoss):
 class Perplexity(ValidationLoss):
     """exp of the loss."""
 
-    name, unit, label = "perplexity", "", ""
+    name, unit, label, bounds = "perplexity", "", "", (1.0, math.inf)
 
 
 class RepeatLoss(ValidationLoss):

@@ -10,6 +10,7 @@ from statistics import fmean
 import torch
 
 from star.base.errors import UserError
+from star.base.random_numbers import seeded
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.objectives.base import OWN, Context, Objective
@@ -42,7 +43,7 @@ class RecallError(Objective):
     result is the mean over forms of the mean over each form's tasks. What diverges has error 1.
     """
 
-    name, label, cost = "recall_error", "recall", OWN
+    name, label, cost, bounds = "recall_error", "recall", OWN, (0.0, 1.0)
 
     # `pairs_<keys>` and `adjacent_<vocabulary>_<length>`; of each form the easiest first
     tasks: list[str] = field(default_factory=lambda: ["pairs_4", "pairs_8", "adjacent_8_32"])
@@ -87,11 +88,15 @@ class RecallError(Objective):
         except Diverged:
             return 1.0
 
-    def errors(self, task: RecallTask, context: Context) -> Iterator[float]:
+    def errors(self, task: RecallTask, context: Context) -> list[float]:
         """Errors at the ends of the parts of a training, until it is solved. Raises `Diverged`."""
         recipe = context.recipe
+        with seeded(recipe.seed, recipe.training.torch_device()):
+            return list(self._errors(task, context))
+
+    def _errors(self, task: RecallTask, context: Context) -> Iterator[float]:
+        recipe = context.recipe
         device = recipe.training.torch_device()
-        torch.manual_seed(recipe.seed)
         sizes = replace(recipe.trained_model, vocabulary=task.vocabulary)
         model = decode(context.genome, sizes).to(device)
         held_out = task.instances(self.held_out, seed=recipe.seed).to(device)

@@ -103,6 +103,15 @@ def _check_words(key: str, kind: type[Objective]) -> None:
         raise UserError(f"{key}: its name is {name!r}, which another column has; choose another")
     if kind.cost not in (STATIC, *COSTLY):
         raise UserError(f"{key}: cost is {kind.cost!r}, expected STATIC, TRAINED or OWN")
+    if not isinstance(kind.unit, str):
+        raise UserError(f"{key}: unit is {kind.unit!r}, expected a text such as 'bytes'")
+    try:
+        least, most = kind.bounds
+        whole = least < most
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise UserError(f"{key}: bounds is {kind.bounds!r}, expected two numbers such as (0, 1)")
 
 
 def _with_settings(kind: type[Objective], settings: dict[str, Any]) -> Objective:

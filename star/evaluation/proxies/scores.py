@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from star.base.random_numbers import seeded
 from star.data import Corpus, load_corpus
 from star.evaluation.proxies.gradients import gradient_norm, snip, zico
 from star.evaluation.proxies.jacobians import jacobian_covariance
@@ -50,8 +51,8 @@ class ProxyScores:
 
     def _score(self, genome: Genome) -> float:
         try:
-            torch.manual_seed(self._recipe.seed)
-            score = self._proxy(decode(genome, self._recipe.trained_model), self._tokens)
+            with seeded(self._recipe.seed, torch.device("cpu")):
+                score = self._proxy(decode(genome, self._recipe.trained_model), self._tokens)
         except Exception:  # its evaluation will say why
             return -math.inf
         return score if math.isfinite(score) else -math.inf

@@ -24,7 +24,7 @@ from star.evaluation.executors.table import PACKAGED, Table
 from star.genomes import Genome, get_alphabet
 from star.genomes.validity import find_problems
 from star.search.config import EvolveConfig
-from star.search.search import make_recipe
+from star.search.recipe import make_recipe
 from tests.genomes.definition import canonical_livs
 
 TOLERANCE = 1e-3  # nats per token between machines, after 80 steps in float32

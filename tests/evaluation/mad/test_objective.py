@@ -46,7 +46,7 @@ def test_its_settings_are_part_of_the_recipe_as_defaults_too() -> None:
         ({"tasks": ["x"]}, "objectives.mad_score.tasks=x: expected one of compression"),
         ({"steps": 0}, "objectives.mad_score.steps=0: expected at least 1"),
         ({"seeds": []}, "objectives.mad_score.seeds=.*: expected one seed or more"),
-        ({"learning_rates": [0.0]}, "objectives.mad_score.learning_rates=.*: expected numbers abo"),
+        ({"learning_rates": [0.0]}, "objectives.mad_score.learning_rates=.*: expected numbers, ea"),
         ({"stepz": 1}, "objectives.mad_score.stepz: unknown; its settings are preset, tasks"),
     ],
 )

@@ -37,7 +37,9 @@ def test_a_task_is_learnt_and_ends_the_training_when_it_is_solved() -> None:
 
 def test_a_run_gives_the_same_numbers_again_and_seeds_differ() -> None:
     short = replace(PRESET, steps=5)
+    before = torch.get_rng_state()
     first, again, other = (train(ATTENTION, run(seed=s), short, SIZES) for s in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
     assert replace(first, seconds=0) == replace(again, seconds=0)
     assert first.test_accuracy != other.test_accuracy
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from star.base.errors import UserError
 from star.evaluation.objectives import load_objective
@@ -74,6 +75,16 @@ def test_what_diverges_recalls_nothing() -> None:
 def test_fewer_steps_than_measurements() -> None:
     objective = RecallError(**{**TINY, "steps": 1})
     assert len(list(objective.errors(read_task("pairs_2"), Context(SOLVES, RECIPE)))) == 3
+
+
+def test_the_random_state_of_the_caller_is_kept_and_changes_nothing() -> None:
+    settings = {**TINY, "steps": 30, "batch_size": 8, "held_out": 64}
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    found = measured(SOLVES, **settings)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(6)
+    assert measured(SOLVES, **settings) == found and found["recall_error"] < 1
 
 
 def test_seeds_have_their_own_sequences_and_weights() -> None:

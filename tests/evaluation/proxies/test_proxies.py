@@ -132,7 +132,9 @@ def test_scores_of_genomes_are_those_of_the_models_that_are_trained(corpus: Corp
     torch.manual_seed(RECIPE.seed)
     expected = snip(decode(genome, SIZES), corpus.batch(0, 0, 4, 16))
     torch.manual_seed(99)
+    before = torch.get_rng_state()
     assert scores(genome) == expected == scores(genome)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_what_cannot_be_built_has_the_worst_score(corpus: Corpus) -> None:
