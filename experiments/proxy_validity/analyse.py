@@ -5,7 +5,8 @@
 The truth is the loss after 4,000 steps, the mean over the seeds that are there (truth.csv). For
 every evaluator: its core-seconds a design in the median, Spearman's and Kendall's correlation with
 the truth over all designs and over those with attention, with 95% intervals by bootstrap over
-designs; and what the front of loss against cache is worth that it picks: how many of its points are
+designs; the same over those that the default search lets through, whose recall error is within its
+limit; and what the front of loss against cache is worth that it picks: how many of its points are
 on the true front, and the share of the true front's hypervolume that they have in the truth.
 """
 
@@ -25,6 +26,7 @@ PROBES = HERE / "probes.csv"  # recall, MAD and proxies: design, evaluator, valu
 VALIDITY, FIGURE = HERE / "validity.csv", HERE / "validity.png"
 LAST_STEP = 4000
 LEAST = 10  # designs that a correlation is computed over
+RECALL, LIMIT = "recall_error", 0.75  # of conf/experiment/cache_frontier.yaml
 QUANTITIES = ("loss", "loss_quarter_4", "loss_hit_4", "loss_hit_8")
 
 Vector = npt.NDArray[np.float64]
@@ -35,7 +37,10 @@ def truth() -> pd.DataFrame:
     table = pd.read_csv(TRUTH)
     table = table[table["step"] == LAST_STEP]
     means = table.groupby("design")[["loss", "loss_hit_8", "parameters", "cache_bytes"]].mean()
-    return means.join(pd.read_csv(DESIGNS).set_index("design")[["family", "attention"]])
+    probes = pd.read_csv(PROBES)
+    recall = probes[probes["evaluator"] == RECALL].set_index("design")["value"].rename("recall")
+    designs = pd.read_csv(DESIGNS).set_index("design")[["family", "attention"]]
+    return means.join(designs).join(recall)
 
 
 def evaluators(known: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +87,12 @@ def judge(values: pd.Series, known: pd.DataFrame) -> dict[str, float]:
     """All figures of one evaluator."""
     both = known.join(values.rename("value")).dropna(subset=["value"])
     result: dict[str, float] = {"designs": len(both)}
-    for part, rows in (("", both), ("_attention", both[both["attention"] > 0])):
+    parts = {
+        "": both,
+        "_attention": both[both["attention"] > 0],
+        "_recalling": both[both["recall"] <= LIMIT],
+    }
+    for part, rows in parts.items():
         if len(rows) < LEAST:
             continue
         found = rank_correlations(rows["value"].to_numpy(), rows["loss"].to_numpy())
@@ -126,7 +136,8 @@ def main() -> None:
     table.to_csv(VALIDITY, float_format="%.4g")
     draw(table)
     short = ["seconds", "designs", "spearman", "spearman_low", "spearman_high"]
-    short += [n for n in ("spearman_attention", "true", "ordered", "hypervolume") if n in table]
+    parts = ("spearman_attention", "spearman_recalling", "true", "ordered", "hypervolume")
+    short += [name for name in parts if name in table]
     print(table[short].round(3).to_string())
 
 

@@ -45,7 +45,11 @@ KINDS: dict[str, tuple[TrainingConfig, tuple[int, ...]]] = {
         replace(MUON, length=256, steps=160, schedule="cosine", final_fraction=0.0),
         (160,),
     ),
-    "adamw_256": (replace(ADAMW, length=256, steps=640), (40, 80, 160, 320, 640)),
+    "adamw_256": (replace(ADAMW, length=256), (20, 40, 80, 160)),
+    "adamw_256_small": (
+        replace(ADAMW, length=256, batch_size=4, steps=640),
+        (20, 40, 80, 160, 320, 640),
+    ),
     "muon_256_low": (
         replace(MUON, length=256, steps=80, learning_rate=1e-3, matrix_learning_rate=7e-3),
         (80,),
