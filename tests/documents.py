@@ -33,9 +33,12 @@ ADDED = {
 TABULAR = {"search.generations": "1"}  # instead: all else is the table's own
 # Beside: candidates that it can learn from.
 PRESCREENED = {"search.generations": "3", "search.prescreen.minimum_rows": "10"}
+# Beside: the limit on recall that these experiments have, so that all keep it.
+LIMITED = ("cache_frontier", "deep_frontier")
+RECALLING = {"constraints.recall_error": "1", "objectives.recall_error.steps": "2"}
 REPLACED = {
     "search.halving.rungs": "[1,2]", "executor.in_flight": "2", "training.rate_steps": "2",
-    "objectives.recall_error.steps": "2", "constraints.recall_error": "1",
+    **RECALLING,
 }  # fmt: skip
 DROPPED = ("executor.address", "executor.gpus")  # need other machines than this one
 CONSOLE = {"certify": "kernels.certify", "bench": "kernels.bench"}  # as `star` calls them
@@ -118,6 +121,8 @@ def smallest(line: str, placeholders: Mapping[str, str]) -> list[str]:
         form = {}
     elif any("tabular" in part for part in given):
         form = TABULAR
+    if any(part.endswith(LIMITED) for part in given):
+        form = {**form, **RECALLING}
     if any(part.startswith("search.prescreen.kind=") for part in given):
         form = {**form, **PRESCREENED}
     kept = [part for part in given if not part.startswith(DROPPED)]
