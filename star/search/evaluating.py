@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from star.evaluation.constraints import Budget
 from star.evaluation.executors import Executor, Task
 from star.evaluation.executors.base import never
-from star.evaluation.objectives import COSTLY, OWN, STATIC, Objective
+from star.evaluation.objectives import COSTLY
 from star.evaluation.result import Evaluation
 from star.evaluation.states import StateStore
 from star.search.archive import Archive, objective_values
@@ -186,7 +186,7 @@ class EvaluationLoop:
             # In the order of asking, which decides between equals, not in that of finishing.
             before = {index: reached[index] for index in sorted(reached)}
             gate = before if rung == 0 else gate
-            climbing = {n: candidates[n] for n in self._promoted(rung, before, len(climbing))}
+            climbing = {n: candidates[n] for n in self._promoted(rung, before)}
             for index, evaluated in before.items():
                 if index not in climbing:
                     yield index, self.halving.stopped(evaluated, rung)
@@ -195,41 +195,25 @@ class EvaluationLoop:
         if self.states is not None and lower:
             self.states.clear()  # the generation that they belong to is finished
 
-    def _promoted(self, rung: int, reached: Mapping[int, Evaluated], brought: int) -> list[int]:
-        """Indices of those that go on from a rung, ascending.
+    def _promoted(self, rung: int, reached: Mapping[int, Evaluated]) -> list[int]:
+        """Indices of those that go on from a rung, ascending; from a rung 0 all, it only refuses.
 
         Args:
             rung: finished steps.
             reached: those that were measured there, by index.
-            brought: how many were to be; whom a rung 0 refuses is of those who leave, so that it
-                costs no others their place.
         """
         self.halving.reached.setdefault(rung, []).extend(reached.values())
-        objectives, evaluated = self._deciding(rung), list(reached.values())
-        indices = list(reached)
-        if not objectives:
+        indices, evaluated = list(reached), list(reached.values())
+        if rung == 0:
             return indices
-        values = objective_values(objectives, evaluated)
-        if self.finals is not None and rung > 0:
-            values = self.finals.replace(values, objectives, evaluated, rung)
-        places = self.halving.places(brought) if rung == 0 else None
-        return [indices[number] for number in self.halving.promoted(rung, values, places)]
+        values = objective_values(self.archive.objectives, evaluated)
+        if self.finals is not None:
+            values = self.finals.replace(values, self.archive.objectives, evaluated, rung)
+        return [indices[number] for number in self.halving.promoted(rung, values)]
 
     def _judged(self, evaluated: Evaluated) -> Evaluated:
         """The candidate, infeasible where what is known of it breaks a constraint."""
         return replace(evaluated, evaluation=self.budget.judge(evaluated.evaluation))
-
-    def _deciding(self, rung: int) -> list[Objective]:
-        """The objectives that rank candidates at a rung.
-
-        Before all training these are the static ones, and those that train models of their own;
-        none where the latter are limited only, since costs alone say nothing of who is better.
-        """
-        objectives = self.archive.objectives
-        if rung > 0:
-            return objectives
-        ranking = any(objective.cost == OWN for objective in objectives)
-        return [o for o in objectives if o.cost in (STATIC, OWN)] if ranking else []
 
     def replicate(self) -> None:
         """Train those whose place is uncertain with further seeds, until it is not."""

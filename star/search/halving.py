@@ -7,8 +7,8 @@ everything that the search has brought to that rung, so that a poor generation d
 an earlier one has beaten.
 
 A first rung of 0 is a gate before all training: it measures the objectives that train small models
-of their own, such as recall: who exceeds a limit of theirs goes no further, and where one is
-minimised, the better go on.
+of their own, such as recall, and who exceeds a limit goes no further. It ranks nobody: those
+objectives and costs say too little of who will be better.
 """
 
 from dataclasses import dataclass, field, replace
@@ -54,7 +54,7 @@ class HalvingConfig:
         """Raise `UserError` for a rung 0 at which no objective could be measured."""
         if 0 in self.rungs and not measured.before_training():
             raise UserError(
-                f"search.halving.rungs={self.rungs}: rung 0 ranks by objectives that need no "
+                f"search.halving.rungs={self.rungs}: rung 0 measures objectives that need no "
                 "training on text, and none is in use; name one in search.objectives or "
                 "constraints, or leave 0 out"
             )
@@ -99,20 +99,19 @@ class SuccessiveHalving:
 
     def stopped(self, evaluated: Evaluated, rung: int) -> Evaluated:
         """A candidate that was not promoted from a rung."""
-        when = f"after {rung} of {self.rungs[-1]} steps" if rung else "before training"
-        reason = f"{when}, for better ones"
+        reason = f"after {rung} of {self.rungs[-1]} steps, for better ones"
         evaluation = replace(evaluated.evaluation, status=STOPPED, reason=reason)
         return replace(evaluated, evaluation=evaluation)
 
-    def promoted(self, rung: int, values: Values, places: int | None = None) -> list[int]:
+    def promoted(self, rung: int, values: Values) -> list[int]:
         """Which rows of values (candidates, objectives) go on from a rung, ascending.
 
-        By rank among all that were ever brought to it, then by crowding distance, then in order.
+        The share `keep` of them: by rank among all that were ever brought to it, then by crowding
+        distance, then in order.
 
         Args:
             rung: finished steps.
             values: to be minimised.
-            places: how many go on at most; None is the share `keep` of the rows.
         """
         if not len(values):
             return []
@@ -124,11 +123,7 @@ class SuccessiveHalving:
         # lexsort's last key counts first: the rank, then the distance, the lonelier first. It keeps
         # the order of equals, so that the same calls promote the same candidates.
         order = np.lexsort([-distances[new], ranks[new]])
-        return sorted(order[: self.places(len(values)) if places is None else places].tolist())
-
-    def places(self, brought: int) -> int:
-        """How many of so many candidates go on from a rung."""
-        return int(np.ceil(self.keep * brought))
+        return sorted(order[: int(np.ceil(self.keep * len(values)))].tolist())
 
 
 def crowding_distances(values: Values, ranks: npt.NDArray[np.int64]) -> Values:

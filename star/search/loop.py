@@ -40,7 +40,7 @@ def _tell(
     constraint.
 
     What successive halving stopped has its loss after fewer steps, which is above what it would
-    have reached; what it stopped before training has none, and violates the constraint too.
+    have reached.
     """
     _set_values(built, population, [candidate.genome.id for candidate in candidates], archive)
     built.algorithm.tell(infills=population)
