@@ -16,7 +16,7 @@ from star.base.console import say
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import LOSS, STATIC, Objective
 from star.genomes import Genome
-from star.runs.recall import CHANCE_MARK, is_at_chance, recall_lines
+from star.runs.recall import CHANCE_MARK, RECALL, is_at_chance, recall_lines
 from star.runs.run import Run, RunCandidate
 from star.runs.validated import VALIDATED
 
@@ -86,9 +86,12 @@ class ClosingTable:
         }
         self.shown = [objectives[name] for name in dict.fromkeys((*SHOWN, *minimised, *also))]
         self.costs = [name for name in minimised if objectives[name].cost == STATIC]
+        # what a design must reach to be compared by its cost
+        self.qualities = [LOSS, *(name for name in minimised if name == RECALL)]
 
     def print(self, console: Console) -> None:
-        """Print front, baselines, and for each baseline the smallest cost at or below its loss.
+        """Print front, baselines, and for each baseline the smallest cost at or below its loss, and
+        its recall error where the search minimised that.
 
         A terminal gets as many comparisons as it has room for; a file is as wide as it takes.
         """
@@ -177,11 +180,12 @@ class ClosingTable:
         return PARAMETERS if self.costs == [PARAMETERS] else CACHE
 
     def _best(self, baseline: RunCandidate) -> RunCandidate | None:
-        """The evolved genome with the smallest cost at or below the baseline's loss."""
+        """The evolved genome with the smallest cost that is as good as the baseline."""
         better = (
             candidate
             for candidate in self.measured
-            if candidate.origin != "baseline" and candidate.metrics[LOSS] <= baseline.metrics[LOSS]
+            if candidate.origin != "baseline"
+            and all(candidate.metrics[name] <= baseline.metrics[name] for name in self.qualities)
         )
         order = (self._cost, LOSS)
         return min(better, key=lambda c: [c.metrics[name] for name in order], default=None)
@@ -189,8 +193,9 @@ class ClosingTable:
     def _smallest_cost_line(self, name: str, baseline: RunCandidate) -> str:
         """What it is, in words."""
         own, best, cost = baseline.metrics, self._best(baseline), self._cost
+        recall = f" and recall error of {own[RECALL]:.3f}" if RECALL in self.qualities else ""
         if best is None:
-            return f"{name}: no evolved genome reaches its loss of {own[LOSS]:.4f}"
+            return f"{name}: no evolved genome reaches its loss of {own[LOSS]:.4f}{recall}"
         other = CACHE if cost == PARAMETERS else PARAMETERS
         words, superlative = COSTS[cost]
         metrics = best.metrics
@@ -198,8 +203,9 @@ class ClosingTable:
         if own[cost]:
             share = f"{share_percent(metrics[cost] / own[cost])} of its {words}"
         mark = CHANCE_MARK if is_at_chance(metrics) else ""
+        quality = "loss and recall error" if RECALL in self.qualities else "loss"
         return (
-            f"at or below {name}'s loss with the {superlative} {words}: {best.genome_id}{mark}, "
+            f"at or below {name}'s {quality} with the {superlative} {words}: {best.genome_id}{mark}, "
             f"{share}, "
             f"loss {percent(metrics[LOSS], own[LOSS])}, "
             f"{COSTS[other][0]} {percent(metrics[other], own[other])}  "
