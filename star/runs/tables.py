@@ -205,8 +205,8 @@ class ClosingTable:
         mark = CHANCE_MARK if is_at_chance(metrics) else ""
         quality = "loss and recall error" if RECALL in self.qualities else "loss"
         return (
-            f"at or below {name}'s {quality} with the {superlative} {words}: {best.genome_id}{mark}, "
-            f"{share}, "
+            f"at or below {name}'s {quality} with the {superlative} {words}: "
+            f"{best.genome_id}{mark}, {share}, "
             f"loss {percent(metrics[LOSS], own[LOSS])}, "
             f"{COSTS[other][0]} {percent(metrics[other], own[other])}  "
             f"[{composition(best.genome)}]"
