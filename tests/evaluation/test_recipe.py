@@ -33,11 +33,12 @@ def key_of(*overrides: str) -> str:
 
 def test_keys_are_those_of_the_first_version() -> None:
     """As commit c0a5284 computed them: ledgers that are there already go on answering."""
-    counted = "cache.state_dtype=bfloat16"  # as then
-    assert key_of(counted) == "7933869d58bc734c"
+    counted = "cache.state_dtype=bfloat16"  # as then, and so were the settings of scale=cpu
+    former = ("training.steps=80", "training.length=128", "training.validation_batches=8")
+    assert key_of(counted, *former) == "7933869d58bc734c"
     tabular = ("+experiment=tabular", "search.objectives=[validation_loss,cache_bytes]")
     assert key_of(*tabular, counted) == "b1e8e8641ef95a3c"
-    assert recipe_id({**content_of(counted), "rung": 2}) == "7d9c41a38bff6a92"
+    assert recipe_id({**content_of(counted, *former), "rung": 2}) == "7d9c41a38bff6a92"
 
 
 def test_an_objective_that_is_not_in_use_and_a_static_one_change_no_key() -> None:
