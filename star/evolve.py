@@ -32,14 +32,15 @@ def print_counts(console: Console, search: Search) -> None:
     planned = search.config.search.generations * search.config.search.population
     if proposed < planned and not search.ended_by:
         say(console, f"proposed {proposed} of {planned} designs: no other new ones were found")
-    stopped = archive.stopped()
+    trained = [evaluated for evaluated in archive.all if evaluated.train_tokens]
+    stopped = [evaluated for evaluated in trained if evaluated.is_stopped]
     if stopped:
-        tokens, measured = archive.train_tokens(), len(archive.feasible) + stopped
-        ratio = measured * search.config.training.tokens / tokens
+        tokens, whole = archive.train_tokens(), search.config.training.tokens
+        saved = sum(whole - evaluated.train_tokens for evaluated in stopped)
         say(
             console,
-            f"successive halving stopped {stopped} of them early: {tokens:,} training tokens, "
-            f"{ratio:.2f}x fewer than training all {measured} to the end",
+            f"successive halving stopped {len(stopped)} of them early: {tokens:,} training tokens, "
+            f"{(tokens + saved) / tokens:.2f}x fewer than training all {len(trained)} to the end",
         )
 
 

@@ -60,8 +60,9 @@ def beside_baselines(table: pd.DataFrame) -> list[dict[str, object]]:
 
 
 def kept(table: pd.DataFrame) -> dict[str, object]:
-    """How much of a search's front no validated design of that run dominates."""
-    front = table[table["role"] == "front"]
+    """How much of a search's front no validated design of that run dominates: of what it found,
+    without known designs that are on the front."""
+    front = table[(table["role"] == "front") & (table["origin"] != "baseline")]
     return {
         "search_seed": front["search_seed"].iloc[0],
         "front": len(front),
@@ -75,7 +76,8 @@ def draw(tables: list[pd.DataFrame], path: Path) -> None:
     """Validated loss against cache: fronts of all seeds, and the baselines."""
     figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
     for number, table in enumerate(tables):
-        front = table[table["role"] == "front"].sort_values(CACHE)
+        front = table[(table["role"] == "front") & (table["origin"] != "baseline")]
+        front = front.sort_values(CACHE)
         color = f"C{number}"
         label = f"search, seed {front['search_seed'].iloc[0]}"
         axes.plot(front[CACHE] / 1e3, front[LOSS], "o-", color=color, lw=0.8, label=label)

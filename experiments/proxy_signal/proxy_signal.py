@@ -84,7 +84,8 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Train everything, write and print both tables."""
-    config = compose_config("evolve", ["scale=cpu"])
+    former = ["training.length=128", "training.validation_batches=8"]  # of scale=cpu then
+    config = compose_config("evolve", ["scale=cpu", *former])
     load_corpus(config.data)
     jobs = [(design, seed, config) for design in DESIGNS for seed in SEEDS]
     rows: list[dict[str, object]] = []

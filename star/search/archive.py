@@ -115,12 +115,6 @@ class Archive:
         """Training tokens of all candidates together."""
         return sum(evaluated.train_tokens for evaluated in self._by_id.values())
 
-    def stopped(self) -> int:
-        """How many candidates successive halving stopped."""
-        return sum(
-            e.evaluation.measured and not e.evaluation.feasible for e in self._by_id.values()
-        )
-
     def values(self, candidates: Sequence[Evaluated]) -> Values:
         """Objective vectors of measured candidates, (candidates, objectives), to be minimised."""
         return objective_values(self.objectives, candidates)

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_function
 
-from star.base.errors import UserError
 from star.base.settings import expect, expect_one_of
 from star.evaluation.objectives import COSTLY, OWN, TRAINED, Measured
 from star.evaluation.result import STOPPED
@@ -50,14 +49,14 @@ class HalvingConfig:
         expected = "rank; there is no rung from which an end could be predicted"
         expect("search.halving.promote", self.promote, has_rungs, expected)
 
-    def check_objectives(self, measured: Measured) -> None:
-        """Raise `UserError` for a rung 0 at which no objective could be measured."""
-        if 0 in self.rungs and not measured.before_training():
-            raise UserError(
-                f"search.halving.rungs={self.rungs}: rung 0 measures objectives that need no "
-                "training on text, and none is in use; name one in search.objectives or "
-                "constraints, or leave 0 out"
-            )
+    def notices(self, measured: Measured) -> list[str]:
+        """That a rung 0 has nothing to measure, in words, or nothing."""
+        if 0 not in self.rungs or measured.before_training():
+            return []
+        return [
+            f"search.halving.rungs={self.rungs}: nothing is measured at rung 0, since no objective "
+            "or constraint in use trains a model of its own, as recall_error does"
+        ]
 
     def steps(self, steps: int) -> list[int]:
         """Finished steps at each rung, the last being the whole training."""

@@ -15,14 +15,14 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
     Raises `UserError` or `GenomeError` for values that cannot be used.
     """
     search = config.search
-    limited = [name for name in config.constraints if name in NAMED]  # a limit says to measure it
-    also = (*search.also_measure, *limited)
+    limits = [name for name, limit in config.constraints.items() if limit is not None]
+    also = (*search.also_measure, *(name for name in limits if name in NAMED))  # to be limited
     measured = Measured.of(search.objectives, config.objectives, also)
     measured.selected(search.objectives)
     settings = with_devices(measured, config.objectives, config.training)
     if settings != config.objectives:
         measured = Measured.of(search.objectives, settings, also)
-    named = {*search.objectives, *search.also_measure, *config.constraints}
+    named = {*search.objectives, *search.also_measure, *limits}
     wanted = [name for name, o in OBJECTIVES.items() if o.optional and name in named]
     recipe = Recipe(
         config.model,

@@ -107,14 +107,13 @@ class Search:
         config, kept = count_as_before(config)
         config.check()
         measured, recipe = make_recipe(config)
-        config.search.halving.check_objectives(measured)
         objectives = measured.selected(config.search.objectives)
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
         budget = Budget(read_limits(config.constraints, measured), measured, recipe)
         fitting = Fitting(problem, budget) if budget.static else None
         own = written_genomes(expanded(config.run_dir) / GENOMES) if config.run_dir else set()
         seeds, notices = read_seeds(config.search.seeds, problem, own)
-        notices = [*kept, *notices]
+        notices = [*kept, *notices, *config.search.halving.notices(measured)]
         if fitting is not None:
             notices += fitting.exclude()
             seeds, changed = fitting.fit_seeds(seeds)
@@ -127,7 +126,8 @@ class Search:
                 f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
             )
         built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
-        notices += prescreen_notices(config.search, built)
+        prescreen = make_prescreen(config.search, problem, objectives, budget, built)
+        notices += prescreen_notices(config.search, built, prescreen)
         search = cls(
             config=config,
             recipe=recipe,
@@ -141,7 +141,7 @@ class Search:
             notices=notices,
             executor=executor,
             archive=Archive(objectives),
-            prescreen=make_prescreen(config.search, problem, objectives, budget, built),
+            prescreen=prescreen,
         )
         if executor is None:  # whose settings are checked with the fingerprint
             search.notices += device_notices(config, measured, recipe)

@@ -10,7 +10,6 @@ from typing import Any, Self
 import torch
 
 from star.base.devices import check_device, torch_device
-from star.base.errors import UserError
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect, expect_one_of
 
@@ -77,11 +76,6 @@ class TrainingConfig:
         self._expect("micro_batch_size", fits, f"a divisor of batch_size={self.batch_size}")
         self._check_rates()
         expect_one_of("training.optimizer", self.optimizer, OPTIMIZERS)
-        if self.optimizer == MUON and not hasattr(torch.optim, "Muon"):
-            raise UserError(
-                f"training.optimizer=muon: PyTorch {torch.__version__} has no Muon, expected 2.9 "
-                "or later; update torch, or use training.optimizer=adamw"
-            )
         expect_one_of("training.schedule", self.schedule, SCHEDULES)
         expect_one_of("training.precision", self.precision, PRECISIONS)
         check_device("training.device", self.device)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from star.training.config import ADAMW, TrainingConfig
+from star.training.muon import Muon
 
 # What each optimiser keeps for a weight: tensors of its shape, or a scalar `step`.
 STEP = "step"
@@ -90,7 +91,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     """AdamW, or Muon for the hidden matrices and AdamW for the rest; weight decay on matrices only.
 
     Norms, biases and other vectors are not decayed, nor are parameters that a model marks with
-    `no_weight_decay`. Muon is torch's own with its defaults: momentum 0.95 (Nesterov), five
+    `no_weight_decay`. Muon is as torch's own with its defaults: momentum 0.95 (Nesterov), five
     Newton-Schulz steps, and rates scaled by sqrt(max(1, rows / columns)).
     """
     if config.optimizer == ADAMW:
@@ -98,8 +99,6 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> Optimizer:
     matrices = hidden_matrices(model)
     known = set(matrices)
     ratio = config.matrix_learning_rate / config.learning_rate
-    from star.training.muon import Muon  # PyTorch has one from 2.9 on
-
     muon = Muon(
         [{"params": matrices, RATIO: ratio}],
         lr=config.matrix_learning_rate,

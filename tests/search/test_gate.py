@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from star.base.errors import UserError
 from star.data import Corpus
 from star.evaluation import Context, Evaluation, Measured, Objective, Recipe, evaluate
 from star.evaluation.constraints import Budget
@@ -197,9 +196,15 @@ def config(*objectives: str, **constraints: float) -> EvolveConfig:
     )
 
 
-def test_a_gate_without_an_objective_for_it_is_refused() -> None:
-    with pytest.raises(UserError, match=r"search.halving.rungs=\[0, 4\]: rung 0 measures obj"):
-        Search.from_config(config("cache_bytes"), MadeUp())
+def test_a_gate_with_nothing_to_measure_says_so() -> None:
+    (notice,) = Search.from_config(config("cache_bytes"), MadeUp()).notices
+    assert notice.startswith("search.halving.rungs=[0, 4]: nothing is measured at rung 0")
+    assert not Search.from_config(config("cache_bytes", FORGETFUL), MadeUp()).notices
+
+
+def test_a_search_goes_through_such_a_gate() -> None:
+    run = Search.from_config(config("cache_bytes"), MadeUp())
+    assert list(run.generations()) == [-1, 0, 1, 2] and run.archive.feasible
 
 
 class Any(MadeUp):

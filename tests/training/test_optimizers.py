@@ -63,7 +63,6 @@ def test_matrices_are_trained_as_by_torch_s_muon_and_the_rest_as_by_adamw() -> N
         assert torch.equal(a, b) and not torch.equal(a, before)
 
 
-@needs_muon
 @pytest.mark.parametrize("tie_embeddings", [False, True])
 def test_every_weight_has_one_optimiser_and_only_projections_are_hidden_matrices(
     tie_embeddings: bool,
@@ -84,7 +83,6 @@ def test_every_weight_has_one_optimiser_and_only_projections_are_hidden_matrices
     assert any("log_rate" in name for name in others)
 
 
-@needs_muon
 def test_a_schedule_scales_both_rates_alike() -> None:
     optimizer = make_optimizer(model(), muon(learning_rate=4e-3, matrix_learning_rate=0.02))
     for rate in (4e-3, 1e-3):
@@ -97,20 +95,10 @@ def test_a_schedule_scales_both_rates_alike() -> None:
         ]
 
 
-@needs_muon
 def test_muon_learns() -> None:
     trainer = Trainer(model(), CORPUS, muon(steps=20), seed=0)
     losses = [trainer.advance().loss for _ in range(20)]
     assert losses[-1] < losses[0] - 1
-
-
-def test_muon_without_torch_s_own_says_which_version_has_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr(torch.optim, "Muon", raising=False)
-    with pytest.raises(UserError, match=r"training.optimizer=muon: .* expected 2.9 or later"):
-        muon().check()
-    muon(optimizer="adamw").check()
 
 
 @pytest.mark.parametrize(("key", "value"), [("optimizer", "sgd"), ("matrix_learning_rate", 0.0)])

@@ -18,11 +18,6 @@ CORPUS = Corpus(np.arange(5000, dtype=np.uint8) % 7, np.arange(900, dtype=np.uin
 GENOME = Genome.from_text("51211-91111-51211-31112-31112-81111")
 
 
-MUON = pytest.param(
-    "muon", marks=pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="of torch 2.9")
-)
-
-
 def trainer(seed: int = 0, genome: Genome = GENOME, optimizer: str = "adamw") -> Trainer:
     torch.manual_seed(seed)
     model = decode(genome, ModelConfig(width=32))
@@ -43,7 +38,7 @@ def weights(trainer: Trainer) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in trainer.model.parameters()]
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", MUON])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("saved_at", [0, 1, 5])
 def test_a_resumed_training_ends_bit_for_bit_like_the_whole(
     tmp_path: Path, saved_at: int, optimizer: str
@@ -63,7 +58,7 @@ def test_a_resumed_training_ends_bit_for_bit_like_the_whole(
 
 @pytest.mark.parametrize(
     ("optimizer", "moment"),
-    [("adamw", "exp_avg"), pytest.param("muon", "momentum_buffer", marks=MUON.marks)],
+    [("adamw", "exp_avg"), ("muon", "momentum_buffer")],
 )
 def test_moments_matter(tmp_path: Path, optimizer: str, moment: str) -> None:
     whole = trainer(optimizer=optimizer)
@@ -193,7 +188,7 @@ def test_a_part_of_a_training_begins_anew_with_a_state_of_no_use(tmp_path: Path)
         assert all(torch.equal(a, b) for a, b in zip(weights(part), weights(whole), strict=True))
 
 
-@pytest.mark.parametrize("optimizer", [MUON])
+@pytest.mark.parametrize("optimizer", ["muon"])
 def test_the_state_of_another_optimiser_is_refused(tmp_path: Path, optimizer: str) -> None:
     for saver, loader in (("adamw", optimizer), (optimizer, "adamw")):
         whole = trainer(optimizer=saver)

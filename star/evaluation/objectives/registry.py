@@ -194,7 +194,7 @@ class Measured:
         if not names or len(set(names)) < len(names):
             raise UserError(
                 f"search.objectives={list(references)}: expected one or more different names of "
-                f"{available()}; +experiment=cache_frontier names two"
+                f"{available()}; +experiment=cache_frontier names three"
             )
         return [self.objectives[name] for name in names]
 

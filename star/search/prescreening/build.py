@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from star.base.errors import UserError
 from star.evaluation.constraints import Budget
 from star.evaluation.objectives import Objective
 from star.evaluation.proxies import ProxyScores
@@ -45,8 +44,8 @@ def make_prescreen(
     budget: Budget,
     built: BuiltAlgorithm,
 ) -> Prescreen | None:
-    """The pre-screening of a search, attached to its algorithm; None for `kind=none`, and where the
-    algorithm makes no children that could be ranked.
+    """The pre-screening of a search, attached to its algorithm; None for `kind=none`, and where
+    there is nothing to rank or to predict (`prescreen_notices`).
 
     Args:
         config: of the search.
@@ -54,9 +53,6 @@ def make_prescreen(
         objectives: what it minimises.
         budget: its limits and recipe.
         built: its algorithm.
-
-    Raises:
-        UserError: for objectives that are all known exactly.
     """
     settings, recipe = config.prescreen, budget.recipe
     if settings.kind == NONE or not mates(built.algorithm):
@@ -69,15 +65,14 @@ def make_prescreen(
 
     prescreen = Prescreen(settings, objectives, budget, predictor)
     if not prescreen.predicted:
-        raise UserError(
-            f"search.prescreen.kind={settings.kind}: all objectives are known without training; "
-            "leave it at none"
-        )
+        return None
     prescreen.attach(built.algorithm)
     return prescreen
 
 
-def prescreen_notices(config: SearchConfig, built: BuiltAlgorithm) -> list[str]:
+def prescreen_notices(
+    config: SearchConfig, built: BuiltAlgorithm, prescreen: Prescreen | None
+) -> list[str]:
     """Why a search will never pre-screen though it is set to, in words, or nothing."""
     settings = config.prescreen
     # candidates before the last generation
@@ -88,6 +83,11 @@ def prescreen_notices(config: SearchConfig, built: BuiltAlgorithm) -> list[str]:
         return [
             f"search.prescreen.kind={settings.kind}: not used, since {config.algorithm[TARGET]} "
             "makes no children by mating; search=nsga2 and search=ga do"
+        ]
+    if prescreen is None:
+        return [
+            f"search.prescreen.kind={settings.kind}: not used, since all objectives and limits are "
+            "known without training"
         ]
     if settings.minimum_rows > most:
         return [

@@ -10,7 +10,7 @@ import pandas as pd
 
 from star.base.errors import UserError, plain, shown
 from star.base.reading import expanded, is_file, is_folder, read_bytes
-from star.genomes import Alphabet, Genome, GenomeError, at_depth, load_genome
+from star.genomes import Alphabet, Genome, GenomeError, at_depth, library_names, load_genome
 from star.genomes.files import is_genome_text
 from star.runs.folder import PARETO, POPULATION
 from star.runs.genome_files import genome_paths
@@ -105,9 +105,11 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
 def read_seeds(
     references: Sequence[str], problem: GenomeProblem, left_out: Set[Path] = frozenset()
 ) -> tuple[list[Genome], list[str]]:
-    """The seed genomes within the problem's depths, and notices about those repeated or cut.
+    """The seed genomes within the problem's depths, and notices about those repeated, cut or left
+    out.
 
     None is repeated. Genomes of another depth are fitted to the nearest that the problem has.
+    Designs of the library whose classes the search does not have are left out.
 
     Args:
         references: library names, genome files, folders of them, CSVs and run folders.
@@ -117,7 +119,7 @@ def read_seeds(
 
     Raises:
         UserError: naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
-            whose classes the search's alphabet does not have.
+            that is no design of the library and has classes that the search has not.
     """
     notices: list[str] = []
     seeds: dict[str, Genome] = {}
@@ -127,6 +129,9 @@ def read_seeds(
             try:
                 adopted = _adopted(genome, problem.alphabet)
             except GenomeError as error:
-                raise UserError(f"search.seeds: {reference}: {error}") from None
+                if reference not in library_names():
+                    raise UserError(f"search.seeds: {reference}: {error}") from None
+                notices.append(f"seed {reference} is left out: {error}")
+                continue
             seeds.setdefault(adopted.id, adopted.canonical())
     return list(seeds.values()), notices

@@ -172,10 +172,6 @@ def test_algorithms_that_mate_may_have_it(algorithm: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        (
-            {"objectives": ["parameters", "cache_bytes"]},
-            "all objectives are known without tr",
-        ),
         ({"prescreen": {"kind": "magic"}}, "kind=magic: expected one of none, surrogate, proxy"),
         ({"prescreen": {"proxy": "x"}}, "search.prescreen.proxy=x: expected one of zico, grad"),
         ({"prescreen": {"surplus": 1}}, "search.prescreen.surplus=1: expected "),
@@ -192,6 +188,7 @@ def test_what_could_never_act_is_refused(settings: dict[str, Any], expected: str
     [
         ({"algorithm": ALGORITHMS["random"]}, "kind=surrogate: not used, since star."),
         ({"algorithm": ALGORITHMS["firefly"]}, "makes no children by mating; search=nsga2 and"),
+        ({"objectives": ["parameters", "cache_bytes"]}, "not used, since all objectives and limi"),
         ({"prescreen": {"minimum_rows": 61}}, "minimum_rows=61: pre-screening will not act, since"),
     ],
 )

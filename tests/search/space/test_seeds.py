@@ -111,6 +111,12 @@ def test_bad_seeds(reference: str) -> None:
         read(reference)
 
 
+def test_a_library_seed_of_a_larger_alphabet_is_left_out() -> None:
+    seeds, notices = read("lfm2", "gated_deltanet")
+    assert len(seeds) == 1
+    assert notices[-1].startswith("seed gated_deltanet is left out: LIV 0 is GatedDelta, expected")
+
+
 def test_a_file_seed_of_a_larger_alphabet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text(
         "schema: 1\nalphabet: extended\ngenome: 18.1.1.1.1-9.1.1.1.1\n"
