@@ -73,36 +73,45 @@ def kept(table: pd.DataFrame) -> dict[str, object]:
 
 
 def draw(tables: list[pd.DataFrame], path: Path) -> None:
-    """Validated loss against cache: fronts of all seeds, and the baselines."""
-    figure, axes = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
-    for number, table in enumerate(tables):
-        front = table[(table["role"] == "front") & (table["origin"] != "baseline")]
-        front = front.sort_values(CACHE)
-        color = f"C{number}"
-        label = f"search, seed {front['search_seed'].iloc[0]}"
-        axes.plot(front[CACHE] / 1e3, front[LOSS], "o-", color=color, lw=0.8, label=label)
-        out = front[~front["on_front"].astype(bool)]
-        axes.plot(out[CACHE] / 1e3, out[LOSS], "o", color="white", ms=3)
+    """Validated loss against cache, coloured by recall error: what the fronts hold, a marker a
+    seed, and the known designs by name. A cross is on what a validated design dominates."""
     everyone = pd.concat(tables)
-    baselines = everyone[everyone["origin"] == "baseline"]
-    for name, rows in baselines.groupby("name", sort=False):
-        cache, loss = rows[CACHE].iloc[0] / 1e3, rows[LOSS].mean()
-        forgets = RECALL in rows and rows[RECALL].mean() >= 0.9
-        inside = "white" if forgets else "crimson"
-        axes.scatter(cache, loss, c=inside, marker="s", s=28, edgecolors="crimson")
-        text = f"{name} (recalls nothing)" if forgets else str(name)
+    figure, axes = plt.subplots(figsize=(7.6, 4.6), layout="constrained")
+    colours = {"vmin": 0.0, "vmax": 1.0, "cmap": "viridis"}
+    for table, marker in zip(tables, "oDv", strict=False):
+        front = table[(table["role"] == "front") & (table["origin"] != "baseline")]
+        label = f"on the front of a search, seed {front['search_seed'].iloc[0]}"
+        cache, loss = front[CACHE] / 1e3, front[LOSS]
+        axes.scatter(cache, loss, c=front[RECALL], marker=marker, s=52, label=label, **colours)
+        out = ~front["on_front"].astype(bool)
+        axes.scatter(cache[out], loss[out], marker="x", color="red", s=30)
+    known = everyone[everyone["origin"] == "baseline"].groupby("name", sort=False)
+    known = known[[CACHE, LOSS, RECALL]].mean()
+    points = axes.scatter(
+        known[CACHE] / 1e3,
+        known[LOSS],
+        c=known[RECALL],
+        marker="s",
+        s=52,
+        edgecolors="crimson",
+        label="known designs",
+        **colours,
+    )
+    for name, row in known.iterrows():
         axes.annotate(
-            text,
-            (cache, loss),
+            str(name),
+            (row[CACHE] / 1e3, row[LOSS]),
             textcoords="offset points",
-            xytext=(6, 3),
+            xytext=(-6, 5),
+            ha="right",
             fontsize=8,
             color="crimson",
         )
+    figure.colorbar(points, label="recall error: 0 learns to look up, 1 guesses")
     axes.set(xscale="log", xlabel="generation cache at 4,096 positions, kB (batch 1)")
     steps = int(everyone["steps"].iloc[0])
     axes.set_ylabel(f"validated loss after {steps:,} steps, nats per byte")
-    axes.legend()
+    axes.legend(fontsize=8, loc="upper left")
     figure.savefig(path, dpi=130)
     plt.close(figure)
 
