@@ -5,13 +5,16 @@ from typing import Any
 
 from rich.tree import Tree
 
-from star.evaluation.objectives import OBJECTIVES
+from star.evaluation.objectives import OBJECTIVES, TRAINED
+from star.evaluation.result import STOPPED
 from star.genomes import GENE_NAMES, Genome
 from star.runs.columns import CROSSOVER, DEPTH, MOVEMENT, MUTATION, REPAIR
 from star.runs.run import Run, RunCandidate
 
 # And what else the search minimised, and any objective of the user's own.
 SHOWN = ("validation_loss", "cache_bytes", "parameters")
+# of the training on text, so that they depend on its length
+LEARNT = {name for name, objective in OBJECTIVES.items() if objective.cost == TRAINED}
 
 
 def changes(child: Genome, parent: Genome) -> Iterator[str]:
@@ -87,16 +90,21 @@ class Lineage:
         origin = candidate.origin if candidate.parents else f"{candidate.origin}, no parents"
         where = f"{candidate.genome_id}  generation {candidate.generation}, {origin}"
         line = f"{where}  {metrics or 'not measured'}"
+        if candidate.status == STOPPED:
+            line += f" (stopped {candidate.reason})"
         words = variation_text(candidate.variation)
         return f"{line}\n{words}" if words else line
 
     def _step(self, child: RunCandidate, parent: RunCandidate) -> str:
-        """What was changed from a parent, and what that gained."""
+        """What was changed from a parent, and what that gained; nothing of losses after trainings
+        of different lengths."""
         what = "; ".join(changes(child.genome, parent.genome)) or "nothing"
+        ends = [(c.status == STOPPED and c.reason) for c in (child, parent)]
+        is_alike = ends[0] == ends[1]
         gains = ", ".join(
             f"{label} {child.metrics[name] - value:+,.4g}"
             for name, label, value in self._metrics(parent)
-            if name in child.metrics
+            if name in child.metrics and (is_alike or name not in LEARNT)
         )
         return f"changed {what}  ({gains or 'not comparable'})"
 

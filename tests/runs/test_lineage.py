@@ -124,3 +124,17 @@ def test_an_objective_of_a_users_own_is_shown(folder: Path) -> None:
     with_column(folder, "attention", ["2", "1", "0", "", "0"])
     text = shown(folder, "cccccccccccc")
     assert "loss 2.4, cache 900, params 95, attention 0" in text and "attention -2" in text
+
+
+def test_losses_after_trainings_of_different_lengths_are_not_compared(folder: Path) -> None:
+    reason = '"after 2 of 8 steps, for better ones"'
+    rows = f"""aaaaaaaaaaaa,0,random,,,11111-91111,3.0,100,1000,stopped,{reason}
+bbbbbbbbbbbb,0,random,,,71111-91111,2.9,90,10,stopped,{reason}
+cccccccccccc,1,offspring,aaaaaaaaaaaa,,71111-11111,2.4,95,900,ok,
+dddddddddddd,1,offspring,bbbbbbbbbbbb,,71111-11112,3.1,95,900,stopped,{reason}
+"""
+    (folder / "population.csv").write_text(HEADER.strip() + ",status,reason\n" + rows)
+    text = shown(folder, "cccccccccccc")
+    assert "loss 3, cache 1,000, params 100 (stopped after 2 of 8 steps, for better ones)" in text
+    assert "(cache -100, params -5)" in text
+    assert "(loss +0.2, cache +890, params +5)" in shown(folder, "dddddddddddd")
