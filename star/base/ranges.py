@@ -3,10 +3,11 @@
 The largest ones are far above all use; beyond them a program would only hang or fill the memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from star.base.errors import UserError, shown
+from star.base.settings import expect
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,9 @@ def expect_ranges(prefix: str, settings: object, ranges: Mapping[str, Range]) ->
     message = fault(prefix, settings, ranges)
     if message:
         raise UserError(message)
+
+
+def expect_each(key: str, values: Sequence[object], allowed: Range) -> None:
+    """Raise `UserError` naming the key unless every number of a list lies within the range."""
+    expected = next(filter(None, map(allowed.expected, values)), "")
+    expect(key, values, not expected, f"numbers, each {expected}")

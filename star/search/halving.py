@@ -31,7 +31,7 @@ RANK, PREDICTED = "rank", "predicted"
 class HalvingConfig:
     """Successive halving: poor candidates are stopped early."""
 
-    # steps after which one can be stopped; 0: before training, by objectives that need none of it
+    # steps after which one can be stopped; 0: before training, by limits on what needs none of it
     rungs: list[int] = field(default_factory=list)
     keep: float = 0.5  # share of the candidates at a rung that goes on from it
     promote: str = RANK  # by what is measured at a rung, or predicted: by predictions of the end

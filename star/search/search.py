@@ -53,7 +53,7 @@ from star.search.evaluating import EvaluationLoop, OnFinished, OnRepeated, Repea
 from star.search.halving import SuccessiveHalving
 from star.search.loop import evaluate_baselines, run_generations
 from star.search.memory import RUN, SearchMemory, check_ledger, open_memory
-from star.search.prescreening.build import make_finals, make_prescreen, prescreen_notices
+from star.search.prescreening.build import make_finals, make_prescreen
 from star.search.prescreening.prescreen import Prescreen
 from star.search.recipe import device_notices, make_recipe, read_fingerprint
 from star.search.replication import Replication
@@ -126,8 +126,8 @@ class Search:
                 f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
             )
         built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
-        prescreen = make_prescreen(config.search, problem, objectives, budget, built)
-        notices += prescreen_notices(config.search, built, prescreen)
+        prescreen, why_not = make_prescreen(config.search, problem, objectives, budget, built)
+        notices += why_not
         search = cls(
             config=config,
             recipe=recipe,

@@ -13,7 +13,8 @@ from star.base.devices import check_device, torch_device
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect, expect_one_of
 
-ADAMW, MUON = OPTIMIZERS = ("adamw", "muon")
+ADAMW = "adamw"
+OPTIMIZERS = (ADAMW, "muon")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
 RANGES = {

@@ -44,7 +44,9 @@ class Muon(torch.optim.Optimizer):
         super().__init__(params, {**defaults, "nesterov": nesterov})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
         """One step. closure: gives the loss anew, if it is wanted."""
         loss = None
         if closure is not None:

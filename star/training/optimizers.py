@@ -60,7 +60,9 @@ class Combined(Optimizer):
         super().load_state_dict(state_dict)
         self._share()
 
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], float] | None = None
+    ) -> float | None:
         """One step of every part. closure: gives the loss anew, if it is wanted."""
         loss = None
         if closure is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from star.base.devices import check_device
-from star.base.ranges import Range, expect_ranges
+from star.base.ranges import Range, expect_each, expect_ranges
 from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
 from star.data.mad.instances import TRAIN
 from star.evaluation.mad.presets import Preset, choose_preset
@@ -93,9 +93,7 @@ class MadConfig:
         if self.optimizer is not None:
             expect_one_of("optimizer", self.optimizer, OPTIMIZERS)
         for name, allowed in EACH.items():
-            values = getattr(self, name)
-            expected = next(filter(None, map(allowed.expected, values)), "")
-            expect(name, values, not expected, f"numbers, each {expected}")
+            expect_each(name, getattr(self, name), allowed)
         expect("seeds", self.seeds, len(self.seeds) > 0, "one seed or more")
         for seed in self.seeds:
             expect_seed(seed, "seeds")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from star.base.ranges import Range, expect_ranges
+from star.base.ranges import Range, expect_each, expect_ranges
 from star.base.settings import expect, expect_seed
 from star.evaluation.mad import Preset, Run, choose_preset, summarise, train
 from star.evaluation.objectives.base import OWN, Context, Objective
@@ -32,9 +32,7 @@ class MadScore(Objective):
         """Raise `UserError` for a setting that cannot be used."""
         choose_preset(self.preset, self.tasks, PREFIX)
         expect_ranges(PREFIX, self, RANGES)
-        expected = next(filter(None, map(RATES.expected, self.learning_rates)), "")
-        each = f"numbers, each {expected}"
-        expect(f"{PREFIX}learning_rates", self.learning_rates, not expected, each)
+        expect_each(f"{PREFIX}learning_rates", self.learning_rates, RATES)
         expect(f"{PREFIX}seeds", self.seeds, len(self.seeds) > 0, "one seed or more")
         for seed in self.seeds:
             expect_seed(seed, f"{PREFIX}seeds")

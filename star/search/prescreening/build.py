@@ -43,9 +43,11 @@ def make_prescreen(
     objectives: Sequence[Objective],
     budget: Budget,
     built: BuiltAlgorithm,
-) -> Prescreen | None:
-    """The pre-screening of a search, attached to its algorithm; None for `kind=none`, and where
-    there is nothing to rank or to predict (`prescreen_notices`).
+) -> tuple[Prescreen | None, list[str]]:
+    """The pre-screening of a search, attached to its algorithm, and why it will never act though it
+    is set to, in words, or nothing.
+
+    None for `kind=none`, and where there is nothing to rank or to predict.
 
     Args:
         config: of the search.
@@ -55,8 +57,13 @@ def make_prescreen(
         built: its algorithm.
     """
     settings, recipe = config.prescreen, budget.recipe
-    if settings.kind == NONE or not mates(built.algorithm):
-        return None
+    unused = f"search.prescreen.kind={settings.kind}: not used, since"
+    if settings.kind == NONE:
+        return None, []
+    if not mates(built.algorithm):
+        target = config.algorithm[TARGET]
+        words = "makes no children by mating; search=nsga2 and search=ga do"
+        return None, [f"{unused} {target} {words}"]
 
     def predictor() -> Predictor:
         if settings.kind == PROXY:
@@ -65,33 +72,13 @@ def make_prescreen(
 
     prescreen = Prescreen(settings, objectives, budget, predictor)
     if not prescreen.predicted:
-        return None
+        return None, [f"{unused} all objectives and limits are known without training"]
     prescreen.attach(built.algorithm)
-    return prescreen
-
-
-def prescreen_notices(
-    config: SearchConfig, built: BuiltAlgorithm, prescreen: Prescreen | None
-) -> list[str]:
-    """Why a search will never pre-screen though it is set to, in words, or nothing."""
-    settings = config.prescreen
     # candidates before the last generation
     most = len(config.baselines) + config.population * (config.generations - 1)
-    if settings.kind == NONE:
-        return []
-    if not mates(built.algorithm):
-        return [
-            f"search.prescreen.kind={settings.kind}: not used, since {config.algorithm[TARGET]} "
-            "makes no children by mating; search=nsga2 and search=ga do"
-        ]
-    if prescreen is None:
-        return [
-            f"search.prescreen.kind={settings.kind}: not used, since all objectives and limits are "
-            "known without training"
-        ]
-    if settings.minimum_rows > most:
-        return [
-            f"search.prescreen.minimum_rows={settings.minimum_rows}: pre-screening will not act, "
-            f"since there are {most:,} candidates before the last generation"
-        ]
-    return []
+    if settings.minimum_rows <= most:
+        return prescreen, []
+    return prescreen, [
+        f"search.prescreen.minimum_rows={settings.minimum_rows}: pre-screening will not act, "
+        f"since there are {most:,} candidates before the last generation"
+    ]
