@@ -4,6 +4,8 @@ Of a chunk, G is the cumulative log decay at each position, and D_ij = exp(G_i -
 what is left at position i of what came in at position j.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -51,3 +53,46 @@ def decay_gradient(grad_sums: Tensor) -> Tensor:
 def per_chunk(x: Tensor, sequences: int) -> tuple[Tensor, ...]:
     """(sequences * chunks, ...) to one tensor (sequences, ...) for each chunk."""
     return x.unflatten(0, (sequences, -1)).unbind(1)
+
+
+def inverse_of_unit_lower(system: Tensor) -> Tensor:
+    """Of I + A, where A is what lies below the diagonal of `system` (..., rows, rows). One is
+    faster than solves with wide sides."""
+    identity = torch.eye(system.shape[-1], dtype=system.dtype, device=system.device)
+    # `unitriangular` takes the diagonal for 1 and never reads it: that is the I of I + A.
+    return torch.linalg.solve_triangular(
+        system, identity.expand_as(system), upper=False, unitriangular=True
+    )
+
+
+def scan_states(
+    transitions: Sequence[Tensor], additions: Sequence[Tensor], first: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """S' = transition S + addition, chunk by chunk: what is before each of them, and the last.
+
+    Args:
+        transitions: (sequences, key width, key width) for each chunk.
+        additions: (sequences, key width, value width) for each chunk.
+        first: before the first chunk, in any dtype and grouping of the sequences; None is zeros.
+
+    Returns (sequences * chunks, key width, value width) and (sequences, key width, value width).
+    """
+    shape = additions[0].shape
+    now = additions[0].new_zeros(shape) if first is None else first.to(additions[0]).reshape(shape)
+    befores = []
+    for transition, addition in zip(transitions, additions, strict=True):
+        befores.append(now)
+        now = torch.baddbmm(addition, transition, now)
+    return torch.stack(befores, dim=1).flatten(0, 1), now
+
+
+def scan_gradients(
+    transitions: Sequence[Tensor], additions: Sequence[Tensor], last: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Gradients behind each chunk and before the first, as `scan_states` from the last chunk on.
+
+    additions: what each chunk's outputs pass back to its start; last: behind the last chunk.
+    """
+    turned = [transition.mT for transition in reversed(transitions)]
+    behind, first = scan_states(turned, additions[::-1], last)
+    return behind.unflatten(0, (-1, len(turned))).flip(1).flatten(0, 1), first

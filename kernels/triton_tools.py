@@ -18,6 +18,8 @@ from .dtypes import common
 # Triton's interpreter multiplies the bits of bfloat16 matrices as integers, and truncates to
 # bfloat16.
 INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
+# Blocks on the diagonal of a system that are inverted row by row; larger ones by products.
+DIAGONAL = tl.constexpr(16)
 LOWEST_DECAY = tl.constexpr(chunks.LOWEST_DECAY)
 SCAN_BLOCK = 32  # value columns of one program of a scan: few, so that there are enough programs
 LOCAL_BLOCK = 32  # value columns at a time inside a chunk
@@ -85,6 +87,37 @@ def sums_from_end(x, size: tl.constexpr):
     """The sum of each element of a chunk and all later ones."""
     later = tl.arange(0, size)[:, None] <= tl.arange(0, size)[None, :]
     return tl.sum(tl.where(later, x[None, :], 0.0), 1)
+
+
+@triton.jit
+def inverse_of_unit_lower(system, kind: tl.constexpr, size: tl.constexpr):
+    """Of I + A for A strictly lower triangular. Rows of all diagonal blocks at once, then
+    neighbours merged: the inverse of [[P, 0], [R, Q]] is that of its diagonal blocks, T, less T
+    [[0, 0], [R, 0]] T."""
+    rows, columns = tl.arange(0, size)[:, None], tl.arange(0, size)[None, :]
+    same = rows // DIAGONAL == columns // DIAGONAL
+    diagonal = tl.where(same, system, 0.0)
+    inverse = tl.where(rows == columns, 1.0, 0.0)
+    for number in range(1, DIAGONAL):
+        # The blocks share no column, so that row `number` of each fits into one row.
+        row = tl.sum(tl.where(rows % DIAGONAL == number, diagonal, 0.0), 0)
+        solved = tl.sum(row[:, None] * inverse, 0)
+        inverse -= tl.where(same & (rows % DIAGONAL == number), solved[None, :], 0.0)
+    if size > DIAGONAL:
+        inverse = _merge_diagonal_blocks(inverse, system, kind, DIAGONAL, size)
+    if size > 2 * DIAGONAL:
+        inverse = _merge_diagonal_blocks(inverse, system, kind, 2 * DIAGONAL, size)
+    return inverse
+
+
+@triton.jit
+def _merge_diagonal_blocks(
+    inverse, system, kind: tl.constexpr, block: tl.constexpr, size: tl.constexpr
+):
+    rows, columns = tl.arange(0, size)[:, None], tl.arange(0, size)[None, :]
+    between = (rows // block != columns // block) & (rows // (2 * block) == columns // (2 * block))
+    inner = dot(rounded(tl.where(between, system, 0.0), kind), rounded(inverse, kind))
+    return inverse - dot(rounded(inverse, kind), rounded(inner, kind))
 
 
 def operands(*tensors: Tensor) -> list[Tensor]:

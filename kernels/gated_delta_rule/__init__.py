@@ -4,8 +4,7 @@ itself."""
 import torch
 from torch import Tensor
 
-from ..checks import check_inputs
-from . import cpu
+from ..delta import check_delta, delta_step
 from .operator import NAME, gated_delta_rule_from
 
 __all__ = ["gated_delta_rule"]
@@ -39,32 +38,12 @@ def gated_delta_rule(
     Returns y as v in shape and dtype. Raises ValueError for shapes, devices or dtypes that do not
     fit.
     """
-    _check(q, k, v, decay, beta, state)
+    check_delta(NAME, q, k, v, decay, beta, state, by_channel=False)
     if state is None:
         return gated_delta_rule_from(q, k, v, decay, beta, None)[0]
     with torch.no_grad():
         if v.shape[2] == 1:
-            return cpu.step(q, k, v, decay, beta, state)
+            return delta_step(q, k, v, decay[..., None], beta, state)
         y, last = gated_delta_rule_from(q, k, v, decay, beta, state)
         state.copy_(last)
     return y
-
-
-def _check(
-    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None
-) -> None:
-    for name, x in (("q", q), ("v", v)):
-        if x.dim() != 4 or 0 in x.shape:
-            expected = (
-                f"(batch, heads, length, {'key' if name == 'q' else 'value'} width), none of them 0"
-            )
-            raise ValueError(f"{NAME}: {name} has shape {tuple(x.shape)}, expected {expected}")
-    batch, heads, length, value = v.shape
-    key = q.shape[-1]
-    shapes = {
-        "q": (q, (batch, heads, length, key)),
-        "k": (k, (batch, heads, length, key)),
-        "v": (v, v.shape),
-    }
-    gates = {"decay": (decay, v.shape[:3]), "beta": (beta, v.shape[:3])}
-    check_inputs(NAME, {**shapes, **gates, "state": (state, (batch, heads, key, value))})

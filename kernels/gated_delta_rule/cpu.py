@@ -17,8 +17,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..chunks import chunked, decay_gradient, pair_decays, per_chunk, summed_decays, unchunked
-from ..dtypes import wide, without_autocast
+from ..chunks import (
+    chunked,
+    decay_gradient,
+    inverse_of_unit_lower,
+    pair_decays,
+    per_chunk,
+    scan_gradients,
+    scan_states,
+    summed_decays,
+    unchunked,
+)
+from ..dtypes import wide
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
@@ -55,16 +65,6 @@ def start_dtype(q: Tensor, k: Tensor, v: Tensor) -> torch.dtype:
     return wide(v.dtype)
 
 
-def _inverse(system: Tensor) -> Tensor:
-    """Of I + A, where A is what lies below the diagonal of `system`. One is faster than solves with
-    the wide sides."""
-    identity = torch.eye(system.shape[-1], dtype=system.dtype, device=system.device)
-    # `unitriangular` takes the diagonal for 1 and never reads it: that is the I of I + A.
-    return torch.linalg.solve_triangular(
-        system, identity.expand_as(system), upper=False, unitriangular=True
-    )
-
-
 def _prepare(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, rows: int) -> _Chunks:
     dtype = wide(v.dtype)
     scale = q.shape[-1] ** -0.5
@@ -75,7 +75,7 @@ def _prepare(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, rows:
     pairs = pair_decays(sums)
     decay_in = sums.exp()
     right = torch.cat([v, k * decay_in], dim=-1).mul_(beta)
-    inverse = _inverse(torch.bmm(k * beta, k.mT).mul_(pairs))
+    inverse = inverse_of_unit_lower(torch.bmm(k * beta, k.mT).mul_(pairs))
     return _Chunks(
         q,
         k,
@@ -109,18 +109,11 @@ def forward(
     width)."""
     chunks = _prepare(q, k, v, decay, beta, chunk_size(q))
     sequences = v.shape[0] * v.shape[1]
-    shape = (sequences, q.shape[-1], v.shape[-1])
-    now = chunks.v.new_zeros(shape) if state is None else state.to(chunks.v.dtype).reshape(shape)
-    starts = []
-    for transition, addition in zip(
-        *(per_chunk(x, sequences) for x in _transitions(chunks)), strict=True
-    ):
-        starts.append(now)
-        now = torch.baddbmm(addition, transition, now)
-    start = torch.stack(starts, dim=1).flatten(0, 1)
+    transitions, additions = (per_chunk(x, sequences) for x in _transitions(chunks))
+    start, last = scan_states(transitions, additions, state)
     y = torch.bmm(chunks.q * chunks.decay_in, start)
     y.baddbmm_(torch.bmm(chunks.q, chunks.k.mT).mul_(chunks.pairs), _corrections(chunks, start))
-    return unchunked(y, v), now.view(*v.shape[:2], *shape[1:]), start
+    return unchunked(y, v), last.view(*v.shape[:2], *last.shape[1:]), start
 
 
 def backward(
@@ -144,7 +137,9 @@ def backward(
     grad_x = torch.bmm(scores.mT, grad_y)
     passed = torch.bmm((chunks.q * chunks.decay_in).mT, grad_y)
     passed.baddbmm_(chunks.solved[..., value:].mT, grad_x, alpha=-1)
-    grad_end, grad_start = _back_through_states(chunks, passed, grad_state, v.shape[0] * v.shape[1])
+    sequences = v.shape[0] * v.shape[1]
+    transitions = per_chunk(_transitions(chunks)[0], sequences)
+    grad_end, grad_start = scan_gradients(transitions, per_chunk(passed, sequences), grad_state)
     grad_x.baddbmm_(chunks.k * chunks.decay_out, grad_end)
     x = _corrections(chunks, start)
     right = torch.bmm(chunks.inverse.mT, grad_x)
@@ -175,35 +170,3 @@ def backward(
         unchunked(grad_beta, beta),
         grad_start.view(*v.shape[:2], *grad_start.shape[1:]),
     )
-
-
-def _back_through_states(
-    chunks: _Chunks, passed: Tensor, grad_state: Tensor | None, sequences: int
-) -> tuple[Tensor, Tensor]:
-    """Gradients of the chunks' end states, and of the first chunk's start state."""
-    transitions = per_chunk(_transitions(chunks)[0], sequences)
-    additions = per_chunk(passed, sequences)
-    shape = additions[0].shape
-    now = (
-        passed.new_zeros(shape)
-        if grad_state is None
-        else grad_state.to(passed.dtype).reshape(shape)
-    )
-    ends = []
-    for transition, addition in zip(reversed(transitions), reversed(additions), strict=True):
-        ends.append(now)
-        now = torch.baddbmm(addition, transition.mT, now)
-    return torch.stack(ends[::-1], dim=1).flatten(0, 1), now
-
-
-def step(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor) -> Tensor:
-    """One position, by plain operations; advances the state in place."""
-    dtype = wide(v.dtype)
-    with without_autocast(v):
-        memory = state.to(dtype).mul_(decay.to(dtype).exp()[..., None])
-        key = k.to(dtype)
-        correction = (v.to(dtype) - key @ memory) * beta.to(dtype)[..., None]
-        memory.addcmul_(key.mT, correction)
-        if memory is not state:
-            state.copy_(memory)
-        return ((q.to(dtype) * q.shape[-1] ** -0.5) @ memory).to(v.dtype)

@@ -5,10 +5,15 @@ outputs. Notation of cpu.py."""
 import triton
 import triton.language as tl
 
-from ..triton_tools import dot, load_decays, load_rows, pair_decays, rounded, store_rows
-
-# Blocks on the diagonal that are inverted row by row; larger ones by products.
-DIAGONAL = tl.constexpr(16)
+from ..triton_tools import (
+    dot,
+    inverse_of_unit_lower,
+    load_decays,
+    load_rows,
+    pair_decays,
+    rounded,
+    store_rows,
+)
 
 
 @triton.jit
@@ -17,35 +22,6 @@ def load_gates(decay_pointer, beta_pointer, rows, length):
     sums, whole = load_decays(decay_pointer, rows, length)
     beta = tl.load(beta_pointer + rows, mask=rows < length, other=0.0).to(tl.float32)
     return sums, whole, beta
-
-
-@triton.jit
-def _inverse(system, kind: tl.constexpr, size: tl.constexpr):
-    """Of I + A for A strictly lower triangular. Rows of all diagonal blocks at once, then
-    neighbours merged: the inverse of [[P, 0], [R, Q]] is that of its diagonal blocks, T, less T
-    [[0, 0], [R, 0]] T."""
-    rows, columns = tl.arange(0, size)[:, None], tl.arange(0, size)[None, :]
-    same = rows // DIAGONAL == columns // DIAGONAL
-    diagonal = tl.where(same, system, 0.0)
-    inverse = tl.where(rows == columns, 1.0, 0.0)
-    for number in range(1, DIAGONAL):
-        # The blocks share no column, so that row `number` of each fits into one row.
-        row = tl.sum(tl.where(rows % DIAGONAL == number, diagonal, 0.0), 0)
-        solved = tl.sum(row[:, None] * inverse, 0)
-        inverse -= tl.where(same & (rows % DIAGONAL == number), solved[None, :], 0.0)
-    if size > DIAGONAL:
-        inverse = _merged(inverse, system, kind, DIAGONAL, size)
-    if size > 2 * DIAGONAL:
-        inverse = _merged(inverse, system, kind, 2 * DIAGONAL, size)
-    return inverse
-
-
-@triton.jit
-def _merged(inverse, system, kind: tl.constexpr, block: tl.constexpr, size: tl.constexpr):
-    rows, columns = tl.arange(0, size)[:, None], tl.arange(0, size)[None, :]
-    between = (rows // block != columns // block) & (rows // (2 * block) == columns // (2 * block))
-    inner = dot(rounded(tl.where(between, system, 0.0), kind), rounded(inverse, kind))
-    return inverse - dot(rounded(inverse, kind), rounded(inner, kind))
 
 
 @triton.jit
@@ -65,7 +41,7 @@ def prepare_kernel(
     )
     pairs = dot(k, tl.trans(k)) * pair_decays(sums, size) * beta[:, None]
     strict = tl.arange(0, size)[:, None] > tl.arange(0, size)[None, :]
-    inverse = rounded(_inverse(tl.where(strict, pairs, 0.0), kind, size), kind)
+    inverse = rounded(inverse_of_unit_lower(tl.where(strict, pairs, 0.0), kind, size), kind)
     store_rows(
         inverse_pointer + sequence * length * size,
         rows,

@@ -1,5 +1,6 @@
 """Every primitive, in one table."""
 
+from ..channelwise_delta_rule.cases import CHANNELWISE_DELTA_RULE
 from ..gated_delta_rule.cases import GATED_DELTA_RULE
 from ..gated_long_conv.cases import GATED_LONG_CONV
 from ..gated_short_conv.cases import GATED_SHORT_CONV, SHORT_CONV
@@ -17,6 +18,7 @@ from .operation import Operation
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
+        CHANNELWISE_DELTA_RULE,
         GATED_DELTA_RULE,
         GATED_LONG_CONV,
         SELECTIVE_SCAN,

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from star.kernels.channelwise_delta_rule import channelwise_delta_rule
 from star.kernels.gated_delta_rule import gated_delta_rule
 from star.kernels.gated_long_conv import gated_long_conv
 from star.kernels.gated_short_conv import gated_short_conv, short_conv
@@ -83,6 +84,19 @@ PRIMITIVES = {
         },
         still={"rate": (CHANNELS, STATES), "skip": (CHANNELS,)},
         state=(BATCH, CHANNELS, STATES),
+    ),
+    "channelwise_delta_rule": Primitive(
+        channelwise_delta_rule,
+        axis=2,
+        moving={
+            "q": (*ROWS, KEY),
+            "k": (*ROWS, KEY),
+            "v": (*ROWS, VALUE),
+            "decay": (*ROWS, KEY),
+            "beta": ROWS,
+        },
+        still={},
+        state=MATRIX,
     ),
     "gated_delta_rule": Primitive(
         gated_delta_rule,

@@ -1,0 +1,132 @@
+# pyright: reportArgumentType=false, reportCallIssue=false, reportIndexIssue=false
+"""The channel-wise gated delta rule in Triton.
+
+Matrix products take operands in the inputs' dtype and accumulate in float32; states are carried in
+float32. Buffers are (sequences, length, width), rows beyond the length read as 0, where decay, beta
+and keys of 0 change nothing. Decays below -40 count as -40, which leaves 4e-18.
+"""
+
+import torch
+import triton
+from torch import Tensor
+
+from ..triton_tools import chunk_blocks
+from ..triton_tools import chunk_size as rows_of
+from .triton_backward import (
+    corrections_kernel,
+    keys_gradient_kernel,
+    pairs_gradient_kernel,
+    states_gradient_kernel,
+)
+from .triton_forward import output_kernel, prepare_kernel, states_kernel
+
+NARROW = 64  # columns of keys at a time in kernels that hold several tiles of them
+
+
+def supports(q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Whether a chunk of keys fits into the fast memory, in a dtype that the kernels accumulate
+    exactly enough."""
+    return q.shape[-1] <= 128 and torch.float64 not in (q.dtype, k.dtype, v.dtype)
+
+
+def chunk_size(q: Tensor) -> int:
+    """Positions in a chunk."""
+    return rows_of(q.shape[2])
+
+
+def start_dtype(q: Tensor, k: Tensor, v: Tensor) -> torch.dtype:
+    """Dtype of what goes into matrix products, and so of the kept states."""
+    return v.dtype if q.dtype == k.dtype == v.dtype else torch.float32
+
+
+def _narrow(q: Tensor, v: Tensor) -> dict[str, int]:
+    """Block sizes of kernels that go through the levels of halves."""
+    local = chunk_blocks(q, v, scan=False)
+    levels = local["size"].bit_length() - 1
+    return {**local, "key_block": min(NARROW, local["key_block"]), "levels": levels}
+
+
+def _prepare(q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor) -> tuple[Tensor, ...]:
+    """Each chunk's scores and inverse (rows x length), W and U, in the dtype of q, k and v
+    (contiguous as all)."""
+    batch, heads, length, value = v.shape
+    options = _narrow(q, v)
+    inverse = k.new_empty(batch * heads, length, options["size"])
+    scores, w, u = torch.empty_like(inverse), torch.empty_like(k), torch.empty_like(v)
+    grid = (triton.cdiv(length, options["size"]), batch * heads)
+    sizes = (q.shape[-1] ** -0.5, length, k.shape[-1], value)
+    prepare_kernel[grid](q, k, v, decay, beta, scores, inverse, w, u, *sizes, **options)
+    return scores, inverse, w, u
+
+
+def forward(
+    q: Tensor, k: Tensor, v: Tensor, decay: Tensor, beta: Tensor, state: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `cpu.forward`."""
+    out, scale = v.dtype, q.shape[-1] ** -0.5
+    q, k, v = (x.to(start_dtype(q, k, v)).contiguous() for x in (q, k, v))
+    decay, beta = decay.contiguous(), beta.contiguous()
+    batch, heads, length, value = v.shape
+    sequences, key = batch * heads, q.shape[-1]
+    scores, _, w, x = _prepare(q, k, v, decay, beta)
+    chunks = triton.cdiv(length, chunk_size(q))
+    start = k.new_empty(sequences * chunks, key, value)
+    last = k.new_empty(batch, heads, key, value, dtype=torch.float32)
+    given = last if state is None else state.contiguous()
+    options, sizes = chunk_blocks(q, v, scan=True), (chunks, length, key, value)
+    grid = (triton.cdiv(value, options["value_block"]), sequences)
+    states_kernel[grid](
+        k, w, x, decay, given, start, last, *sizes, has_state=state is not None, **options
+    )
+    y = v.new_empty(v.shape, dtype=out)
+    output_kernel[(chunks, sequences)](
+        q, x, decay, scores, start, y, scale, *sizes, **chunk_blocks(q, v, scan=False)
+    )
+    return y, last, start
+
+
+def backward(
+    grad: Tensor,
+    grad_state: Tensor | None,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    decay: Tensor,
+    beta: Tensor,
+    start: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """As `cpu.backward`."""
+    given, scale, kind = (q, k, v, decay), q.shape[-1] ** -0.5, start_dtype(q, k, v)
+    grad, q, k, v = (x.to(kind).contiguous() for x in (grad, q, k, v))
+    decay, beta = decay.contiguous(), beta.contiguous()
+    batch, heads, length, value = v.shape
+    sequences, key = batch * heads, q.shape[-1]
+    chunks = start.shape[0] // sequences
+    scores, inverse, w, x = _prepare(q, k, v, decay, beta)
+    grad_x, grad_end = torch.empty_like(v), torch.empty_like(start)
+    local, scan = chunk_blocks(q, v, scan=False), chunk_blocks(q, v, scan=True)
+    sizes = (chunks, length, key, value)
+    corrections_kernel[(chunks, sequences)](grad, w, x, scores, start, grad_x, *sizes, **local)
+    first = start.new_empty(batch, heads, key, value, dtype=torch.float32)
+    passed = first if grad_state is None else grad_state.contiguous()
+    grid = (triton.cdiv(value, scan["value_block"]), sequences)
+    states_gradient_kernel[grid](
+        q, k, grad, w, grad_x, decay, passed, grad_end, first, scale, *sizes,
+        has_state=grad_state is not None, **scan,
+    )  # fmt: skip
+    grad_q, grad_k, grad_v, grad_decay = (
+        torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in given
+    )
+    grad_scores, grad_system = torch.empty_like(inverse), torch.empty_like(inverse)
+    narrow = _narrow(q, v)
+    parts = triton.cdiv(key, narrow["key_block"])
+    grad_beta = first.new_empty(1 + parts, *beta.shape)
+    pairs_gradient_kernel[(chunks, sequences)](
+        v, beta, grad, inverse, x, grad_x, grad_v, grad_scores, grad_system, grad_beta,
+        scale, length, value, **local,
+    )  # fmt: skip
+    keys_gradient_kernel[(chunks, sequences, parts)](
+        q, k, decay, beta, grad, start, grad_end, x, grad_x, grad_scores, grad_system,
+        grad_q, grad_k, grad_decay, grad_beta, scale, *sizes, **narrow,
+    )  # fmt: skip
+    return grad_q, grad_k, grad_v, grad_decay, grad_beta.sum(0).to(beta.dtype), first
