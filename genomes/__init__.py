@@ -5,6 +5,7 @@ Neighbours: `star.models` decodes genomes into modules, `star.search` varies and
 """
 
 from .alphabets import ALPHABETS as ALPHABETS
+from .alphabets import WIDEST as WIDEST
 from .alphabets import Alphabet as Alphabet
 from .alphabets import get_alphabet as get_alphabet
 from .alphabets import register_class as register_class

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from . import structures as structures  # fills the table that codes are read with
-from .class_table import EXTENDED, FIRST_FREE, LAST_FREE, STAR, UNNAMED, ClassRow
+from .class_table import EXTENDED, FIRST_FREE, LAST_FREE, RELEASED, STAR, UNNAMED, ClassRow
 from .errors import GenomeError
 from .operators import LivClass, read_code
 
@@ -50,9 +50,7 @@ class Alphabet:
         """
         own = self.by_id[class_id]
         wanted = {(own.operator, not own.differential)}
-        wanted |= {
-            (o, own.differential and o.structure.differential) for o in own.operator.neighbours()
-        }
+        wanted |= {(o, own.differential and o.has_differential) for o in own.operator.neighbours()}
         return [
             number
             for number in self.ids
@@ -72,11 +70,8 @@ class Alphabet:
             raise GenomeError(
                 f"class {unknown[0]!r} is unknown in alphabet {self.name}; available: {available}"
             )
-        return (
-            Alphabet(self.name, tuple(c for c in self.classes if c.name in wanted))
-            if wanted
-            else self
-        )
+        kept = tuple(c for c in self.classes if c.name in wanted or not wanted)
+        return self if kept == self.classes else Alphabet(self.name, kept)
 
 
 def _named(rows: Iterable[ClassRow]) -> tuple[LivClass, ...]:
@@ -90,9 +85,11 @@ def _named(rows: Iterable[ClassRow]) -> tuple[LivClass, ...]:
 ALPHABETS: dict[str, Alphabet] = {
     "star": Alphabet("star", _named(STAR)),
     "extended": Alphabet("extended", _named(STAR + EXTENDED)),
+    "released": Alphabet("released", _named(STAR + EXTENDED + RELEASED)),
 }
 
 OPERATORS = "+operators"  # behind the name of an alphabet: it has every other class too
+WIDEST = f"extended{OPERATORS}"  # the alphabet that has every class there is
 
 
 @cache
@@ -102,7 +99,7 @@ def with_operators(alphabet: Alphabet) -> Alphabet:
     if alphabet.name.endswith(OPERATORS):
         return alphabet
     unnamed = (LivClass.unnamed(number, *read_code(code)) for code, number in UNNAMED.items())
-    return Alphabet(alphabet.name + OPERATORS, (*ALPHABETS["extended"].classes, *unnamed))
+    return Alphabet(alphabet.name + OPERATORS, (*ALPHABETS["released"].classes, *unnamed))
 
 
 def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
@@ -125,7 +122,7 @@ def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
 def register_class(
     name: str, code: str, description: str, id: int, differential: bool = False
 ) -> None:
-    """Add a class to the alphabet `extended`, for an operator that has none yet.
+    """Add a class to the alphabets `extended` and `released`, for an operator that has none yet.
 
     To register the same class again is harmless. Alphabets that were asked for before stay as they
     are.
@@ -158,5 +155,6 @@ def register_class(
                     f"(id {other.id}, code {other.code})"
                 )
     added.check_counts()
-    ALPHABETS["extended"] = Alphabet("extended", (*ALPHABETS["extended"].classes, added))
+    for name in ("extended", "released"):
+        ALPHABETS[name] = Alphabet(name, (*ALPHABETS[name].classes, added))
     with_operators.cache_clear()

@@ -43,6 +43,26 @@ EXTENDED = (
     ClassRow("GatedDelta", "10.4.1.1.3", 22, "gated delta rule, matrix-valued state"),
     ClassRow("SSD", "11.4.1.1.3", 23, "state-space dual (Mamba-2), state 64"),
 )
+RELEASED = (  # operators of released models
+    ClassRow("QKNorm-1", "12.2.1.2.3", 24, "softmax attention with QK-norm"),
+    ClassRow("QKNorm-2", "13.2.1.2.3", 25, "grouped-query attention x2 with QK-norm"),
+    ClassRow("QKNorm-4", "14.2.1.2.3", 26, "grouped-query attention x4 with QK-norm"),
+    ClassRow("QKNorm-8", "15.2.1.2.3", 27, "grouped-query attention x8 with QK-norm"),
+    ClassRow("NoPE-1", "16.2.1.2.3", 28, "softmax attention without positions"),
+    ClassRow("NoPE-4", "17.2.1.2.3", 29, "grouped-query attention x4 without positions"),
+    ClassRow("GatedAttn-8", "18.2.1.2.3", 30, "Qwen3-Next's gated attention, a quarter rotated"),
+    ClassRow("GatedAttn-4", "19.2.1.2.3", 31, "LFM3's gated attention, half rotated"),
+    ClassRow("GatedAttn-4-Band", "20.2.2.2.3", 32, "LFM3's gated attention over a window of 256"),
+    ClassRow("GQA-3", "21.2.1.2.3", 33, "grouped-query attention, keys/values x3"),
+    ClassRow("GQA-8", "22.2.1.2.3", 34, "grouped-query attention, keys/values x8"),
+    ClassRow("Window-256", "23.2.2.2.3", 35, "grouped-query attention x4 over a window of 256"),
+    ClassRow("GConv-7", "25.3.1.1.1", 36, "gated short convolution, length 7"),
+    ClassRow("SSD-128", "26.4.1.1.3", 37, "state-space dual (Mamba-2), state 128"),
+    ClassRow("KDA", "30.4.1.1.3", 40, "Kimi Delta Attention, channel-wise decay"),
+    ClassRow("MLA", "31.2.1.2.3", 41, "multi-head latent attention"),
+    ClassRow("ReLU2", "33.1.1.3.2", 42, "squared ReLU, no gate"),
+    ClassRow("MLA-NoPE", "32.2.1.2.3", 43, "multi-head latent attention without positions"),
+)
 
 # Ids of the other valid operators by code. `<alphabet>+operators` has them all.
 # fmt: off
@@ -60,6 +80,9 @@ UNNAMED = {
     "42213": 162, "42213d": 163, "42223": 164, "42223d": 165, "42233": 166, "42233d": 167,
     "42243": 168, "42243d": 169,
     "10.4.1.1.3d": 179, "11.4.1.1.3d": 180,
+    "12.2.2.2.3": 200, "13.2.2.2.3": 201, "14.2.2.2.3": 202, "15.2.2.2.3": 203, "16.2.2.2.3": 204,
+    "17.2.2.2.3": 205, "18.2.2.2.3": 206, "21.2.2.2.3": 207, "22.2.2.2.3": 208,
+    "30.4.1.1.3d": 300,
 }
 # fmt: on
 

@@ -7,10 +7,12 @@ builds models and compares; the generation cache of `star.models` is compared to
 from dataclasses import dataclass
 
 from .genome import Genome
-from .model_config import DTYPE_BYTES, CacheSetting, ModelConfig
+from .model_config import DTYPE_BYTES, NORMS, SIZES, CacheSetting, ModelConfig
 from .operators import PROJECTION, FeatureGroup, LivClass
 from .sharing import LivSharing
-from .widths import check_repeat, group_width, inner_width, lambda_width, operator_copies
+from .widths import check_heads, group_width, inner_width, lambda_width, operator_copies
+
+FAR = int(SIZES["window"].most)  # positions: beyond every window
 
 
 @dataclass(frozen=True)
@@ -23,28 +25,28 @@ class ParameterCount:
     per_liv: tuple[int, ...]
 
 
-def _projection(group: FeatureGroup, width: int) -> int:
-    channels = group_width(group, width)
+def _projection(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
+    channels = group_width(group, liv_class, model)
     convolution = channels * (group.kernel_length + group.bias) if group.kernel_length else 0
-    return width * channels + convolution
+    return model.width * channels + convolution
 
 
-def _group_parameters(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+def _group_parameters(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """Parameters of one feature group, for all operators that need their own."""
     if group.form == PROJECTION:
-        count = _projection(group, width)
+        count = _projection(group, liv_class, model)
     else:
-        count = liv_class.operator.structure.forms[group.form](group, liv_class, width)
+        count = liv_class.operator.structure.forms[group.form](group, liv_class, model)
     return operator_copies(liv_class, group.name) * count
 
 
-def _own_parameters(liv_class: LivClass, width: int) -> int:
-    """Norm, output projection, lambda vectors and the structure's own weights: never shared."""
+def _own_parameters(liv_class: LivClass, model: ModelConfig) -> int:
+    """Norms, output projection, lambda vectors and the structure's own weights: never shared."""
     return (
-        width
-        + inner_width(liv_class, width) * width
-        + 4 * lambda_width(liv_class, width)
-        + liv_class.operator.structure.parameters(liv_class, width)
+        NORMS[model.norms] * model.width
+        + inner_width(liv_class, model) * model.width
+        + 4 * lambda_width(liv_class, model)
+        + liv_class.operator.structure.parameters(liv_class, model)
     )
 
 
@@ -52,7 +54,7 @@ def check_fits(genome: Genome, model: ModelConfig) -> None:
     """Raise `GenomeError` unless the genome is valid and can be built at these sizes."""
     model.check()
     for liv_class in set(genome.classes()):
-        check_repeat(liv_class, model.width)
+        check_heads(liv_class, model)
 
 
 def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
@@ -63,9 +65,9 @@ def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
         zip(genome.classes(), genome.sharing, strict=True)
     ):
         per_liv.append(
-            _own_parameters(liv_class, model.width)
+            _own_parameters(liv_class, model)
             + sum(
-                _group_parameters(group, liv_class, model.width)
+                _group_parameters(group, liv_class, model)
                 for group in liv_class.operator.groups
                 if sharing.weight_owner.get(group.name) == index
             )
@@ -74,13 +76,13 @@ def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
     return ParameterCount(sum(per_liv) + model.width, embedding, tuple(per_liv))
 
 
-def _tails(liv_class: LivClass, sharing: LivSharing, width: int) -> int:
+def _tails(liv_class: LivClass, sharing: LivSharing, model: ModelConfig) -> int:
     """Last inputs of the featurizer's short convolutions: (length - 1) x group width for each group
     it computes."""
     return sum(
         operator_copies(liv_class, group.name)
         * (group.kernel_length - 1)
-        * group_width(group, width)
+        * group_width(group, liv_class, model)
         for group in liv_class.operator.groups
         if group.form == PROJECTION and group.kernel_length and group.name not in sharing.borrowed
     )
@@ -99,7 +101,7 @@ def liv_cache_bytes(
     check_fits(genome, model)
     per_liv = []
     for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
-        structure, tails = liv_class.operator.structure, _tails(liv_class, sharing, model.width)
+        structure, tails = liv_class.operator.structure, _tails(liv_class, sharing, model)
         arguments = (liv_class, sharing.borrowed, model, cache.context)
         nbytes = DTYPE_BYTES[cache.dtype] * (structure.cache(*arguments) + tails)
         nbytes += DTYPE_BYTES[cache.state_dtype] * structure.states(*arguments)
@@ -126,11 +128,10 @@ def state_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None =
 
 def _growing_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting) -> int:
     """Bytes of what is written once for every position, however many there are."""
-    far = max(cache.context, model.window)
     elements = 0
     for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
         written = liv_class.operator.structure.cache
-        near, further = (written(liv_class, sharing.borrowed, model, n) for n in (far, 2 * far))
+        near, further = (written(liv_class, sharing.borrowed, model, n) for n in (FAR, 2 * FAR))
         if further > near:
             elements += written(liv_class, sharing.borrowed, model, cache.context)
     return cache.batch * DTYPE_BYTES[cache.dtype] * elements

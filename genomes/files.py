@@ -1,6 +1,7 @@
 """Genome files: one genome a YAML file, read safely and validated, and the library of saved
 designs."""
 
+import os
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -20,6 +21,7 @@ from .identity import current_id
 from .operators import LivClass, read_code
 
 SCHEMA = 1
+CHECKPOINT = ("genome.yaml", "model.yaml")  # in its folder, the genome first
 _KEYS = {
     "schema": int,
     "name": str,
@@ -279,10 +281,19 @@ def is_genome_text(reference: str) -> bool:
     return bool(reference) and set(reference) <= set("0123456789.-")
 
 
-def _read_named(reference: str) -> GenomeFile:
-    """The genome file at a path, or the library design of that name."""
+def genome_path(reference: str) -> Path:
+    """The path that a reference names; of a checkpoint's folder that of its genome file, unless a
+    design of the library is called like the folder."""
     path = expanded(reference)
+    is_checkpoint = all(os.path.isfile(path / name) for name in CHECKPOINT)
+    return path / CHECKPOINT[0] if is_checkpoint and reference not in library_names() else path
+
+
+def _read_named(reference: str) -> GenomeFile:
+    """The genome file at a path, or in a checkpoint's folder, or the library design of that
+    name."""
     try:
+        path = genome_path(reference)
         what = kind_of(path, "genome")
     except UserError as error:
         raise GenomeError(str(error)) from None

@@ -17,13 +17,13 @@ from .sharing import LivSharing
 from .widths import group_width, inner_width, operator_copies
 
 
-def _group_products(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+def _group_products(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """Multiply-adds of one feature group, for all operators that need their own."""
     if group.form == PROJECTION:
-        channels = group_width(group, width)
-        count = channels * (width + group.kernel_length)
+        channels = group_width(group, liv_class, model)
+        count = channels * (model.width + group.kernel_length)
     else:
-        count = liv_class.operator.structure.form_products[group.form](group, liv_class, width)
+        count = liv_class.operator.structure.form_products[group.form](group, liv_class, model)
     return operator_copies(liv_class, group.name) * count
 
 
@@ -40,9 +40,9 @@ def _liv_products(
             f"structure {structure.name!r}: its multiply-adds are not known, so that FLOPs cannot "
             f"be counted; give its Structure {lacking}"
         )
-    features = sum(_group_products(group, liv_class, model.width) for group in made)
+    features = sum(_group_products(group, liv_class, model) for group in made)
     mixing = structure.products(liv_class, sharing.borrowed, model, context)
-    return features + mixing + inner_width(liv_class, model.width) * model.width
+    return features + mixing + inner_width(liv_class, model) * model.width
 
 
 def flops_per_token(genome: Genome, model: ModelConfig, context: int = 4096) -> int:

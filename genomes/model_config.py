@@ -1,7 +1,7 @@
 """The sizes a genome is decoded at. Widths derived from them are in `widths.py`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from star.base.errors import shown
@@ -13,11 +13,20 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 HEAD_WIDTH = 64
 NARROW = 256  # below this width the head width is a quarter of the width
 WIDEST = 2**16
+# Optional widths, and what each is a multiple of: two operators may share a head, and rotations
+# take pairs of channels.
+OPTIONAL = {
+    "head_width": 4, "attention_width": 8, "recurrent_width": 8, "recurrent_head_width": 4,
+    "feed_forward_width": 8,
+}  # fmt: skip
+NORMS = {"pre": 1, "post": 1, "sandwich": 2}  # how many norms a LIV has, by where they stand
+LATER = {*OPTIONAL, "norms", "residual_scale"}  # sizes that recipes of before do not have
 SIZES = {
     "vocabulary": Range(1, 10**7),
     "window": Range(1, 10**9),
     "rope_base": Range(0, 10**15, above=True),
     "norm_eps": Range(0, 1, above=True),
+    "residual_scale": Range(0, 100, above=True),
 }
 CACHE_SIZES = {"context": Range(1, 10**9), "batch": Range(1, 10**9)}
 
@@ -32,11 +41,40 @@ class ModelConfig:
     tie_embeddings: bool = True  # one matrix for embedding and head
     rope_base: float = 10000.0  # of the rotary position embedding
     norm_eps: float = 1e-6  # of every RMSNorm
+    head_width: int | None = None  # null: 64, or a quarter of a width below 256
+    attention_width: int | None = None  # channels of attention, heads x head width; null: width
+    recurrent_width: int | None = None  # channels of recurrences; null: width, Mamba's are twice it
+    recurrent_head_width: int | None = None  # of recurrences with heads; null: head_width
+    feed_forward_width: int | None = None  # channels of feed-forward layers; null: 8/3 of the width
+    norms: str = "pre"  # before each LIV; or post: behind it, or sandwich: both
+    residual_scale: float = 1.0  # factor of what each LIV adds
 
     def check(self) -> None:
         """Raise `GenomeError` when a size cannot be built."""
         check_width("width", self.width)
         _expect_ranges("model.", self, SIZES)
+        if self.norms not in NORMS:
+            raise GenomeError(
+                f"model.norms={shown(self.norms)}: expected one of {', '.join(NORMS)}"
+            )
+        for name, multiple in OPTIONAL.items():
+            if getattr(self, name) is not None:
+                _check_multiple(name, getattr(self, name), multiple)
+
+    @property
+    def given(self) -> dict[str, int]:
+        """Widths that do not follow from the model's, by name."""
+        return {name: value for name in OPTIONAL if (value := getattr(self, name)) is not None}
+
+    def content(self) -> dict[str, Any]:
+        """The sizes as recipes and checkpoints keep them: those that came later only where they are
+        not as before."""
+        usual = ModelConfig()
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in LATER or value != getattr(usual, name)
+        }
 
 
 def _expect_ranges(prefix: str, settings: object, ranges: Mapping[str, Range]) -> None:
@@ -59,9 +97,18 @@ def check_width(name: str, width: int) -> None:
         )
 
 
-def head_width(width: int) -> int:
-    """Width of one attention head: 64, or a quarter of a width below 256."""
-    return HEAD_WIDTH if width >= NARROW else width // 4
+def _check_multiple(name: str, value: int, multiple: int) -> None:
+    if value < multiple or value > WIDEST or value % multiple:
+        raise GenomeError(
+            f"model.{name}={value}: expected a multiple of {multiple} up to {WIDEST:,}"
+        )
+
+
+def head_width(model: ModelConfig) -> int:
+    """Width of one attention head: 64, or a quarter of a width below 256, unless it is given."""
+    if model.head_width is not None:
+        return model.head_width
+    return HEAD_WIDTH if model.width >= NARROW else model.width // 4
 
 
 def with_state_dtype(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,26 +52,45 @@ def projections(names: str, **fields: object) -> tuple[FeatureGroup, ...]:
 
 @dataclass(frozen=True)
 class Featurizer:
-    """A featurizer genome: its feature groups in the order in which they are computed, and the
-    state size where a recurrence needs one."""
+    """A featurizer genome: its feature groups in the order in which they are computed, and what
+    its structure does with them.
+
+    Attributes:
+        groups: in that order.
+        state: size of a recurrence's state, where it needs one.
+        rotary: share of a head's channels that rotary positions turn.
+        proportional: whether the turned channels have the frequencies that they would have if all
+            were turned, instead of those of a head as wide as they are.
+        rotary_base: in place of `model.rope_base`.
+        window: of banded operators, in place of `model.window`.
+        sparsities, nonlinearities: those of the structure's that it is for; None is all.
+        differential: whether it has differential forms where its structure does.
+    """
 
     groups: tuple[FeatureGroup, ...]
     state: int = 0
+    rotary: Fraction = Fraction(1)
+    proportional: bool = False
+    rotary_base: float | None = None
+    window: int | None = None
+    sparsities: tuple[int, ...] | None = None
+    nonlinearities: tuple[int, ...] | None = None
+    differential: bool = True
 
 
-# Parameters of one feature group at a model width, for one operator.
-FormParameters = Callable[[FeatureGroup, "LivClass", int], int]
+# Parameters of one feature group at a model's sizes, for one operator.
+FormParameters = Callable[[FeatureGroup, "LivClass", ModelConfig], int]
 # Multiply-adds of one feature group for one position, likewise.
-FormProducts = Callable[[FeatureGroup, "LivClass", int], int]
-# A structure's own parameters at a model width.
-OwnParameters = Callable[["LivClass", int], int]
+FormProducts = Callable[[FeatureGroup, "LivClass", ModelConfig], int]
+# A structure's own parameters at a model's sizes.
+OwnParameters = Callable[["LivClass", ModelConfig], int]
 # Elements of generation cache of one LIV and one sequence: class, borrowed groups, sizes, context.
 CacheElements = Callable[["LivClass", tuple[str, ...], ModelConfig, int], int]
 # Multiply-adds of T applied to V for the last of `context` positions, with the same arguments.
 MixingProducts = CacheElements
 
 
-def nothing_of_its_own(liv_class: "LivClass", width: int) -> int:
+def nothing_of_its_own(liv_class: "LivClass", model: ModelConfig) -> int:
     """The parameters of a structure whose weights are all its featurizer's."""
     return 0
 
@@ -111,6 +130,8 @@ class Structure:
             operators; none where they split the head width instead (arXiv 2410.05258).
         input_free: groups that do not depend on the input: to borrow them and to tie their
             weights are the same. A strategy borrows all of them or none.
+        inner: the size in `ModelConfig` that gives its channels, where that is set
+            (`attention_width` and its like); empty where they always follow from the width.
         sparsities, nonlinearities: valid values of these genes.
         differential: whether there is a differential form.
     """
@@ -129,6 +150,7 @@ class Structure:
     form_products: Mapping[str, FormProducts] = field(default_factory=dict, compare=False)
     paired: tuple[str, ...] = ()
     input_free: tuple[str, ...] = ()
+    inner: str = ""
     sparsities: tuple[int, ...] = (NO_SPARSITY,)
     nonlinearities: tuple[int, ...] = (IDENTITY,)
     differential: bool = True
@@ -246,9 +268,19 @@ class OperatorGenome(NamedTuple):
         return _BY_FEATURIZER[self.featurizer]
 
     @property
+    def made_by(self) -> Featurizer:
+        """The featurizer of that number."""
+        return self.structure.featurizers[self.featurizer]
+
+    @property
+    def has_differential(self) -> bool:
+        """Whether it has a differential form."""
+        return self.structure.differential and self.made_by.differential
+
+    @property
     def groups(self) -> tuple[FeatureGroup, ...]:
         """The featurizer's feature groups."""
-        return self.structure.featurizers[self.featurizer].groups
+        return self.made_by.groups
 
     def group(self, name: str) -> FeatureGroup:
         """The featurizer's feature group of that name."""
@@ -257,7 +289,7 @@ class OperatorGenome(NamedTuple):
     @property
     def state(self) -> int:
         """State size of a semi-separable operator whose state is not a head's width, else 0."""
-        return self.structure.featurizers[self.featurizer].state
+        return self.made_by.state
 
     def neighbours(self) -> "Iterator[OperatorGenome]":
         """Valid operators that differ in one gene, with the genes that must go with it.
@@ -292,9 +324,9 @@ def valid_operators() -> tuple[OperatorGenome, ...]:
             featurizer, structure.token_mixing, sparsity, nonlinearity, structure.channel_mixing
         )
         for structure in STRUCTURES.values()
-        for featurizer in structure.featurizers
-        for sparsity in structure.sparsities
-        for nonlinearity in structure.nonlinearities
+        for featurizer, made in structure.featurizers.items()
+        for sparsity in made.sparsities or structure.sparsities
+        for nonlinearity in made.nonlinearities or structure.nonlinearities
     )
 
 
@@ -353,14 +385,14 @@ class LivClass:
         self, structure: Structure, sizes: ModelConfig
     ) -> Iterator[tuple[str, Callable[..., object], tuple[object, ...]]]:
         """The functions of its structure with their arguments, by the field that names them."""
-        yield "parameters=", structure.parameters, (self, sizes.width)
+        yield "parameters=", structure.parameters, (self, sizes)
         for group in self.operator.groups:
             for name, functions in (
                 ("forms", structure.forms),
                 ("form_products", structure.form_products),
             ):
                 if group.form in functions:
-                    arguments = (group, self, sizes.width)
+                    arguments = (group, self, sizes)
                     yield f"{name}[{group.form!r}]", functions[group.form], arguments
         for borrowed in ((), *structure.sharing.values()):
             for name, function in (
@@ -376,9 +408,9 @@ def read_code(code: str) -> tuple[OperatorGenome, bool]:
     """The operator of a class' code, and whether it is differential. Raises `GenomeError` for no
     class' code."""
     operator, differential = OperatorGenome.from_code(code.removesuffix("d")), code.endswith("d")
-    if differential and not operator.structure.differential:
+    if differential and not operator.has_differential:
         raise GenomeError(
-            f"operator genome {code!r}: {operator.structure.name} operators have no differential "
-            f"form"
+            f"operator genome {code!r}: {operator.structure.name} operators of featurizer "
+            f"{operator.featurizer} have no differential form"
         )
     return operator, differential

@@ -23,6 +23,14 @@ class LivSharing:
     borrowed: tuple[str, ...]
     weight_owner: dict[str, int]
 
+    def tied(self, index: int) -> dict[int, list[str]]:
+        """Groups whose weights are another LIV's, by that LIV. index: of this one."""
+        found: dict[int, list[str]] = {}
+        for group, owner in self.weight_owner.items():
+            if owner != index:
+                found.setdefault(owner, []).append(group)
+        return found
+
 
 def resolve_sharing(livs: Sequence[Sequence[int]], alphabet: Alphabet) -> tuple[LivSharing, ...]:
     """Owners of features and weights for every LIV of a valid backbone."""

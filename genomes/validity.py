@@ -33,7 +33,10 @@ class GeneProblem:
         contiguous = 3 < len(self.allowed) == high - low + 1
         allowed = f"{low} to {high}" if contiguous else ", ".join(map(str, self.allowed))
         is_unknown_class = self.gene == GENE_NAMES[CLASS] and self.value > high
-        hint = " (alphabet=extended has more, plugins=[...] those of users)" * is_unknown_class
+        hint = (
+            " (alphabet=extended and alphabet=released have more, plugins=[...] those of users)"
+            * is_unknown_class
+        )
         where = f"LIV {self.liv} gene {self.gene}"
         return f"{where}: {self.value} is not allowed, expected {allowed}{hint}"
 

@@ -5,7 +5,17 @@ and a kernel where it needs one.
 """
 
 from ..operators import register_structure
-from . import diagonal, low_rank, matrix_state, ssd, state_space, toeplitz
+from . import (
+    channelwise_state,
+    diagonal,
+    latent_attention,
+    low_rank,
+    matrix_state,
+    ssd,
+    state_space,
+    toeplitz,
+    ungated,
+)
 
 for _structure in (
     diagonal.STRUCTURE,
@@ -14,5 +24,8 @@ for _structure in (
     state_space.STRUCTURE,
     matrix_state.STRUCTURE,
     ssd.STRUCTURE,
+    channelwise_state.STRUCTURE,
+    latent_attention.STRUCTURE,
+    ungated.STRUCTURE,
 ):
     register_structure(_structure)

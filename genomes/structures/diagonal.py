@@ -24,4 +24,5 @@ STRUCTURE = Structure(
     nonlinearities=(IDENTITY, RELU, SWISH),
     products=nothing_remembered,  # gates are counted nowhere
     differential=False,
+    inner="feed_forward_width",
 )

@@ -1,7 +1,7 @@
 """A matrix-valued state a head that decays and corrects itself: the gated delta rule (arXiv
 2412.06464)."""
 
-from ..model_config import ModelConfig, head_width
+from ..model_config import ModelConfig
 from ..operators import (
     GROUPED,
     SEMI_SEPARABLE,
@@ -12,37 +12,39 @@ from ..operators import (
     Structure,
     projections,
 )
-from ..widths import head_count, inner_width, operator_copies
+from ..widths import head_count, inner_width, operator_copies, own_head_width
 from .state_space import SHARING
 
 
-def _delta_transition(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+def _delta_transition(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """Projections to a step and a writing strength a head; the bias of the step, and its rate."""
-    heads = head_count(liv_class, width)
-    return 2 * width * heads + 2 * heads
+    heads = head_count(liv_class, model)
+    return 2 * model.width * heads + 2 * heads
 
 
-def _delta_gates(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+def _delta_gates(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """The two projections."""
-    return 2 * width * head_count(liv_class, width)
+    return 2 * model.width * head_count(liv_class, model)
 
 
-def _norm(liv_class: LivClass, width: int) -> int:
-    return head_width(width)
+def head_norm(liv_class: LivClass, model: ModelConfig) -> int:
+    """The norm of a head, the same for all."""
+    return own_head_width(liv_class, model)
 
 
-def _states(
+def delta_states(
     liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
 ) -> int:
-    state = inner_width(liv_class, model.width) * head_width(model.width)
+    """A square matrix a head and operator."""
+    state = inner_width(liv_class, model) * own_head_width(liv_class, model)
     return operator_copies(liv_class, "B") * state
 
 
-def _products(
+def delta_products(
     liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
 ) -> int:
     """For every element of the state: its decay, what the key reads, the write, the read-out."""
-    return 4 * _states(liv_class, borrowed, model, context)
+    return 4 * delta_states(liv_class, borrowed, model, context)
 
 
 STRUCTURE = Structure(
@@ -60,10 +62,11 @@ STRUCTURE = Structure(
             )
         )
     },
-    states=_states,
-    parameters=_norm,
+    states=delta_states,
+    parameters=head_norm,
     forms={"delta_transition": _delta_transition},
-    products=_products,
+    products=delta_products,
     form_products={"delta_transition": _delta_gates},
     paired=("A", "B", "C"),
+    inner="recurrent_width",
 )

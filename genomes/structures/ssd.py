@@ -1,6 +1,8 @@
 """A matrix-valued state a head that decays by one number: state-space duality (Mamba-2, arXiv
 2405.21060), with one group of B and C for all heads."""
 
+from typing import Any
+
 from ..model_config import ModelConfig
 from ..operators import (
     GROUPED,
@@ -15,16 +17,29 @@ from ..operators import (
 from ..widths import head_count, inner_width
 from .state_space import SHARING, states_of_channels
 
-STATE = 64  # width of B and C
+
+def _one_group(state: int, differential: bool = True) -> Featurizer:
+    """B and C of the state's width for all heads; V is of the inner width."""
+    convolved: dict[str, Any] = {"nonlinearity": SWISH, "kernel_length": 4, "bias": True}
+    return Featurizer(
+        (
+            *projections("V", **convolved),
+            *projections("BC", **convolved, channels=state),
+            FeatureGroup("G", nonlinearity=SWISH),
+            FeatureGroup("A", "head_step"),
+        ),
+        state=state,
+        differential=differential,
+    )
 
 
-def _head_step(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+def _head_step(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """Projection to a step a head with bias, and its rate."""
-    return (width + 2) * head_count(liv_class, width)
+    return (model.width + 2) * head_count(liv_class, model)
 
 
-def _step_projection(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
-    return width * head_count(liv_class, width)
+def _step_projection(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
+    return model.width * head_count(liv_class, model)
 
 
 def _products(
@@ -34,8 +49,8 @@ def _products(
     return 3 * states_of_channels(liv_class, borrowed, model, context)
 
 
-def _skip_and_norm(liv_class: LivClass, width: int) -> int:
-    return head_count(liv_class, width) + inner_width(liv_class, width)
+def _skip_and_norm(liv_class: LivClass, model: ModelConfig) -> int:
+    return head_count(liv_class, model) + inner_width(liv_class, model)
 
 
 STRUCTURE = Structure(
@@ -44,21 +59,12 @@ STRUCTURE = Structure(
     GROUPED,
     groups=("A", "B", "C", "V"),
     sharing=SHARING,
-    featurizers={
-        11: Featurizer(
-            (
-                *projections("V", nonlinearity=SWISH, kernel_length=4, bias=True),
-                *projections("BC", nonlinearity=SWISH, kernel_length=4, bias=True, channels=STATE),
-                FeatureGroup("G", nonlinearity=SWISH),
-                FeatureGroup("A", "head_step"),
-            ),
-            state=STATE,
-        )
-    },
+    featurizers={11: _one_group(state=64), 26: _one_group(state=128, differential=False)},
     states=states_of_channels,
     parameters=_skip_and_norm,
     forms={"head_step": _head_step},
     products=_products,
     form_products={"head_step": _step_projection},
     paired=("A", "B", "C"),
+    inner="recurrent_width",
 )

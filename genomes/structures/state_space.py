@@ -24,26 +24,26 @@ def step_rank(width: int) -> int:
     return max(1, ceil(width / 16))
 
 
-def _step_size(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+def _step_size(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """Down, up with bias, and a rate for each element of the state."""
-    inner, rank = inner_width(liv_class, width), step_rank(width)
+    inner, rank = inner_width(liv_class, model), step_rank(model.width)
     return inner * rank + rank * inner + inner + inner * liv_class.operator.state
 
 
-def _step_projections(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
+def _step_projections(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """Down and up."""
-    return 2 * inner_width(liv_class, width) * step_rank(width)
+    return 2 * inner_width(liv_class, model) * step_rank(model.width)
 
 
-def _state_input(group: FeatureGroup, liv_class: LivClass, width: int) -> int:
-    return inner_width(liv_class, width) * liv_class.operator.state
+def _state_input(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
+    return inner_width(liv_class, model) * liv_class.operator.state
 
 
 def states_of_channels(
     liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
 ) -> int:
     """A state of its featurizer's size for every channel and operator."""
-    state = inner_width(liv_class, model.width) * liv_class.operator.state
+    state = inner_width(liv_class, model) * liv_class.operator.state
     return operator_copies(liv_class, "B") * state
 
 
@@ -82,4 +82,5 @@ STRUCTURE = Structure(
     products=_products,
     form_products={"step_size": _step_projections, "state_input": _state_input},
     paired=("A", "B", "C"),
+    inner="recurrent_width",
 )

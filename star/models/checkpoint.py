@@ -1,7 +1,7 @@
 """Checkpoints: a folder with `genome.yaml`, `model.yaml` and `model.safetensors`. Nothing in it is
 unpickled."""
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from star.base.files import check_tensors, copy_weights, named_weights, read_ten
 from star.base.reading import expanded, is_file, is_folder
 from star.base.safe_yaml import read_yaml
 from star.genomes import (
+    CacheSetting,
     GenomeError,
     GenomeFile,
     ModelConfig,
@@ -20,11 +21,13 @@ from star.genomes import (
     genome_file_text,
     read_genome_file,
 )
+from star.genomes.model_config import OPTIONAL
 
 from .language_model import LanguageModel
 from .trial import decode_tried
 
 GENOME, MODEL, WEIGHTS = "genome.yaml", "model.yaml", "model.safetensors"
+EVALUATION = "evaluation.json"  # what star.train measured, beside them
 SCHEMA = 1
 GENOME_ID = "genome_id"  # in the metadata of the weights
 _MAKE = "python -m star.train makes one"
@@ -37,6 +40,11 @@ class Checkpoint(NamedTuple):
     genome: GenomeFile
     config: ModelConfig
 
+    @property
+    def context(self) -> int:
+        """Positions that its cache was counted at, which is the most that it is used for."""
+        return self.genome.settings.get("cache", {}).get("context", CacheSetting.context)
+
 
 def save_checkpoint(
     folder: Path, model: LanguageModel, genome: GenomeFile, config: ModelConfig
@@ -45,7 +53,7 @@ def save_checkpoint(
     or as they are."""
     files.write_text(folder / GENOME, genome_file_text(genome))
     files.write_text(
-        folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **asdict(config)}, sort_keys=False)
+        folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **config.content()}, sort_keys=False)
     )
     files.write_tensors(folder / WEIGHTS, named_weights(model), {GENOME_ID: genome.genome.id})
 
@@ -90,7 +98,8 @@ def read_model_config(path: Path) -> ModelConfig:
             f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes"
         )
     expected = {field.name: type(field.default) for field in fields(ModelConfig)}
-    for key in (*content, *expected):
+    expected |= dict.fromkeys(OPTIONAL, int)  # where they are given
+    for key in (*content, *ModelConfig().content()):
         if key not in expected:
             raise UserError(
                 f"{path}: unknown key {shown(repr(key), 60)}, expected only {', '.join(expected)}"

@@ -63,7 +63,7 @@ class Projection(GroupModule):
         self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
     ) -> None:
         super().__init__(key)
-        channels = group_width(group, model.width)
+        channels = group_width(group, liv_class, model)
         self.projection = linear(model.width, channels)
         taps, swish = group.kernel_length, group.nonlinearity == SWISH
         self.convolution = ShortConvolution(channels, taps, group.bias, swish) if taps else None

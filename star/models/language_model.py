@@ -1,4 +1,5 @@
-"""Decoding: a genome to a language model of pre-norm residual LIVs, `x <- x + LIV(RMSNorm(x))`."""
+"""Decoding: a genome to a language model of residual LIVs, `x <- x + LIV(RMSNorm(x))`; or with the
+norm behind the LIV, or with one on both sides (`ModelConfig.norms`)."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -16,7 +17,7 @@ from .structures import parts_of
 
 
 class LivModule(nn.Module):
-    """One linear input-varying operator: norm, featurizer, structure, output projection."""
+    """One linear input-varying operator: norms, featurizer, structure, output projection."""
 
     def __init__(
         self,
@@ -40,11 +41,13 @@ class LivModule(nn.Module):
         super().__init__()
         self.index = index
         self.sharing = sharing
-        self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
+        self.norm: nn.Module = _norm(model, model.norms != "post")
+        self.output_norm = _norm(model, model.norms != "pre")
+        self.scale = model.residual_scale
         self.featurizer = Featurizer(groups)
         build = parts_of(liv_class.operator.structure).module
         self.structure = build(liv_class, model, index, sharing.borrowed)
-        inner = inner_width(liv_class, model.width)
+        inner = inner_width(liv_class, model)
         self.output = linear(inner, model.width, std=INITIAL_STD / depth**0.5)
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
@@ -65,7 +68,13 @@ class LivModule(nn.Module):
         features = self.structure.prepare(features, 0 if memory is None else memory.position)
         if memory is not None:
             features = self.structure.remember(features, memory)
-        return self.output(self.structure(features, memory)), features
+        update = self.output_norm(self.output(self.structure(features, memory)))
+        return (update if self.scale == 1 else self.scale * update), features
+
+
+def _norm(model: ModelConfig, wanted: bool) -> nn.Module:
+    """An RMSNorm over the width, or what changes nothing."""
+    return nn.RMSNorm(model.width, eps=model.norm_eps) if wanted else nn.Identity()
 
 
 def _build_groups(
@@ -112,7 +121,7 @@ class LanguageModel(nn.Module):
         """tokens int64 (batch, length) to logits (batch, length, vocabulary)."""
         return self._run(tokens, [None] * len(self.livs))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def prefill(self, tokens: torch.Tensor, cache: Cache) -> torch.Tensor:
         """Logits (batch, length, vocabulary) of the next tokens int64 (batch, length) of the
         sequences in the cache, given in parts of any length.

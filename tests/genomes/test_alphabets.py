@@ -72,6 +72,6 @@ def test_ids_are_those_that_files_of_earlier_searches_hold() -> None:
 def test_every_valid_operator_has_one_id_plain_and_one_differential() -> None:
     letters = get_alphabet("extended+operators")
     codes = [operator.code for operator in valid_operators()]
-    codes += [o.code + "d" for o in valid_operators() if o.structure.differential]
+    codes += [o.code + "d" for o in valid_operators() if o.has_differential]
     assert sorted(c.code for c in letters.classes) == sorted(codes)
     assert len(letters.ids) == len(letters.classes)

@@ -78,7 +78,7 @@ def test_single_liv_stays_text(tmp_path: Path) -> None:
         ),
         (
             "schema: 1\noperators: {23: '91112d'}\ngenome: 91111-91111\n",
-            "diagonal operators have no differential form",
+            "diagonal operators of featurizer 9 have no differential form",
         ),
         (
             "schema: 1\noperators: {23: '12213'}\ngenome: 24.1.1.1.1\n",

@@ -206,6 +206,11 @@ def test_canonical_forms_differ_exactly_when_architectures_do() -> None:
     check_canonical_forms([3, 5, 7, 7, 8, 9], ALPHABETS["star"])
 
 
+def test_canonical_forms_of_released_operators_differ_exactly_when_architectures_do() -> None:
+    """MLA's maps are weights, and the squared ReLU has one strategy alone."""
+    check_canonical_forms([41, 41, 42, 40], ALPHABETS["released"], 3000)
+
+
 def check_canonical_forms(classes: list[int], alphabet: Alphabet, genomes: int = 6000) -> None:
     rng = np.random.default_rng(0)
     by_architecture: dict[tuple, set[str]] = {}

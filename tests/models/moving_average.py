@@ -27,7 +27,7 @@ structure = genomes.Structure(
     "moving average", SEMI_SEPARABLE, PER_CHANNEL, differential=False,
     groups=("C", "V"), sharing={2: ("C",), 3: ("V",)},
     featurizers={100: genomes.Featurizer(projections("CV"))},
-    parameters=lambda liv_class, width: width,
+    parameters=lambda liv_class, model: model.width,
     states=lambda liv_class, borrowed, model, context: model.width,
 )  # fmt: skip
 genomes.register_structure(structure)

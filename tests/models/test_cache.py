@@ -31,7 +31,7 @@ from star.testing.structures import (
     tokens,
 )
 
-EXTENDED = ALPHABETS["extended"]
+RELEASED = ALPHABETS["released"]
 
 
 def build(genome: Genome) -> LanguageModel:
@@ -39,9 +39,9 @@ def build(genome: Genome) -> LanguageModel:
 
 
 @pytest.mark.parametrize("parts", [[], [23], [1, 2, 7], [6], [13, 5, 4]], ids=str)
-@pytest.mark.parametrize("liv_class", EXTENDED.classes, ids=lambda liv_class: liv_class.name)
+@pytest.mark.parametrize("liv_class", RELEASED.classes, ids=lambda liv_class: liv_class.name)
 def test_every_class_generates_what_the_parallel_form_computes(liv_class, parts: list[int]) -> None:
-    check_generation(Genome((Liv(liv_class.id), Liv(9), Liv(liv_class.id)), EXTENDED), parts)
+    check_generation(Genome((Liv(liv_class.id), Liv(9), Liv(liv_class.id)), RELEASED), parts)
 
 
 @settings(max_examples=100, deadline=None)
@@ -52,7 +52,7 @@ def test_every_class_generates_what_the_parallel_form_computes(liv_class, parts:
     st.lists(st.integers(1, 8), max_size=4),
 )
 def test_random_genomes(seed: int, depth: int, sharing: float, parts: list[int]) -> None:
-    genome = random_genome(depth, np.random.default_rng(seed), "extended", sharing)
+    genome = random_genome(depth, np.random.default_rng(seed), "released", sharing)
     parts = [part for n, part in enumerate(parts) if sum(parts[: n + 1]) <= 23]
     check_generation(genome, parts)
 
@@ -70,19 +70,19 @@ def test_random_genomes(seed: int, depth: int, sharing: float, parts: list[int])
 def test_predicted_bytes_are_allocated(
     seed: int, depth: int, sharing: float, context: int, batch: int, dtype: str, states: str
 ) -> None:
-    genome = random_genome(depth, np.random.default_rng(seed), "extended", sharing)
+    genome = random_genome(depth, np.random.default_rng(seed), "released", sharing)
     check_cache(genome, CacheSetting(context, batch, dtype, states))
 
 
-@pytest.mark.parametrize("liv_class", EXTENDED.ids)
+@pytest.mark.parametrize("liv_class", RELEASED.ids)
 def test_predicted_bytes_are_allocated_for_every_class(liv_class: int) -> None:
     for context, batch, dtype in itertools.product([1, 5, 6, 7, 128], [1, 3], DTYPE_BYTES):
-        genome = Genome((Liv(liv_class), Liv(liv_class)), EXTENDED)
+        genome = Genome((Liv(liv_class), Liv(liv_class)), RELEASED)
         check_cache(genome, CacheSetting(context, batch, dtype))
 
 
 def test_nothing_is_allocated_while_generating() -> None:
-    model = build(Genome.from_text("5.1.1.1.1-8.1.1.1.1-19.1.1.1.1-18.1.1.1.1", EXTENDED))
+    model = build(Genome.from_text("5.1.1.1.1-8.1.1.1.1-19.1.1.1.1-18.1.1.1.1", RELEASED))
     cache = Cache.allocate(model, 2, 40)
     before = [buffer.data_ptr() for memory in cache.memories for buffer in memory.buffers.values()]
     for t in range(40):
@@ -94,7 +94,7 @@ def test_nothing_is_allocated_while_generating() -> None:
 
 
 MIXED = Genome.from_text(
-    "5.1.1.1.1-8.1.1.1.1-19.1.1.1.1-18.1.1.1.1-2.1.1.1.1-7.1.1.1.1-10.1.1.1.1-14.1.1.1.1", EXTENDED
+    "5.1.1.1.1-8.1.1.1.1-19.1.1.1.1-18.1.1.1.1-2.1.1.1.1-7.1.1.1.1-10.1.1.1.1-14.1.1.1.1", RELEASED
 )
 
 

@@ -21,7 +21,7 @@ from star.testing.structures import MODEL, build, check_class, check_decoding, t
 EVERY = get_alphabet("extended+operators")
 GENOMES = st.builds(
     lambda seed, depth, sharing: random_genome(
-        depth, np.random.default_rng(seed), "extended", sharing
+        depth, np.random.default_rng(seed), "released", sharing
     ),
     st.integers(0, 2**32 - 1),
     st.integers(1, 8),

@@ -219,7 +219,7 @@ def test_modules_for_no_structure_or_one_of_ours_are_refused() -> None:
             models.register_structure(name, models.StructureModule)
     group = genomes.FeatureGroup("C", "mine")
     rows = {101: genomes.Featurizer((group, genomes.FeatureGroup("V")))}
-    forms = {"mine": lambda group, liv_class, width: 0}
+    forms = {"mine": lambda group, liv_class, model: 0}
     genomes.register_structure(structure(featurizers=rows, forms=forms))
     with pytest.raises(GenomeError, match="form 'mine' has no module"):
         models.register_structure("other", models.StructureModule)
@@ -234,7 +234,7 @@ def test_flops_of_a_structure_that_has_not_counted_its_products_are_refused() ->
 def test_flops_of_a_form_that_has_not_counted_its_products_are_refused() -> None:
     group = genomes.FeatureGroup("C", "mine")
     rows = {101: genomes.Featurizer((group, genomes.FeatureGroup("V")))}
-    forms = {"mine": lambda group, liv_class, width: 0}
+    forms = {"mine": lambda group, liv_class, model: 0}
     fields = {"featurizers": rows, "forms": forms, "products": lambda *arguments: 7}
     genomes.register_structure(structure(**fields))
     genomes.register_class("Mine", "101.4.1.1.1", "", 10_001)

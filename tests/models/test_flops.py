@@ -22,10 +22,10 @@ from star.genomes.structures.low_rank import is_linear, owns_sum
 from star.genomes.widths import group_width
 from star.models import Cache, LanguageModel, decode
 from star.models.structures.low_rank import LowRank
+from star.testing.structures import MODEL, sizes_of
 
-MODEL = ModelConfig(width=64, vocabulary=32, window=6)
 CONTEXT = 23
-EXTENDED, LETTERS = get_alphabet("extended"), get_alphabet("extended+operators")
+RELEASED, LETTERS = get_alphabet("released"), get_alphabet("released+operators")
 aten = torch.ops.aten
 
 
@@ -73,28 +73,30 @@ def beyond(genome: Genome) -> int:
     for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
         operator = liv_class.operator
         if operator.structure.name == "low-rank" and is_linear(operator):
-            copied = 0 if owns_sum(sharing.borrowed) else head_width(MODEL.width)
-            flops += 2 * (2 * MODEL.width + group_width(operator.group("B"), MODEL.width) * copied)
+            copied = 0 if owns_sum(sharing.borrowed) else head_width(MODEL)
+            flops += 2 * (
+                2 * MODEL.width + group_width(operator.group("B"), liv_class, MODEL) * copied
+            )
     return flops
 
 
-NAMED = [pytest.param(c, id=c.name) for c in EXTENDED.classes]
+NAMED = [pytest.param(c, id=c.name) for c in RELEASED.classes]
 OTHERS = [
     pytest.param(c, id=c.name, marks=pytest.mark.slow)
     for c in LETTERS.classes
-    if c.id not in EXTENDED.ids
+    if c.id not in RELEASED.ids
 ]
 
 
 @pytest.mark.parametrize("liv_class", [*NAMED, *OTHERS])
 def test_every_class_is_counted_as_torch_counts_it(liv_class: LivClass) -> None:
-    """Under every sharing for those of the extended alphabet."""
-    sharing = liv_class.operator.structure.sharing if liv_class.id in EXTENDED.ids else ()
+    """Under every sharing for those of the alphabet `released`."""
+    sharing = liv_class.operator.structure.sharing if liv_class.id in RELEASED.ids else ()
     for shared in (NOT_SHARED, *sharing):
         tied = 1 if shared == NOT_SHARED else 2  # tied weights are applied again
         genome = Genome(tuple(Liv(liv_class.id, 1, tied, 1, shared) for _ in range(2)), LETTERS)
-        expected = counted(genome, MODEL) - beyond(genome)
-        assert flops_per_token(genome, MODEL, CONTEXT) == expected, genome
+        expected = counted(genome, sizes_of(genome)) - beyond(genome)
+        assert flops_per_token(genome, sizes_of(genome), CONTEXT) == expected, genome
 
 
 @pytest.mark.parametrize("design", ["transformer_pp", "lfm2", "mamba"])

@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import nn
 from transformers import (
+    DeepseekV3Config,
     DiffLlamaConfig,
+    KimiLinearConfig,
     Lfm2Config,
     Lfm2ForCausalLM,
     LlamaConfig,
@@ -24,18 +26,36 @@ from transformers import (
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    NemotronHConfig,
     Qwen3NextConfig,
 )
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Attention
 from transformers.models.diffllama.modeling_diffllama import DiffLlamaAttention
+from transformers.models.kimi_linear.modeling_kimi_linear import (
+    KimiLinearAttention,
+    KimiLinearDeltaAttention,
+)
 from transformers.models.lfm2.modeling_lfm2 import Lfm2ShortConv
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRotaryEmbedding
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
+from transformers.models.nemotron_h.modeling_nemotron_h import NemotronHMLP
 from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextGatedDeltaNet
 
-from star.genomes import Genome, ModelConfig
+from star.genomes import CacheSetting, Genome, ModelConfig, liv_cache_bytes, parameter_count
 from star.models import LanguageModel, decode
-from star.models.hugging_face import diffllama, lfm2, llama, mamba, mamba2, qwen3_next
+from star.models.hugging_face import (
+    deepseek_v3,
+    diffllama,
+    kimi_linear,
+    lfm2,
+    llama,
+    mamba,
+    mamba2,
+    nemotron_h,
+    qwen3_next,
+)
+from star.models.hugging_face.native import copy_theirs
 from star.models.hugging_face.weights import Weights, copy_liv
 from star.models.language_model import LivModule
 
@@ -72,7 +92,7 @@ def disturb(module: Module) -> Module:
 
 def backbone(*classes: int, **sizes: Any) -> LanguageModel:
     """A decoded model of the given classes without sharing, disturbed."""
-    genome = Genome.from_text("-".join(f"{liv_class}.1.1.1.1" for liv_class in classes), "extended")
+    genome = Genome.from_text("-".join(f"{liv_class}.1.1.1.1" for liv_class in classes), "released")
     return disturb(
         decode(
             genome,
@@ -233,7 +253,7 @@ def test_attention_and_feed_forward_in_turn_are_a_llama(width: int, length: int)
     sizes = model_sizes(width, num_hidden_layers=3, rms_norm_eps=NORM_EPS)
     theirs = disturb(LlamaForCausalLM(LlamaConfig(**sizes)))
     ours = backbone(*[1, 9] * 3, width=width)
-    llama.copy_llama(ours, theirs)
+    copy_theirs(llama.LLAMA, ours, theirs)
     check(ours(tokens(length)), theirs(tokens(length)).logits)
 
 
@@ -246,13 +266,13 @@ def test_banded_attention_and_feed_forward_in_turn_are_a_mistral(window: int, le
     )
     theirs = disturb(MistralForCausalLM(MistralConfig(**sizes)))
     ours = backbone(*[19, 9] * 3, width=64, window=window)
-    llama.copy_llama(ours, theirs)
+    copy_theirs(llama.LLAMA, ours, theirs)
     check(ours(tokens(length)), theirs(tokens(length)).logits)
 
 
 @torch.no_grad()
 @lengths
-@pytest.mark.parametrize(("attention_class", "repeats"), [(3, 4), (4, 2)])
+@pytest.mark.parametrize(("attention_class", "repeats"), [(24, 1), (25, 2), (26, 4)])
 def test_short_convolutions_and_grouped_attention_are_an_lfm2(
     attention_class: int, repeats: int, length: int
 ) -> None:
@@ -260,15 +280,12 @@ def test_short_convolutions_and_grouped_attention_are_an_lfm2(
     sizes = model_sizes(
         64, num_hidden_layers=len(kinds), num_key_value_heads=4 // repeats, norm_eps=NORM_EPS
     )
-    theirs = disturb(
-        Lfm2ForCausalLM(Lfm2Config(**sizes, layer_types=kinds, block_auto_adjust_ff_dim=False))
+    config = Lfm2Config(
+        **sizes, layer_types=kinds, block_auto_adjust_ff_dim=False, pad_token_id=None
     )
+    theirs = disturb(Lfm2ForCausalLM(config))
     ours = backbone(*[7, 9, attention_class, 9] * 2, width=64)
-    layers: list[Any] = list(theirs.model.layers)
-    for layer in layers:
-        if layer.is_attention_layer:
-            layer.self_attn.q_layernorm = layer.self_attn.k_layernorm = nn.Identity()
-    lfm2.copy_lfm2(ours, theirs)
+    copy_theirs(lfm2.LFM2, ours, theirs)
     check(ours(tokens(length)), theirs(tokens(length)).logits)
 
 
@@ -283,7 +300,7 @@ def test_state_spaces_alone_are_a_mamba(length: int) -> None:
     }
     theirs = disturb(MambaForCausalLM(MambaConfig(**sizes, expand=1, state_size=16)))
     ours = backbone(5, 5, width=64)
-    mamba.copy_mamba(ours, theirs)
+    copy_theirs(mamba.MAMBA, ours, theirs)
     check(ours(tokens(length)), theirs(tokens(length)).logits)
 
 
@@ -323,7 +340,7 @@ def test_state_space_dual_heads_alone_are_a_mamba_2(length: int) -> None:
     config = mamba2_config(64, num_hidden_layers=2, layer_norm_epsilon=NORM_EPS)
     theirs = disturb(Mamba2ForCausalLM(config))
     ours = backbone(23, 23, width=64)
-    mamba2.copy_mamba2(ours, theirs)
+    copy_theirs(mamba2.MAMBA2, ours, theirs)
     check(ours(tokens(length)), theirs(tokens(length)).logits)
 
 
@@ -394,3 +411,115 @@ def test_gated_delta_is_the_gated_delta_net_of_qwen3_next(width: int, length: in
     transplant(model.livs[0], theirs, qwen3_next.gated_delta_weights(theirs))
     x, found = traced(model, 0, length)
     check(found, theirs(x))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [1, 5, 37, 130])
+@widths
+def test_kda_is_the_delta_attention_of_kimi_linear(width: int, length: int) -> None:
+    config = KimiLinearConfig(
+        hidden_size=width,
+        linear_num_heads=HEADS[width],
+        linear_head_dim=width // HEADS[width],
+        rms_norm_eps=NORM_EPS,
+        num_hidden_layers=1,
+        layer_types=["linear_attention"],
+    )
+    theirs = disturb(kimi_delta_attention(config))
+    theirs.o_proj.weight.mul_(10.0)  # a head-wise norm and a gate leave small outputs
+    model = backbone(40, width=width)
+    transplant(model.livs[0], theirs, kimi_linear.delta_attention_weights(theirs))
+    x, found = traced(model, 0, length)
+    check(found, theirs(x))
+
+
+def kimi_delta_attention(config: KimiLinearConfig) -> KimiLinearDeltaAttention:
+    """Theirs with rates and steps as it begins a training with; made alone it leaves them as they
+    lie in memory."""
+    theirs = KimiLinearDeltaAttention(config, layer_idx=0)
+    gate = theirs.forget_gate
+    gate.A_log.copy_(torch.empty_like(gate.A_log).uniform_(1.0, 16.0).log())
+    gate.dt_bias.copy_(torch.empty_like(gate.dt_bias).uniform_(-7.0, -2.0))
+    return theirs
+
+
+def latent_sizes(width: int) -> dict[str, Any]:
+    """The shares of a head width that our latent attention has, by their names."""
+    heads = HEADS[width]
+    own = width // heads
+    return {
+        "hidden_size": width,
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "q_lora_rank": None,
+        "kv_lora_rank": 4 * own,
+        "qk_nope_head_dim": own,
+        "qk_rope_head_dim": own // 2,
+        "v_head_dim": own,
+        "attn_implementation": "eager",
+    }
+
+
+@torch.no_grad()
+@lengths
+@widths
+@pytest.mark.parametrize("neighbours", [False, True])
+def test_latent_attention_is_deepseeks(neighbours: bool, width: int, length: int) -> None:
+    """Rotations of halves, and of neighbours as the released weights have them."""
+    sizes = {**latent_sizes(width), "rope_interleave": neighbours}
+    rotations = {"rope_type": "default", "rope_theta": ROPE_BASE}
+    config = DeepseekV3Config(**sizes, rope_parameters=rotations)
+    theirs = disturb(DeepseekV3Attention(config, layer_idx=0))
+    theirs.kv_a_layernorm.variance_epsilon = NORM_EPS
+    model = backbone(41, width=width)
+    transplant(model.livs[0], theirs, deepseek_v3.latent_attention_weights(theirs))
+    x, found = traced(model, 0, length)
+    turns = LlamaRotaryEmbedding(LlamaConfig(**attention_sizes(theirs.qk_rope_head_dim, heads=1)))
+    mask = torch.full((length, length), -math.inf).triu(1)[None, None]
+    check(found, theirs(x, turns(x, torch.arange(length)[None]), mask)[0])
+
+
+@torch.no_grad()
+@lengths
+@widths
+def test_latent_attention_without_positions_is_kimi_linears(width: int, length: int) -> None:
+    config = KimiLinearConfig(
+        **latent_sizes(width), num_hidden_layers=1, layer_types=["full_attention"]
+    )
+    theirs = disturb(KimiLinearAttention(config, layer_idx=0))
+    theirs.kv_a_layernorm.variance_epsilon = NORM_EPS
+    model = backbone(43, width=width)
+    transplant(model.livs[0], theirs, deepseek_v3.latent_attention_weights(theirs))
+    x, found = traced(model, 0, length)
+    mask = torch.full((length, length), -math.inf).triu(1)[None, None]
+    check(found, theirs(x, mask)[0])
+
+
+@torch.no_grad()
+@lengths
+@widths
+def test_squared_relu_is_nemotron_hs(width: int, length: int) -> None:
+    config = NemotronHConfig(hidden_size=width, intermediate_size=4 * width)
+    theirs = disturb(NemotronHMLP(config))
+    model = backbone(42, width=width)
+    transplant(model.livs[0], theirs, nemotron_h.feed_forward_weights(theirs))
+    x, found = traced(model, 0, length)
+    check(found, theirs(x))
+
+
+def test_costs_at_the_sizes_of_kimi_linear_are_theirs() -> None:
+    """Of moonshotai/Kimi-Linear-48B-A3B, whose sizes are the defaults of their configuration."""
+    config = KimiLinearConfig(num_hidden_layers=1, layer_types=["linear_attention"])
+    with torch.device("meta"):
+        theirs = [KimiLinearDeltaAttention(config, 0), KimiLinearAttention(config, 0)]
+    inner = config.linear_num_heads * config.linear_head_dim
+    sizes = ModelConfig(
+        width=config.hidden_size, head_width=config.linear_head_dim,
+        attention_width=inner, recurrent_width=inner,
+    )  # fmt: skip
+    genome = Genome.from_text("40.1.1.1.1-43.1.1.1.1", "released")
+    counted = [count - sizes.width for count in parameter_count(genome, sizes).per_liv]
+    assert counted == [sum(p.numel() for p in module.parameters()) for module in theirs]
+    state, latents = liv_cache_bytes(genome, sizes, CacheSetting(context=1000))
+    assert state == 4 * 32 * 128 * 128 + 2 * 3 * 3 * inner  # float32, and bfloat16 last inputs
+    assert latents == 2 * 1000 * (config.kv_lora_rank + config.qk_rope_head_dim)

@@ -10,16 +10,16 @@ from star.models.cache import Memory
 from star.models.structures.base import STATE
 from star.models.structures.state_space import SemiSeparable, Transition
 
-EXTENDED = ALPHABETS["extended"]
+RELEASED = ALPHABETS["released"]
 MODEL = ModelConfig(width=32, vocabulary=32)
 POSITIONS = 4000
-REMEMBERING = [c for c in EXTENDED.classes if c.operator.structure.states(c, (), MODEL, 1)]
+REMEMBERING = [c for c in RELEASED.classes if c.operator.structure.states(c, (), MODEL, 1)]
 
 
 def model_of(liv_class: LivClass) -> LanguageModel:
     """Of one LIV, whose states so depend on no rounded activations of others."""
     torch.manual_seed(0)
-    return decode(Genome((Liv(liv_class.id),), EXTENDED), MODEL).to(torch.bfloat16).eval()
+    return decode(Genome((Liv(liv_class.id),), RELEASED), MODEL).to(torch.bfloat16).eval()
 
 
 def stepped(model: LanguageModel, tokens: torch.Tensor, **dtypes: torch.dtype) -> torch.Tensor:
@@ -42,7 +42,8 @@ def error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def test_these_classes_remember_states() -> None:
-    names = {"Rec-1", "Rec-2", "Rec-1-Diff", "Rec-2-Diff", "LinAttn", "GatedDelta", "SSD"}
+    names = {"Rec-1", "Rec-2", "Rec-1-Diff", "Rec-2-Diff", "LinAttn", "GatedDelta", "SSD", "KDA"}
+    names.add("SSD-128")
     assert {liv_class.name for liv_class in REMEMBERING} == names
 
 
@@ -55,7 +56,7 @@ def test_states_are_those_of_float64_after_thousands_of_steps(liv_class: LivClas
 
 def read_out(state_dtype: torch.dtype) -> float:
     """What `h <- exp(-0.001) h + 0.001`, which nears 1, holds after 4,000 steps."""
-    rec = EXTENDED.by_id[5]
+    rec = RELEASED.by_id[5]
     scan, state = SemiSeparable(rec, MODEL, 0, ()), rec.operator.state
     with torch.no_grad():
         scan.skip.zero_()

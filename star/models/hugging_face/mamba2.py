@@ -1,15 +1,23 @@
 """Mamba-2: state-space dual heads."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from star.base.errors import UserError
+from star.genomes import LivClass, ModelConfig
+from star.genomes.widths import head_count, own_head_width
 
-from ..language_model import LanguageModel
-from .weights import Weights, convolutions, copy_ends, copy_liv, projections
+from .family import Family, Views, expect_known, expect_values
+from .mamba import ends, expands, expect_mixer, recurrent_settings, recurrent_sizes
+from .weights import Weights, convolutions, norms, projections
+
+CLASSES = {64: "SSD", 128: "SSD-128"}  # by the size of a state
 
 
 def mixer_weights(theirs: Any) -> Weights:
-    """Weights of a `Mamba2Mixer` with `expand=1` and one group, for class SSD."""
+    """Weights of a `Mamba2Mixer` or `NemotronHMamba2Mixer` with one group, for classes SSD and
+    SSD-128."""
     inner, state = theirs.intermediate_size, theirs.ssm_state_size
     sizes = [inner, inner, state, state, theirs.num_heads]
     gate, value, b, c, step = theirs.in_proj.weight.split(sizes)
@@ -24,9 +32,38 @@ def mixer_weights(theirs: Any) -> Weights:
     }
 
 
-def copy_mamba2(ours: LanguageModel, theirs: nn.Module) -> None:
-    """Each layer of a `Mamba2ForCausalLM` into one LIV."""
-    backbone: Any = theirs.backbone
-    copy_ends(ours, backbone.embeddings, backbone.norm_f)
-    for liv, layer in zip(ours.livs, backbone.layers, strict=True):
-        copy_liv(liv, mixer_weights(layer.mixer), layer.norm)
+def _settings(classes: Sequence[LivClass], sizes: ModelConfig, context: int) -> dict[str, Any]:
+    return {
+        **recurrent_settings(classes, sizes),
+        "num_heads": head_count(classes[0], sizes),
+        "head_dim": own_head_width(classes[0], sizes),
+        "n_groups": 1,
+    }
+
+
+def _read(config: Any) -> tuple[list[str], ModelConfig]:
+    expect_mixer(config)
+    expect_values(config, n_groups=1)
+    name = expect_known("state_size", config.state_size, CLASSES)
+    limit = tuple(config.time_step_limit)
+    if limit != (0, math.inf):
+        raise UserError(f"time_step_limit={limit}: expected (0, inf), which is none")
+    sizes = recurrent_sizes(config, recurrent_head_width=config.head_dim)
+    return [name] * config.num_hidden_layers, sizes
+
+
+def _views(theirs: Any) -> Views:
+    for layer in theirs.backbone.layers:
+        yield {**mixer_weights(layer.mixer), **norms(layer.norm)}
+
+
+MAMBA2 = Family(
+    "Mamba-2",
+    "Mamba2",
+    tuple([(name,)] for name in CLASSES.values()),
+    _settings,
+    _read,
+    _views,
+    ends,
+    expands,
+)

@@ -3,17 +3,38 @@
 import torch
 from torch import nn
 
-from ..language_model import LanguageModel, LivModule
+from ..language_model import LivModule
 
 Weights = dict[str, torch.Tensor]  # by name in a LIV's state dict
 
 
 def projections(output: nn.Linear, **groups: torch.Tensor) -> Weights:
     """Weights of a LIV whose feature groups are plain projections, (group width, width) each."""
-    inputs = {
+    return {**group_projections(**groups), "output.weight": output.weight}
+
+
+def group_projections(**groups: torch.Tensor) -> Weights:
+    """Weights (group width, width) of feature groups that are projections, without the output's."""
+    return {
         f"featurizer.groups.{name}.0.projection.weight": weight for name, weight in groups.items()
     }
-    return {**inputs, "output.weight": output.weight}
+
+
+def normed_projections(**norms: nn.Module) -> Weights:
+    """Weights (head width,) of the norms of heads behind projections."""
+    return {
+        f"featurizer.groups.{name}.0.norm.weight": norm.get_parameter("weight")
+        for name, norm in norms.items()
+    }
+
+
+def norms(before: nn.Module, behind: nn.Module | None = None) -> Weights:
+    """Weights (width,) of the norms on either side of a module. behind: None or an identity where
+    there is none."""
+    weights: Weights = {"norm.weight": before.get_parameter("weight")}
+    if behind is not None and not isinstance(behind, nn.Identity):
+        weights["output_norm.weight"] = behind.get_parameter("weight")
+    return weights
 
 
 def convolutions(weight: torch.Tensor, bias: torch.Tensor | None, **sizes: int) -> Weights:
@@ -35,9 +56,3 @@ def copy_liv(liv: LivModule, weights: Weights, norm: nn.Module | None = None) ->
     """Load weights into all of a LIV's. norm: the RMSNorm before their module; None keeps ours."""
     before = liv.norm if norm is None else norm
     liv.load_state_dict({**weights, "norm.weight": before.get_parameter("weight")})
-
-
-def copy_ends(ours: LanguageModel, embedding: nn.Module, norm: nn.Module) -> None:
-    """Load the embedding, which is the head too, and the final norm."""
-    ours.embedding.load_state_dict(embedding.state_dict())
-    ours.norm.load_state_dict(norm.state_dict())

@@ -8,18 +8,31 @@ from collections.abc import Mapping
 from star.genomes import STRUCTURES, GenomeError, Structure
 
 from ..featurizer import FormBuilder
-from . import matrix_state, ssd, state_space, toeplitz
+from . import (
+    channelwise_state,
+    latent_attention,
+    low_rank,
+    matrix_state,
+    ssd,
+    state_space,
+    toeplitz,
+    ungated,
+)
 from .base import StructureBuilder, StructureParts
 from .base import StructureModule as StructureModule
 from .diagonal import Diagonal
-from .low_rank import low_rank
 
 _OURS = {
     "diagonal": StructureParts(Diagonal),
-    "low-rank": StructureParts(low_rank),
+    "low-rank": StructureParts(low_rank.low_rank, low_rank.FORMS),
     "scaled Toeplitz": StructureParts(toeplitz.ScaledToeplitz, toeplitz.FORMS),
     "semi-separable": StructureParts(state_space.SemiSeparable, state_space.FORMS),
     "matrix-valued state": StructureParts(matrix_state.MatrixState, matrix_state.FORMS),
+    "channel-wise state": StructureParts(
+        channelwise_state.ChannelwiseState, channelwise_state.FORMS
+    ),
+    "ungated": StructureParts(Diagonal, ungated.FORMS),
+    "latent attention": StructureParts(latent_attention.LatentAttention, latent_attention.FORMS),
     "state-space dual": StructureParts(ssd.ScalarDecay, ssd.FORMS),
 }
 _PARTS = dict(_OURS)

@@ -54,10 +54,10 @@ class StructureModule(nn.Module):
         self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
     ) -> None:
         super().__init__()
-        width = lambda_width(liv_class, model.width)
+        width = lambda_width(liv_class, model)
         self.differential_weight = DifferentialWeight(width, index) if width else None
         self.operator = liv_class.operator
-        self.channels = inner_width(liv_class, model.width)
+        self.channels = inner_width(liv_class, model)
         groups = (group.name for group in self.operator.groups)
         self.computed = tuple(name for name in groups if name not in borrowed)
         self.inherited: tuple[str, ...] = ()

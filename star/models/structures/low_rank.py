@@ -2,22 +2,52 @@
 linear attention, which remembers the sum of their products."""
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from star.genomes import LivClass, ModelConfig
+from star.genomes import FeatureGroup, LivClass, ModelConfig
 from star.genomes.model_config import head_width
-from star.genomes.operators import BANDED, NONLINEARITIES
-from star.genomes.structures.low_rank import is_linear, owns_sum
-from star.genomes.widths import group_width
+from star.genomes.operators import NONLINEARITIES
+from star.genomes.structures.low_rank import HEAD_GATE, NORMED, is_linear, owns_sum, window_of
+from star.genomes.widths import group_width, head_count
 from star.kernels.linear_attention import differential_linear_attention, linear_attention
 from star.kernels.structured_attention import differential_attention, structured_attention
 
 from ..cache import Memory
-from ..featurizer import Features
+from ..featurizer import Features, GroupModule, Projection, linear
 from .base import STATE, StructureModule
-from .positions import remember_all, remember_window, rotate
+from .positions import remember_all, remember_window, rotate_share
 
 DIFFERENTIAL_NORM_EPS = 1e-5
+
+
+class NormedProjection(Projection):
+    """A projection whose heads have a root mean square of 1, times weights: QK-norm as in Qwen3."""
+
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
+        super().__init__(group, liv_class, model, key)
+        self.norm = nn.RMSNorm(head_width(model), eps=model.norm_eps)
+
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> torch.Tensor:
+        """x (batch, length, width) to (batch, length, group width)."""
+        heads = super().forward(x, features, memory).unflatten(-1, (-1, *self.norm.weight.shape))
+        return self.norm(heads).flatten(2)
+
+
+class HeadGate(GroupModule):
+    """A number for every head, whose sigmoid its output is multiplied by."""
+
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
+        super().__init__(key)
+        self.projection = linear(model.width, head_count(liv_class, model))
+
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> torch.Tensor:
+        """x (batch, length, width) to (batch, length, heads)."""
+        return self.projection(x)
 
 
 class LowRank(StructureModule):
@@ -28,12 +58,14 @@ class LowRank(StructureModule):
         self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
-        self.head_width = head_width(model.width)
-        self.rope_base = model.rope_base
+        self.head_width = head_width(model)
+        made = self.operator.made_by
+        self.rotary = float(made.rotary), made.proportional
+        self.rope_base = made.rotary_base or model.rope_base
         # The two operators of a differential class run as further heads of one attention.
         self.operators = 1 if self.differential_weight is None else 2
         heads = {
-            name: group_width(self.operator.group(name), model.width) // self.head_width
+            name: group_width(self.operator.group(name), liv_class, model) // self.head_width
             for name in "BV"
         }
         self.shapes = {
@@ -44,7 +76,7 @@ class LowRank(StructureModule):
     def prepare(self, features: Features, position: int) -> Features:
         """Own groups by heads, (batch, heads, length, width); C and B rotated."""
         prepared = dict(features)
-        for name in self.computed:
+        for name in {"C", "B", "V"} & set(self.computed):
             prepared[name] = (self._heads(features[name][0], name, position),)
         return prepared
 
@@ -57,7 +89,7 @@ class LowRank(StructureModule):
             # The halves of a head's channels are the two operators, whose heads come one operator
             # after the other: heads 0 and 1 become 0a 1a 0b 1b.
             heads = torch.cat(heads.chunk(self.operators, dim=-1), dim=1)
-        return rotate(heads, self.rope_base, position)
+        return rotate_share(heads, self.rope_base, position, *self.rotary)
 
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
         """C (batch, heads, length, width), B and V (batch, groups, total, width), as `prepare` and
@@ -66,7 +98,15 @@ class LowRank(StructureModule):
         if self.differential_weight is not None:
             y = F.rms_norm(y, (self.head_width,), eps=DIFFERENTIAL_NORM_EPS)
             y = y * (1 - self.differential_weight.initial)
-        return y.transpose(1, 2).flatten(2)
+        return self._gated(y.transpose(1, 2), features)
+
+    def _gated(self, y: torch.Tensor, features: Features) -> torch.Tensor:
+        """y (batch, length, heads, head width) with its heads side by side, times the sigmoid of
+        the gate G (batch, length, heads or channels) where there is one."""
+        if "G" not in features:
+            return y.flatten(2)
+        gate = torch.sigmoid(features["G"][0]).unflatten(-1, (y.shape[2], -1))
+        return (y * gate).flatten(2)
 
     def attend(self, features: Features, memory: Memory | None) -> torch.Tensor:
         """T applied to V, (batch, heads, length, head width)."""
@@ -80,7 +120,7 @@ class Attention(LowRank):
         self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
-        self.window = model.window if self.operator.sparsity == BANDED else None
+        self.window = window_of(self.operator, model)
         self.nonlinearity = NONLINEARITIES[self.operator.nonlinearity]
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
@@ -156,3 +196,6 @@ def low_rank(
     """Attention of the kind that the class is of."""
     kind = LinearAttention if is_linear(liv_class.operator) else Attention
     return kind(liv_class, model, index, borrowed)
+
+
+FORMS = {NORMED: NormedProjection, HEAD_GATE: HeadGate}

@@ -7,14 +7,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import FeatureGroup, LivClass, ModelConfig
-from star.genomes.model_config import head_width
-from star.genomes.widths import head_count, operator_copies
+from star.genomes.widths import head_count, operator_copies, own_head_width
 from star.kernels.gated_delta_rule import gated_delta_rule
 
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, linear
 from .base import STATE, StructureModule, state_of
-from .state_space import initial_step_bias, step_of_heads
+from .state_space import initial_rates, initial_step_bias, step_of_heads
 
 
 class DeltaTransition(NamedTuple):
@@ -32,10 +31,10 @@ class DeltaGates(GroupModule):
         self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
     ) -> None:
         super().__init__(key)
-        heads = head_count(liv_class, model.width)
+        heads = head_count(liv_class, model)
         self.step = linear(model.width, heads, bias=True)
         self.beta = linear(model.width, heads)
-        self.log_rate = nn.Parameter(torch.log(torch.empty(heads).uniform_(1.0, 16.0)))
+        self.log_rate = nn.Parameter(initial_rates(heads))
         with torch.no_grad():
             self.step.bias.copy_(initial_step_bias(heads))
 
@@ -50,12 +49,14 @@ class DeltaGates(GroupModule):
 class MatrixState(StructureModule):
     """A matrix a head that decays and corrects itself, then a head-wise norm and an output gate."""
 
+    rule = staticmethod(gated_delta_rule)
+
     def __init__(
         self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
-        self.head_width, self.norm_eps = head_width(model.width), model.norm_eps
-        heads = head_count(liv_class, model.width)
+        self.head_width, self.norm_eps = own_head_width(liv_class, model), model.norm_eps
+        heads = head_count(liv_class, model)
         self.norm = nn.Parameter(torch.ones(self.head_width))
         self.shape = (operator_copies(liv_class, "B"), heads, self.head_width, self.head_width)
 
@@ -80,7 +81,7 @@ class MatrixState(StructureModule):
             zip(features["A"], features["B"], features["C"], strict=True)
         ):
             state = state_of(memory, number)
-            outputs.append(gated_delta_rule(c, b, v, *transition, state=state))
+            outputs.append(self.rule(c, b, v, *transition, state=state))
         y = F.rms_norm(
             self.difference(outputs), (self.head_width,), self.norm.to(v.dtype), self.norm_eps
         )

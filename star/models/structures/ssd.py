@@ -8,14 +8,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import FeatureGroup, LivClass, ModelConfig
-from star.genomes.model_config import head_width
-from star.genomes.widths import head_count, operator_copies
+from star.genomes.widths import head_count, operator_copies, own_head_width
 from star.kernels.ssd import ssd
 
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, linear
 from .base import STATE, StructureModule, state_of
-from .state_space import initial_step_bias, step_of_heads
+from .state_space import initial_rates, initial_step_bias, step_of_heads
 
 
 class HeadStep(NamedTuple):
@@ -33,9 +32,9 @@ class HeadStepSize(GroupModule):
         self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
     ) -> None:
         super().__init__(key)
-        heads = head_count(liv_class, model.width)
+        heads = head_count(liv_class, model)
         self.step = linear(model.width, heads, bias=True)
-        self.log_rate = nn.Parameter(torch.log(torch.empty(heads).uniform_(1.0, 16.0)))
+        self.log_rate = nn.Parameter(initial_rates(heads))
         with torch.no_grad():
             self.step.bias.copy_(initial_step_bias(heads))
 
@@ -53,8 +52,8 @@ class ScalarDecay(StructureModule):
         self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
-        self.head_width, self.norm_eps = head_width(model.width), model.norm_eps
-        heads = head_count(liv_class, model.width)
+        self.head_width, self.norm_eps = own_head_width(liv_class, model), model.norm_eps
+        heads = head_count(liv_class, model)
         self.skip = nn.Parameter(torch.ones(heads))
         self.norm = nn.Parameter(torch.ones(self.channels))
         self.shape = (operator_copies(liv_class, "B"), heads, self.operator.state, self.head_width)

@@ -31,6 +31,11 @@ def initial_step_bias(count: int) -> torch.Tensor:
     return step + torch.log(-torch.expm1(-step))  # the inverse of softplus
 
 
+def initial_rates(heads: int) -> torch.Tensor:
+    """Logarithms of rates drawn uniformly from 1 to 16, as in Mamba-2."""
+    return torch.log(torch.empty(heads).uniform_(1.0, 16.0))
+
+
 def step_of_heads(projected: torch.Tensor) -> torch.Tensor:
     """Positive step sizes, float, from projections (batch, length, heads), of that shape.
 
@@ -49,7 +54,7 @@ class StepSize(GroupModule):
         self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
     ) -> None:
         super().__init__(key)
-        channels, rank = inner_width(liv_class, model.width), step_rank(model.width)
+        channels, rank = inner_width(liv_class, model), step_rank(model.width)
         self.down = linear(channels, rank)
         self.up = nn.Linear(rank, channels)
         nn.init.uniform_(self.up.weight, -(rank**-0.5), rank**-0.5)
@@ -72,7 +77,7 @@ class StateInput(GroupModule):
         self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
     ) -> None:
         super().__init__(key)
-        self.projection = linear(inner_width(liv_class, model.width), liv_class.operator.state)
+        self.projection = linear(inner_width(liv_class, model), liv_class.operator.state)
 
     def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> torch.Tensor:
         """From the V features (batch, length, channels) to (batch, length, state)."""

@@ -35,7 +35,7 @@ class ExplicitKernel(GroupModule):
     ) -> None:
         super().__init__(key)
         taps = group.kernel_length
-        shape = (inner_width(liv_class, model.width), taps)
+        shape = (inner_width(liv_class, model), taps)
         self.weight = nn.Parameter(torch.empty(shape).uniform_(-(taps**-0.5), taps**-0.5))
 
     def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> Kernel:
@@ -56,7 +56,7 @@ class ImplicitKernel(GroupModule):
         self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
     ) -> None:
         super().__init__(key)
-        channels, hidden = inner_width(liv_class, model.width), KERNEL_HIDDEN_WIDTH
+        channels, hidden = inner_width(liv_class, model), KERNEL_HIDDEN_WIDTH
         sizes = (1 + 2 * POSITION_FREQUENCIES, hidden, hidden)
         self.hidden = nn.ModuleList(
             linear(i, o, bias=True, std=i**-0.5) for i, o in pairwise(sizes)
