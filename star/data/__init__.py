@@ -1,4 +1,4 @@
-"""Data: byte-level text from documents, held out by whole ones, cached and memory-mapped.
+"""Data: text of documents as tokens, held out by whole ones, cached and memory-mapped.
 
 Neighbours: `star.training` draws batches from a `Corpus`.
 """

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-MOST = 8  # bytes of an n-gram, packed into 64 bits
+MOST = 8  # tokens of an n-gram, packed into 64 bits
 
 
 def repeats(tokens: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.bool_]:
@@ -12,22 +12,28 @@ def repeats(tokens: npt.NDArray[np.integer], length: int) -> npt.NDArray[np.bool
     Of "abcabd", n-grams of two: the second b, since "ab" was there before.
 
     Args:
-        tokens: bytes, (rows, positions).
+        tokens: not negative, (rows, positions).
         length: of the n-gram, at most `MOST`.
 
     Returns:
         Booleans (rows, positions); the first `length` - 1 positions are False.
 
     Raises:
-        ValueError: for n-grams that are longer, or empty.
+        ValueError: for n-grams that are longer, or empty, and for more different tokens in a row
+            than fit.
     """
     if not 1 <= length <= MOST:
         raise ValueError(f"length={length}: expected 1 to {MOST}")
     found = np.zeros(tokens.shape, dtype=bool)
     if tokens.shape[1] < length:
         return found
+    bits = 64 // length
+    if tokens.max(initial=0) >= 2**bits:
+        tokens = np.stack([np.unique(row, return_inverse=True)[1] for row in tokens])
+        if tokens.max() >= 2**bits:
+            raise ValueError(f"length={length}: expected at most {2**bits} tokens in a row")
     windows = np.lib.stride_tricks.sliding_window_view(tokens.astype(np.uint64), length, axis=1)
-    shifts = np.arange(length, dtype=np.uint64) * np.uint64(8)
+    shifts = np.arange(length, dtype=np.uint64) * np.uint64(bits)
     grams = (windows << shifts).sum(axis=2, dtype=np.uint64)
     for row, values in enumerate(grams):
         again = np.ones(values.size, dtype=bool)

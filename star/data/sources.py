@@ -6,7 +6,7 @@ the user's own is named by its import path, `data.kind=my_package.texts:letters`
 
 import hashlib
 import sysconfig
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from glob import has_magic
 from pathlib import Path
@@ -17,6 +17,7 @@ from star.base.imports import import_object, is_import_path
 from star.base.reading import expanded, kind_of, look, read_bytes
 from star.data.config import DataConfig
 from star.data.listing import files_below, glob_files
+from star.data.tables import READERS
 from star.data.tokenizers import encoded
 
 THIRD_PARTY = {"site-packages", "dist-packages", "__pycache__"}
@@ -64,6 +65,18 @@ class TextFile:
             return read_bytes(self.path)
         except UserError as error:
             raise UserError(f"data file {error}") from None
+
+
+class TableFile(TextFile):
+    """A file with a document in each row; `rows` gives them."""
+
+    def rows(self, column: str) -> Iterator[tuple[bytes, int]]:
+        """The texts of a column in UTF-8, and how many bytes of the file each stands for.
+
+        Raises `UserError` for a file that cannot be read, or without that column.
+        """
+        for text, size in READERS[self.path.suffix](self.path, column):
+            yield encoded(text), size
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ def _given_files(config: DataConfig) -> list[TextFile]:
         )
     suffixes = set(config.suffixes or [])
     return [
-        TextFile(
+        (TableFile if path.suffix in READERS else TextFile)(
             path,
             path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix(),
         )
@@ -133,7 +146,7 @@ def _source(kind: str) -> Source:
         return import_object("data.kind", kind)
     if kind not in SOURCES:
         raise UserError(
-            f"data.kind={kind!r}: expected one of {', '.join(SOURCES)}, or module:function of "
+            f"data.kind={kind!r}: expected one of {', '.join(SOURCES)}, hub, or module:function of "
             "your own"
         )
     return SOURCES[kind]
@@ -173,9 +186,14 @@ def list_documents(config: DataConfig) -> list[Document]:
     return documents
 
 
+def draw(content: bytes) -> float:
+    """A number in [0, 1) that is the same for the same bytes."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") / 2**64
+
+
 def _draw(document: Document) -> float:
-    """A number in [0, 1) from the name alone, so that adding documents moves no other one."""
-    return int.from_bytes(hashlib.sha256(encoded(document.name)).digest()[:8], "big") / 2**64
+    """That of the name alone, so that adding documents moves no other one."""
+    return draw(encoded(document.name))
 
 
 def split(documents: list[Document], held_out: float) -> tuple[list[Document], list[Document]]:

@@ -206,7 +206,10 @@ def test_suffixes_globs_and_binary_files(tmp_path: Path) -> None:
             DataConfig(path="texts"),
             "data.path=texts: the data is the standard library; add data=files",
         ),
-        (DataConfig("web"), "data.kind='web': expected one of stdlib, files, or module:function"),
+        (
+            DataConfig("web"),
+            "data.kind='web': expected one of stdlib, files, hub, or module:function",
+        ),
         (DataConfig("nowhere:texts"), "data.kind=nowhere: cannot be imported"),
         (DataConfig(f"{__name__}:nothing"), f"data.kind={__name__}:nothing: "),
         (DataConfig(held_out=0.0), "data.held_out=0.0"),

@@ -36,6 +36,18 @@ def test_a_row_shorter_than_an_n_gram_repeats_nothing() -> None:
     assert repeats(np.zeros((2, 3), dtype=np.int64), 4).tolist() == [[False] * 3] * 2
 
 
+@given(st.lists(st.lists(st.integers(0, 3), min_size=9, max_size=9), min_size=1, max_size=4))
+def test_tokens_of_larger_vocabularies_repeat_as_bytes_do(rows: list[list[int]]) -> None:
+    """Tokens that no 16 bits hold, and that differ in their high bits only."""
+    tokens = np.array([0, 5, 2**16 + 5, 2**31 - 1])[np.array(rows)]
+    assert repeats(tokens, 4).tolist() == [by_hand(row, 4) for row in rows]
+
+
+def test_more_different_tokens_than_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="length=8: expected at most 256 tokens in a row"):
+        repeats(np.arange(300)[None], 8)
+
+
 @pytest.mark.parametrize("length", [0, 9])
 def test_n_grams_that_do_not_fit_into_64_bits_are_refused(length: int) -> None:
     with pytest.raises(ValueError, match=f"length={length}: expected 1 to 8"):

@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from star.data.tokenizers import TextStream, encode
+from star.data.tokenizers import ByteTokenizer, TextStream, prompt_tokens
+
+
+def encode(text: str) -> list[int]:
+    return prompt_tokens(ByteTokenizer(), text)
 
 
 @given(st.text(min_size=1))
