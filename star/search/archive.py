@@ -7,52 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
-from pymoo.indicators.hv import HV
-from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import STATIC, Objective
+from star.evaluation.pareto import Values, hypervolume, pareto_ranks, reference_point
 from star.search.candidates import Evaluated
-
-Values = npt.NDArray[np.float64]
-
-REFERENCE_MARGIN = 1.1
-
-
-def pareto_ranks(values: Values) -> npt.NDArray[np.int64]:
-    """Non-domination rank of each row of values (candidates, objectives); 0 is the Pareto front."""
-    ranks = np.zeros(len(values), dtype=np.int64)
-    for rank, front in enumerate(NonDominatedSorting().do(values)):
-        ranks[front] = rank
-    return ranks
-
-
-def reference_point(values: Values) -> Values:
-    """Reference of the hypervolume, (objectives,): the worst of the given rows and a tenth more.
-
-    More is worse: 2.0 gives 2.2; -2.0, which is 2.0 of a quantity that is maximised, gives -1.8; 0,
-    of which a tenth is nothing, gives 1.
-    """
-    worst = values.max(axis=0)
-    margin = np.where(worst > 0, REFERENCE_MARGIN, 2 - REFERENCE_MARGIN)
-    return np.where(worst == 0, 1.0, worst * margin)
-
-
-def hypervolume(values: Values, reference: Values) -> float:
-    """What the rows of values dominate of the box up to the reference point.
-
-    A share of 0 to 1 where the objectives are minimised and not negative, since the box begins at
-    zero then.
-    """
-    if not len(values):
-        return 0.0
-    # Each axis is scaled so that the reference is at 1. Where the reference is negative there is no
-    # zero to begin at, and the distance to it is measured in units of its size instead: the
-    # reference -1.8 and the value -3.6 give 1 + (-3.6 + 1.8) / 1.8 = 0.
-    size = np.abs(reference)
-    scaled = np.where(reference > 0, values / size, 1 + (values - reference) / size)
-    return float(HV(ref_point=np.ones(len(reference)))(scaled))  # type: ignore[arg-type]
 
 
 def objective_values(objectives: Sequence[Objective], candidates: Sequence[Evaluated]) -> Values:
@@ -147,6 +106,21 @@ class Archive:
             return [o.sign * metrics[o.name] for o in order], evaluated.genome_id
 
         return sorted(front, key=key)
+
+    def summary(self) -> dict[str, float]:
+        """Where the search is, in numbers; `best_<objective>` over the present front."""
+        front = self.front()
+        numbers = {
+            "hypervolume": self.hypervolume(),
+            "front": len(front),
+            "evaluations": len(self),
+            "infeasible": sum(self.failures().values()),
+        }
+        if front:
+            best = self.values(front).min(axis=0)
+            named = zip(self.objectives, best, strict=True)
+            numbers |= {f"best_{o.name}": o.sign * float(value) for o, value in named}
+        return numbers
 
     def fix_reference(self) -> None:
         """Take the reference point of the hypervolume from the baselines, or from what there is

@@ -7,6 +7,7 @@ from typing import Any
 
 from star.evaluation.result import STOPPED, Evaluation
 from star.genomes import Genome, GenomeFile
+from star.runs.names import composition
 
 BASELINE, SEED, RANDOM, OFFSPRING = "baseline", "seed", "random", "offspring"
 
@@ -52,6 +53,7 @@ class Evaluated:
         candidate, evaluation = self.candidate, self.evaluation
         return {
             "genome_id": self.genome_id,
+            "composition": composition(candidate.genome),
             "generation": candidate.generation,
             "origin": candidate.origin,
             "parents": " ".join(candidate.parents),

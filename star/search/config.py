@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from star.base.errors import UserError
+from star.base.loggers import check_loggers
 from star.base.ranges import Range, expect_ranges
-from star.base.settings import expect, expect_seed, expect_utf8
+from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
 from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
@@ -32,6 +33,10 @@ from star.search.replication import ReplicationConfig
 from star.search.stopping import StopConfig
 
 DESIGNS = ("transformer_pp", "striped_mamba", "gqa_transformer", "lfm2", "mamba", "hyena")
+ONE_SHOT, END_INCREMENTAL, MIDDLE_INCREMENTAL = MODES = (
+    *("one_shot", "end_incremental", "middle_incremental"),
+)
+SPACE_RANGES = {"step": Range(1, MOST_LIVS), "stage_generations": Range(1, 10**9)}
 RANGES = {"population": Range(1, 10**5), "generations": Range(1, 10**9)}
 MOST_LIVS_AT_ONCE = 10**7
 NSGA2 = "pymoo.algorithms.moo.nsga2.NSGA2"
@@ -41,10 +46,15 @@ NSGA2 = "pymoo.algorithms.moo.nsga2.NSGA2"
 class SpaceConfig:
     """Which genomes there are."""
 
-    alphabet: str = "star"  # LIV classes to choose from; or extended
+    alphabet: str = "star"  # LIV classes to choose from; or extended, released, <one>+operators
     classes: list[str] = field(default_factory=list)  # of the alphabet, by name; all when empty
     motif: int | None = None  # LIVs of a block that is evolved and repeated to the depth
     depths: list[int] = field(default_factory=list)  # [least, most] LIVs, which then vary
+    # one_shot; or end_incremental, middle_incremental: the best backbone so far is fixed, and LIVs
+    # behind it, or in its middle, are searched
+    mode: str = ONE_SHOT
+    step: int = 2  # LIVs that a stage of the other modes adds
+    stage_generations: int = 4  # of a stage; the last one has the rest
 
     def check(self, depth: int) -> None:
         """Raise `UserError` for the first value that cannot be used. depth: of the baselines."""
@@ -62,7 +72,22 @@ class SpaceConfig:
                 f"search.space.motif={self.motif}: not together with "
                 f"search.space.depths={self.depths}; set one only"
             )
+        expect_one_of("search.space.mode", self.mode, MODES)
+        expect_ranges("search.space.", self, SPACE_RANGES)
+        if self.mode != ONE_SHOT:
+            self._check_growing(depth)
         self.base_alphabet()
+
+    def _check_growing(self, depth: int) -> None:
+        expected = f"below depth={depth}, which is reached in steps of so many LIVs"
+        expect("search.space.step", self.step, self.step < depth, expected)
+        for name in ("motif", "depths"):
+            value = getattr(self, name)
+            if value:
+                raise UserError(
+                    f"search.space.{name}={value}: not together with search.space.mode={self.mode},"
+                    " which sets the number of LIVs; set one only"
+                )
 
     def base_alphabet(self) -> Alphabet:
         """The classes that random genomes are made of. Raises `UserError` for an unknown one."""
@@ -176,6 +201,9 @@ class EvolveConfig:
     width: int = 64  # of the model: model.width
     context: int = 4096  # positions the cache objective counts: cache.context
     ledger: str = "run"  # run: in the run folder; shared: one for all runs of this user; or a path
+    report: bool = True  # keep report.html in the run folder, the page of the search, up to date
+    # that are told of every generation beside the run folder: tensorboard, wandb, mlflow
+    loggers: list[str] = field(default_factory=list)
     plugins: list[str] = field(default_factory=list)  # modules or .py files that add operators
     library: list[str] = field(default_factory=list)  # folders of designs, known by file name
     model: SearchModelConfig = field(default_factory=SearchModelConfig)
@@ -201,6 +229,7 @@ class EvolveConfig:
         expect_seed(self.seed)
         for name in ("run_dir", "experiment_name"):
             expect_utf8(name, getattr(self, name))
+        check_loggers(self.loggers)
         self.search.check(self.depth)
         self.limits.check()
         once = self.evaluation.seeds == 1 or not self.search.replication.most

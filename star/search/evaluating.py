@@ -106,7 +106,7 @@ class EvaluationLoop:
         candidates: dict[int, Candidate],
         rung: int,
         costs: tuple[str, ...],
-        gate: Mapping[int, Evaluated] = NOTHING,
+        first: Mapping[int, Evaluated] = NOTHING,
     ) -> Iterator[tuple[int, Evaluated]]:
         """Evaluate candidates to a rung: first those that memory answers.
 
@@ -114,13 +114,15 @@ class EvaluationLoop:
             candidates: by index.
             rung: finished steps.
             costs: classes of the objectives to measure beside static ones.
-            gate: what was measured before all training, which each result takes over.
+            first: what was measured at the first rung, which is not measured again.
         """
         indices, tokens = list(candidates), self.halving.tokens(rung)
 
         def made(number: int, evaluation: Evaluation) -> Evaluated:
             index = indices[number]
-            evaluation = _with_gate(evaluation, gate.get(index))
+            # Without a rung 0 the first one has losses too, which a failure must not keep.
+            if evaluation.measured or self.halving.rungs[0] == 0:
+                evaluation = _with_first(evaluation, first.get(index))
             return self._evaluated(candidates[index], evaluation, tokens)
 
         tasks = [Task(candidate.genome, rung, costs) for candidate in candidates.values()]
@@ -170,12 +172,12 @@ class EvaluationLoop:
         Without successive halving there is one rung, and this is one evaluation of each.
         """
         before: dict[int, Evaluated] = {}  # what each gave at the rung below
-        gate: dict[int, Evaluated] = {}  # and at rung 0, if there is one
+        first: dict[int, Evaluated] = {}  # and at the first of all
         climbing = candidates
         *lower, last = self.halving.rungs
         for rung in lower:
             reached: dict[int, Evaluated] = {}
-            for index, evaluated in self._measure(climbing, rung, self.halving.costs(rung), gate):
+            for index, evaluated in self._measure(climbing, rung, self.halving.costs(rung), first):
                 evaluated = _with_earlier(evaluated, before.get(index))
                 if rung == 0:
                     evaluated = self._judged(evaluated)
@@ -185,12 +187,12 @@ class EvaluationLoop:
                     yield index, evaluated
             # In the order of asking, which decides between equals, not in that of finishing.
             before = {index: reached[index] for index in sorted(reached)}
-            gate = before if rung == 0 else gate
+            first = before if rung == self.halving.rungs[0] else first
             climbing = {n: candidates[n] for n in self._promoted(rung, before)}
             for index, evaluated in before.items():
                 if index not in climbing:
                     yield index, self.halving.stopped(evaluated, rung)
-        for index, evaluated in self._measure(climbing, last, self.halving.costs(last), gate):
+        for index, evaluated in self._measure(climbing, last, self.halving.costs(last), first):
             yield index, _with_earlier(evaluated, before.get(index))
         if self.states is not None and lower:
             self.states.clear()  # the generation that they belong to is finished
@@ -243,11 +245,11 @@ class EvaluationLoop:
         return [found[number] for number in range(len(chosen))]
 
 
-def _with_gate(evaluation: Evaluation, gate: Evaluated | None) -> Evaluation:
-    """A result with what was measured before all training."""
-    if gate is None:
+def _with_first(evaluation: Evaluation, first: Evaluated | None) -> Evaluation:
+    """A result with what only the first rung measured."""
+    if first is None:
         return evaluation
-    return replace(evaluation, metrics={**gate.evaluation.metrics, **evaluation.metrics})
+    return replace(evaluation, metrics={**first.evaluation.metrics, **evaluation.metrics})
 
 
 def _with_earlier(evaluated: Evaluated, earlier: Evaluated | None) -> Evaluated:

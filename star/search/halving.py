@@ -20,8 +20,8 @@ from pymoo.operators.survival.rank_and_crowding.metrics import get_crowding_func
 
 from star.base.settings import expect, expect_one_of
 from star.evaluation.objectives import COSTLY, OWN, TRAINED, Measured
+from star.evaluation.pareto import Values, pareto_ranks
 from star.evaluation.result import STOPPED
-from star.search.archive import Values, pareto_ranks
 from star.search.candidates import Evaluated
 
 RANK, PREDICTED = "rank", "predicted"
@@ -38,14 +38,14 @@ class HalvingConfig:
 
     def check(self, steps: int) -> None:
         """Raise `UserError` for the first value that cannot be used. steps: of all training."""
-        fits = all(earlier < later for earlier, later in pairwise([-1, *self.rungs, steps]))
+        fits = all(earlier <= later for earlier, later in pairwise([0, *self.rungs, steps]))
         example = f", such as [{steps // 8},{steps // 4}]" if steps >= 8 else ""
-        expected = f"ascending numbers of steps from 0 to below training.steps={steps}{example}"
+        expected = f"ascending numbers of steps from 0 to training.steps={steps}{example}"
         expect("search.halving.rungs", self.rungs, fits, f"{expected}, or []")
         fits = 0 < self.keep < 1
         expect("search.halving.keep", self.keep, fits, "a share between 0 and 1, such as 0.5")
         expect_one_of("search.halving.promote", self.promote, (RANK, PREDICTED))
-        has_rungs = self.promote != PREDICTED or any(self.rungs)
+        has_rungs = self.promote != PREDICTED or any(0 < rung < steps for rung in self.rungs)
         expected = "rank; there is no rung from which an end could be predicted"
         expect("search.halving.promote", self.promote, has_rungs, expected)
 
@@ -59,8 +59,11 @@ class HalvingConfig:
         ]
 
     def steps(self, steps: int) -> list[int]:
-        """Finished steps at each rung, the last being the whole training."""
-        return [*self.rungs, steps]
+        """Finished steps at each rung, the last being the whole training.
+
+        Rungs that coincide are one, as shares of few steps do: [0, 1, 1] of 1 step is [0, 1].
+        """
+        return list(dict.fromkeys([*self.rungs, steps]))
 
 
 class SuccessiveHalving:
@@ -90,11 +93,12 @@ class SuccessiveHalving:
     def costs(self, rung: int) -> tuple[str, ...]:
         """Cost classes that are measured at a rung beside static objectives.
 
-        After a rung 0 nobody trains a model of its own again.
+        What trains models of its own hangs on no step of the candidate's own training, so that it
+        is measured at the first rung and never again.
         """
         if rung == 0:
             return (OWN,)
-        return (TRAINED,) if self.rungs[0] == 0 else COSTLY
+        return COSTLY if rung == self.rungs[0] else (TRAINED,)
 
     def stopped(self, evaluated: Evaluated, rung: int) -> Evaluated:
         """A candidate that was not promoted from a rung."""

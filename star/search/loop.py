@@ -5,6 +5,7 @@ order of asking, however the executor finishes them. `star.search.evaluating` ev
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from pymoo.core.evaluator import Evaluator
@@ -16,9 +17,17 @@ from star.search.algorithms.build import BuiltAlgorithm
 from star.search.archive import Archive
 from star.search.candidates import BASELINE, OFFSPRING, RANDOM, SEED, Candidate
 from star.search.evaluating import EvaluationLoop
-from star.search.prescreening.prescreen import Prescreen
+from star.search.halving import SuccessiveHalving
 from star.search.space.problem import GenomeProblem
 from star.search.variation.history import variation
+
+
+class Learner(Protocol):
+    """Learns from a search, and says something about its next generation."""
+
+    def prepare(self, generation: int, archive: Archive, halving: SuccessiveHalving) -> None:
+        """Take in what was measured before a generation, from 0."""
+        ...
 
 
 def _candidates(
@@ -93,7 +102,7 @@ def run_generations(
     generations: int,
     evaluation: EvaluationLoop,
     seeds: set[str],
-    prescreen: Prescreen | None = None,
+    learners: Sequence[Learner] = (),
 ) -> Iterator[int]:
     """Run generations, yielding the number of each (from 0) when it is finished.
 
@@ -104,16 +113,20 @@ def run_generations(
         generations: the most.
         evaluation: what evaluates candidates.
         seeds: ids of the genomes that seeded the first generation.
-        prescreen: ranks a surplus of children before they are trained; None trains all.
+        learners: are told what was measured before each generation but the first.
     """
     problem = built.algorithm.problem
     assert isinstance(problem, GenomeProblem)
     for generation in range(generations):
-        if prescreen is not None and generation:  # there are no children in the first
-            prescreen.prepare(generation, evaluation.archive, evaluation.halving)
+        for learner in learners if generation else ():  # there are no children in the first
+            learner.prepare(generation, evaluation.archive, evaluation.halving)
         population = built.algorithm.ask()
         if population is None or len(population) == 0:
-            return
+            if built.growing is None or built.growing.is_last:
+                return
+            built.growing.is_exhausted = True
+            yield generation
+            continue
         candidates = _candidates(population, generation, problem, seeds)
         # All of them, also those that will fail: no genome is proposed twice.
         built.duplicates.proposed.update(candidate.genome.id for candidate in candidates)

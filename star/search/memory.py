@@ -1,5 +1,6 @@
 """What a search remembers of evaluations: its view of a ledger, under one recipe and seed."""
 
+import json
 import logging
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -139,6 +140,22 @@ class SearchMemory:
             finished=datetime.now(UTC).isoformat(),
         )
         self.ledger.add(record, self._recipe_id(rung))
+
+    def recall_proposals(self, settings: Mapping[str, Any], generation: int) -> list | None:
+        """What an algorithm of these settings proposed in a generation (from 0), as JSON gives it;
+        None where that is not known."""
+        text = self.ledger.proposed(*self._proposing(settings), generation)
+        return None if text is None else json.loads(text)
+
+    def remember_proposals(
+        self, settings: Mapping[str, Any], generation: int, proposals: list
+    ) -> None:
+        """Keep what an algorithm proposes, at once on disk; ready for JSON."""
+        self.ledger.propose(*self._proposing(settings), generation, json.dumps(proposals))
+
+    def _proposing(self, settings: Mapping[str, Any]) -> tuple[str, int, str]:
+        recipe = recipe_id({**self.content, "search": settings})
+        return recipe, self.recipe.seed, "" if self.is_own else self.run
 
     def report_damage(self) -> None:
         """Warn of damaged rows of this recipe and its rungs."""

@@ -35,6 +35,7 @@ def make_recipe(config: EvolveConfig) -> tuple[Measured, Recipe]:
         config.evaluation,
     )
     recipe.check()
+    measured.prepare()
     return measured, recipe
 
 

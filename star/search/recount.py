@@ -22,8 +22,9 @@ from star.evaluation.objectives import LOSS, NAMED, STATIC, load_objective
 from star.evaluation.objectives.registry import load_name
 from star.evaluation.recipe import DataConfig, SearchModelConfig, TrainingConfig
 from star.evaluation.result import OK, Evaluation
-from star.genomes import CacheSetting, Genome, GenomeError, ModelConfig, current_id, load_genome
+from star.genomes import CacheSetting, Genome, ModelConfig, current_id
 from star.runs.columns import AFTER, BEFORE
+from star.runs.names import BASELINE, baseline_ids, composition
 from star.runs.run import Run, RunCandidate
 from star.runs.validated import COLUMN, VALIDATED, mark, validated_ids
 from star.search.archive import Archive
@@ -156,7 +157,13 @@ class Recounted(Run):
         new = {"status": OK, "reason": "", "rank": 0}
         known = validated_ids(self.path)
         front = [
-            {**rows[e.genome_id], **e.evaluation.metrics, **new, COLUMN: mark(e.genome_id, known)}
+            {
+                **rows[e.genome_id],
+                "composition": composition(e.candidate.genome),
+                **e.evaluation.metrics,
+                **new,
+                COLUMN: mark(e.genome_id, known),
+            }
             for e in archive.front()
         ]
         there = set(self.metrics).union(*front)
@@ -191,23 +198,8 @@ class Recounted(Run):
 
     def baseline_ids(self) -> dict[str, str]:
         """Genome ids of the baselines by the names of their designs, or by the ids themselves."""
-        there = [c.genome_id for c in self.candidates.values() if c.origin == "baseline"]
-        names: dict[str, str] = {}
-        for name in self.settings["search"].get("baselines", ()):
-            genome_id = _design_id(name, int(self.settings["depth"]))
-            if genome_id in there:
-                names[name] = genome_id
-        rest = [genome_id for genome_id in there if genome_id not in names.values()]
-        return {**names, **dict(zip(rest, rest, strict=True))}
-
-
-def _design_id(name: str, depth: int) -> str:
-    """The id of a design of the library at a depth; empty for what is none."""
-    try:
-        genome: Genome = load_genome(name, depth)[0]
-    except GenomeError:
-        return ""
-    return genome.canonical().id
+        there = [c.genome_id for c in self.candidates.values() if c.origin == BASELINE]
+        return baseline_ids(self.settings, there)
 
 
 def _known(usual: TrainingConfig, there: Mapping[str, Any]) -> TrainingConfig:

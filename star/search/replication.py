@@ -12,15 +12,15 @@ those trained again, who are the lucky ones: their return to the mean would be t
 """
 
 from dataclasses import dataclass, field, replace
-from statistics import mode
+from statistics import mode, stdev
 
 import numpy as np
 
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.failures import is_circumstantial
-from star.evaluation.objectives import STATIC
-from star.evaluation.recipe import LEARNING_RATE, MOST_SEEDS
+from star.evaluation.objectives import LOSS, STATIC
+from star.evaluation.recipe import DEVIATION, LEARNING_RATE, MOST_SEEDS
 from star.evaluation.result import Evaluation, infeasible
 from star.evaluation.statistics import Spread, front_probabilities, pooled_spread
 from star.search.archive import Archive
@@ -133,13 +133,16 @@ class Replication:
 
 
 def _mean(evaluations: list[Evaluation]) -> Evaluation:
-    """Several trainings as one: means of the metrics, all seconds; the learning rate is the one
-    that was chosen most often, of several the first, since nobody trained at a mean of rates."""
+    """Several trainings as one: means of the metrics, the deviation of the losses, all seconds; the
+    learning rate is the one that was chosen most often, of several the first, since nobody trained
+    at a mean of rates."""
     names = [n for n in evaluations[0].metrics if all(n in e.metrics for e in evaluations)]
     values = {n: [e.metrics[n] for e in evaluations] for n in names}
     # What is exact stays as it is, whole numbers too.
     metrics = {n: v[0] if len({*v}) == 1 else float(np.mean(v)) for n, v in values.items()}
     if LEARNING_RATE in values:
         metrics[LEARNING_RATE] = mode(values[LEARNING_RATE])
+    if LOSS in values and len(evaluations) > 1:
+        metrics[DEVIATION] = stdev(values[LOSS])
     seconds = sum(e.train_seconds for e in evaluations)
     return replace(evaluations[0], metrics=metrics, train_seconds=seconds)

@@ -19,12 +19,13 @@ from star.base import files
 from star.base.errors import UserError
 from star.base.files import remove_leftovers, writing
 from star.base.interrupts import deferred_interrupt
+from star.base.loggers import EVENTS, REMEMBERED, LoggedRun, Loggers
 from star.base.reading import expanded
 from star.evaluation import Measured, Recipe
 from star.evaluation.constraints import Budget, read_limits
 from star.evaluation.executors import Executor, Setup
 from star.evaluation.executors.base import never
-from star.evaluation.recipe import recipe_id
+from star.evaluation.recipe import DEVIATION, recipe_id
 from star.evaluation.states import StateStore
 from star.genomes import Genome
 from star.runs.claim import claimed_folder
@@ -40,15 +41,17 @@ from star.runs.folder import (
     Views,
 )
 from star.runs.genome_files import SUMS, written_genomes
+from star.runs.names import composition
 from star.runs.origin import origin_settings
 from star.runs.progress import Progress
 from star.runs.provenance import check_same_run, new_folder, write_provenance
+from star.runs.report.live import FIGURES, REPORT, LiveReport
 from star.runs.run import Run
-from star.runs.tables import composition
 from star.search.algorithms.build import BuiltAlgorithm, build_algorithm
 from star.search.archive import Archive
+from star.search.bayesian.guide import Guide, make_guide
 from star.search.candidates import SEED, Evaluated, genome_file
-from star.search.config import EvolveConfig
+from star.search.config import ONE_SHOT, EvolveConfig
 from star.search.evaluating import EvaluationLoop, OnFinished, OnRepeated, Repeated, ignore
 from star.search.halving import SuccessiveHalving
 from star.search.loop import evaluate_baselines, run_generations
@@ -65,11 +68,15 @@ from star.search.stopping import Stopping
 from star.search.upgrade import count_as_before, upgrade_settings
 
 # Settings that change no evaluation: they may differ when a run is resumed.
-FREE = {"run_dir", "experiment_name", "executor", "ledger", "limits", "plugins", "library"} | {
-    f"search.{key}" for key in ("generations", "stop")
+FREE = {
+    *("run_dir", "experiment_name", "executor", "ledger", "limits", "report", "plugins", "library"),
+    *("loggers", "search.generations", "search.stop"),
 }
 # What a search leaves in its folder beside its provenance, and a folder of others must not hold.
-WRITTEN = (POPULATION, PARETO, PRESCREEN, STATES, f"{GENOMES}/{SUMS}")
+WRITTEN = (
+    *(POPULATION, PARETO, PRESCREEN, STATES, f"{GENOMES}/{SUMS}", REPORT, FIGURES),
+    *(EVENTS, REMEMBERED),
+)
 
 
 @dataclass
@@ -89,6 +96,7 @@ class Search:
     executor: Executor | None  # None: the one of the configuration
     archive: Archive
     prescreen: Prescreen | None = None  # ranks a surplus of children before they are trained
+    guide: Guide | None = None  # what a Bayesian algorithm asks
     ended_by: str = ""  # why it ended before its last generation
 
     @classmethod
@@ -108,12 +116,19 @@ class Search:
         config.check()
         measured, recipe = make_recipe(config)
         objectives = measured.selected(config.search.objectives)
-        problem = GenomeProblem.from_config(config.search, config.depth, len(objectives))
+        sizes = [] if config.model.match else [config.model, config.model.when_trained()]
+        problem = GenomeProblem.from_config(config.search, config.depth, len(objectives), sizes)
         budget = Budget(read_limits(config.constraints, measured), measured, recipe)
-        fitting = Fitting(problem, budget) if budget.static else None
+        is_growing = config.search.space.mode != ONE_SHOT
+        fitting = Fitting(problem, budget) if budget.static and not is_growing else None
         own = written_genomes(expanded(config.run_dir) / GENOMES) if config.run_dir else set()
-        seeds, notices = read_seeds(config.search.seeds, problem, own)
-        notices = [*kept, *notices, *config.search.halving.notices(measured)]
+        seeds, notices = read_seeds([] if is_growing else config.search.seeds, problem, own)
+        notices = [
+            *kept,
+            *problem.notices(config.model.width),
+            *notices,
+            *config.search.halving.notices(measured),
+        ]
         if fitting is not None:
             notices += fitting.exclude()
             seeds, changed = fitting.fit_seeds(seeds)
@@ -128,6 +143,8 @@ class Search:
         built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
         prescreen, why_not = make_prescreen(config.search, problem, objectives, budget, built)
         notices += why_not
+        notices += built.growing.notices(config.search) if built.growing else []
+        guide = make_guide(problem, objectives, budget, built)
         search = cls(
             config=config,
             recipe=recipe,
@@ -142,6 +159,7 @@ class Search:
             executor=executor,
             archive=Archive(objectives),
             prescreen=prescreen,
+            guide=guide,
         )
         if executor is None:  # whose settings are checked with the fingerprint
             search.notices += device_notices(config, measured, recipe)
@@ -182,9 +200,13 @@ class Search:
             evaluate_baselines(self.baselines, evaluation)
             yield -1
             seeds = {self.problem.architecture(seed).id for seed in self.seeds}
+            if self.guide is not None:
+                self.guide.memory, self.guide.settings = memory, self._deciding()
+            parts = (self.built.growing, self.prescreen, self.guide)
+            learners = [part for part in parts if part is not None]
             stopping, finished = Stopping(config.search.stop), 0
             for generation in run_generations(
-                self.built, config.search.generations, evaluation, seeds, self.prescreen
+                self.built, config.search.generations, evaluation, seeds, learners
             ):
                 yield generation
                 finished += 1
@@ -195,6 +217,15 @@ class Search:
                 self.ended_by = (
                     f"lack of new designs: none was found after generation {finished} of {planned}"
                 )
+
+    def _deciding(self) -> dict[str, Any]:
+        """Everything that decides what is proposed, ready for JSON."""
+        settings = {**self.settings(), "search": {**asdict(self.config.search)}}
+        for key in FREE:
+            section, _, name = key.partition(".")
+            (settings[section] if name else settings).pop(name or section, None)
+        designs = [*self.seeds, *self.baselines.values()]
+        return {**settings, "designs": [genome.id for genome in designs]}
 
     def _between(self, check: Callable[[], None] | None) -> Callable[[], None]:
         """What is called between results: a given executor is not told of the check, ours call it
@@ -307,9 +338,11 @@ class SearchInFolder:
             opened.callback(self.memory.close)
             self._ledger_file = _identity(self.memory.ledger.path)
             write_provenance(path, "evolve", settings, search.fingerprint, arguments)
-            metrics = (*search.measured.names, *search.recipe.further_metrics)
+            deviation = (DEVIATION,) if config.search.replication.most else ()
+            metrics = (*search.measured.names, *search.recipe.further_metrics, *deviation)
             self._folder = RunFolder(path, metrics)
             remove_leftovers(path / STATES, r"\w+\.safetensors")
+            self._report = LiveReport(path) if config.report else None
             self._opened = opened.pop_all()  # nothing was raised: `run` closes them
 
     def _candidate_finished(self, evaluated: Evaluated) -> None:
@@ -335,6 +368,8 @@ class SearchInFolder:
     def _state(self) -> str:
         archive = self.search.archive
         front = f"front {len(archive.front())}  hypervolume {archive.hypervolume():.4f}"
+        failed = sum(archive.failures().values())
+        front += f"  infeasible {failed}" if failed else ""
         said = self.search.prescreen.state if self.search.prescreen else ""
         return f"{front}  {said}" if said else front
 
@@ -343,21 +378,30 @@ class SearchInFolder:
         """The folder."""
         return self._folder.path
 
+    @property
+    def report_path(self) -> Path | None:
+        """The page that it keeps up to date; None where none is wanted."""
+        return self.path / REPORT if self._report is not None else None
+
     def run(self, progress: Progress | None = None) -> Run:
         """Search to the end; the folder is whole whenever this returns or raises."""
         self._progress = progress or Progress()
-        with self._opened:
+        search = self.search
+        run = LoggedRun(self.path, settings=search.settings())
+        with self._opened, Loggers(search.config.loggers, run) as loggers:
             try:
-                self._run_generations()
+                self._run_generations(loggers)
             except BaseException:
                 with suppress(UserError):  # the first error says more than a second one
                     self._folder.write_views(*self.search.views())
+                    self._finish_report(is_whole=False)
                 raise
             self._folder.write_views(*self.search.views(), is_whole=True)
             self._check_ledger_is_there()
+            self._finish_report(is_whole=True)
         return Run.open(self.path)
 
-    def _run_generations(self) -> None:
+    def _run_generations(self, loggers: Loggers) -> None:
         search, config = self.search, self.search.config.search
         baselines, population = len(search.baselines), config.population
         total = baselines + config.generations * population
@@ -373,11 +417,18 @@ class SearchInFolder:
             ):
                 self._folder.update_views(search.views)
                 self._write_prescreen()
+                if self._report is not None:
+                    self._report.update()
                 if generation < 0:
                     self._progress.generation_started(0)
                     continue
+                loggers.log(generation, search.archive.summary())
                 proposed = baselines + len(search.built.duplicates.proposed)
                 self._progress.generation_finished(generation, proposed)
+
+    def _finish_report(self, is_whole: bool) -> None:
+        if self._report is not None:
+            self._report.finish(is_whole)
 
     def _write_prescreen(self) -> None:
         prescreen = self.search.prescreen

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-import pytest
-from pymoo.util.nds.fast_non_dominated_sort import fast_non_dominated_sort
 
 from star.evaluation import Context, Evaluation, Objective, select_objectives
 from star.evaluation.objectives import STATIC
 from star.genomes import Genome
-from star.search.archive import Archive, hypervolume, pareto_ranks, reference_point
+from star.search.archive import Archive
 from star.search.candidates import BASELINE, RANDOM, Candidate, Evaluated
 
 
@@ -30,16 +28,6 @@ def evaluated(number: int, origin: str = RANDOM, **metrics: float) -> Evaluated:
 
 def front(archive: Archive, name: str) -> list[float]:
     return [candidate.evaluation.metrics[name] for candidate in archive.front()]
-
-
-def test_ranks_match_pymoo_and_hypervolume_is_a_share() -> None:
-    values = np.random.default_rng(0).random((40, 2))
-    ranks = pareto_ranks(values)
-    for rank, members in enumerate(fast_non_dominated_sort(values)):
-        assert set(np.flatnonzero(ranks == rank)) == set(members)
-    assert hypervolume(np.array([[0.5, 0.5]]), np.ones(2)) == pytest.approx(0.25)
-    assert hypervolume(np.array([[1.0, 5.0]]), np.array([2.0, 10.0])) == pytest.approx(0.25)
-    assert hypervolume(np.empty((0, 2)), np.ones(2)) == 0.0
 
 
 def test_the_front_of_an_archive_that_grows_is_that_of_all_its_candidates() -> None:
@@ -82,16 +70,3 @@ def test_a_maximised_objective_is_better_the_larger() -> None:
     archive.add(evaluated(4, validation_loss=1.0, speed=11.0))
     assert front(archive, "speed") == [12.0, 11.0]  # static, the best first
     assert archive.ranks()[Genome.from_text("21111").id] == 2
-
-
-def test_the_hypervolume_of_a_maximised_objective_is_that_of_its_gain() -> None:
-    """Worked by hand: loss 1 of at most 2.2, speed 12 of at least 9, which is a third above it."""
-    reference = reference_point(np.array([[2.0, -10.0]]))
-    assert reference == pytest.approx([2.2, -9.0])
-    share = (1 - 1 / 2.2) * (12 - 9) / 9
-    assert hypervolume(np.array([[1.0, -12.0]]), reference) == pytest.approx(share)
-
-
-def test_the_reference_is_a_tenth_worse_than_the_worst() -> None:
-    values = np.array([[2.0, -4.0, 0.0], [1.0, -10.0, 0.0]])
-    assert reference_point(values) == pytest.approx([2.2, -3.6, 1.0])

@@ -85,12 +85,12 @@ def values() -> dict[str, tuple[float, float]]:
 
 def run(
     asked: Rungs, limit: float = 1.0, memory: SearchMemory | None = None,
-    objectives: tuple[str, ...] = ("validation_loss", FORGETFUL),
+    objectives: tuple[str, ...] = ("validation_loss", FORGETFUL), rungs: tuple[int, ...] = (0, 4),
 ) -> Archive:  # fmt: skip
     measured = Measured.of([FORGETFUL])
     budget = Budget({"forgetful": limit}, measured, RECIPE)
     archive = Archive([*map(measured.objectives.__getitem__, map(name_of, objectives))])
-    halving = SuccessiveHalving(HalvingConfig([0, 4]), STEPS, 100)
+    halving = SuccessiveHalving(HalvingConfig([*rungs]), STEPS, 100)
     with asked as executor:
         loop = EvaluationLoop(archive, executor, halving, budget, 0, lambda _: None, memory)
         loop.run([Candidate(GENOMES[0], BASELINE, 0)])
@@ -114,6 +114,21 @@ def test_models_of_their_own_are_trained_once_and_before_the_text() -> None:
     whole = [e for e in archive.all if e.evaluation.feasible]
     assert len(whole) == 9
     assert all({"validation_loss", "forgetful"} <= {*e.evaluation.metrics} for e in whole)
+
+
+def test_without_a_rung_0_the_first_one_trains_them_and_no_other() -> None:
+    asked = Rungs(values())
+    archive = run(asked, rungs=(2, 4))
+    assert [(steps, costs) for steps, costs in asked.counts() if steps < STEPS] == [
+        (2, (TRAINED, OWN)),
+        (4, (TRAINED,)),
+    ]
+    whole = [e for e in archive.all if e.evaluation.feasible]
+    assert len(whole) > 1
+    for evaluated in whole:
+        loss, forgetful = asked.values[evaluated.genome_id]
+        assert evaluated.evaluation.metrics["validation_loss"] == loss + 8.0 / STEPS
+        assert evaluated.evaluation.metrics["forgetful"] == forgetful
 
 
 def test_a_limit_refuses_there() -> None:

@@ -60,17 +60,26 @@ def test_the_last_rung_is_the_whole_training() -> None:
     [
         (
             HalvingConfig([-1, 4]),
-            r"search.halving.rungs=\[-1, 4\]: expected ascending numbers of steps from 0 to below",
+            r"search.halving.rungs=\[-1, 4\]: expected ascending numbers of steps from 0 to",
         ),
-        (HalvingConfig([0, 0, 4]), r"search.halving.rungs=\[0, 0, 4\]: expected ascending"),
-        (HalvingConfig([4, 4]), r"search.halving.rungs=\[4, 4\]: expected ascending"),
-        (HalvingConfig([4, 8]), r"rungs=\[4, 8\]: .* training.steps=8, such as \[1,2\], or \[\]"),
+        (HalvingConfig([4, 2]), r"search.halving.rungs=\[4, 2\]: expected ascending"),
+        (HalvingConfig([4, 9]), r"rungs=\[4, 9\]: .* training.steps=8, such as \[1,2\], or \[\]"),
         (HalvingConfig([4], 1.0), "search.halving.keep=1.0: expected a share between 0 and 1"),
     ],
 )
 def test_settings_that_make_no_rungs_are_refused(config: HalvingConfig, expected: str) -> None:
     with pytest.raises(UserError, match=expected):
         config.check(STEPS)
+
+
+@pytest.mark.parametrize(
+    ("rungs", "expected"),
+    [([0, 1, 1], [0, 1, STEPS]), ([4, STEPS], [4, STEPS]), ([STEPS], [STEPS]), ([], [STEPS])],
+)
+def test_rungs_that_coincide_are_one(rungs: list[int], expected: list[int]) -> None:
+    config = HalvingConfig(rungs)
+    config.check(STEPS)
+    assert config.steps(STEPS) == expected
 
 
 def test_the_better_half_by_rank_goes_on() -> None:

@@ -11,12 +11,12 @@ from rich.console import Console
 
 from star.base.errors import UserError
 from star.evaluation.executors import Task
+from star.evaluation.pareto import pareto_ranks
 from star.evaluation.recipe import SearchModelConfig
 from star.genomes import CacheSetting, GenomeError, ModelConfig, cache_bytes, load_genome
 from star.runs.run import Run
 from star.runs.tables import ClosingTable
 from star.search import EvolveConfig, Search, SearchConfig
-from star.search.archive import pareto_ranks
 from star.search.halving import HalvingConfig
 from star.search.recount import Question, Recounted
 from tests.search.made_up import MadeUp, hashed

@@ -16,10 +16,11 @@ from star.base.errors import UserError
 from star.evaluation import Evaluation
 from star.evaluation.executors import Task
 from star.evaluation.ledger import Ledger
+from star.evaluation.pareto import pareto_ranks
+from star.evaluation.recipe import DEVIATION
 from star.evaluation.result import infeasible
 from star.genomes import Genome
 from star.search import EvolveConfig, Search, SearchConfig
-from star.search.archive import pareto_ranks
 from star.search.evaluating import Repeated
 from star.search.replication import ReplicationConfig
 from tests.search.made_up import MadeUp, static_costs
@@ -110,9 +111,11 @@ def test_metrics_are_means_over_seeds() -> None:
     for evaluated in search.archive.all:
         trainings = [noisy(Task(evaluated.candidate.genome, 100, seed=SEED + n)) for n in range(5)]
         metrics = evaluated.evaluation.metrics
-        assert metrics.keys() == trainings[0].metrics.keys()
-        for name, value in metrics.items():
-            assert value == pytest.approx(np.mean([t.metrics[name] for t in trainings]))
+        assert metrics.keys() == {*trainings[0].metrics, DEVIATION}
+        losses = [training.metrics["validation_loss"] for training in trainings]
+        assert metrics[DEVIATION] == pytest.approx(np.std(losses, ddof=1))
+        for name in trainings[0].metrics:
+            assert metrics[name] == pytest.approx(np.mean([t.metrics[name] for t in trainings]))
         for name in static_costs(evaluated.candidate.genome):  # whole numbers stay whole
             assert isinstance(metrics[name], int)
 

@@ -20,8 +20,9 @@ from star.base.errors import UserError, plain
 from star.base.settings import expect
 from star.genomes import Genome
 from star.search.algorithms.rehearsal import cannot_search, rehearse
-from star.search.config import SearchConfig
+from star.search.config import ONE_SHOT, SearchConfig
 from star.search.space.fitting import Fitting
+from star.search.space.growing import Growing, make_growing
 from star.search.space.problem import GenomeProblem
 from star.search.variation.chain import MutationChain
 from star.search.variation.crossover import LivCrossover
@@ -45,6 +46,7 @@ class BuiltAlgorithm:
     algorithm: Algorithm
     duplicates: CanonicalDuplicates  # knows what was proposed
     repair: GenomeRepair  # counts what it repaired
+    growing: Growing | None = None  # of backbones that grow while they are searched
 
     def ask(self) -> Population | None:
         """The next generation; None or nothing when there is none."""
@@ -84,7 +86,8 @@ def _set_up(
     fitting: Fitting | None,
 ) -> BuiltAlgorithm:
     target = f"search.algorithm.{TARGET}={config.algorithm[TARGET]}"
-    repair = GenomeRepair(fitting)
+    growing = make_growing(config.space, problem.vector_depth)
+    repair = GenomeRepair(fitting, growing)
     duplicates = CanonicalDuplicates(problem.alphabet, problem.full_depth)
     variation = config.variation
     crossover = LivCrossover(variation.crossover_points, variation.crossover_probability)
@@ -111,14 +114,14 @@ def _set_up(
         algorithm.setup(problem, seed=seed, termination=("n_gen", config.generations + 1))
     except Exception as error:
         raise cannot_search(target, error) from error
-    return BuiltAlgorithm(algorithm, duplicates, repair)
+    return BuiltAlgorithm(algorithm, duplicates, repair, growing)
 
 
 def _mutation(config: SearchConfig, problem: GenomeProblem) -> Mutation:
     variation = config.variation
     genes = GeneMutation(variation.mutation_probability, variation.constrained_mutation)
     others: list[Mutation] = []
-    if problem.varies:
+    if problem.varies and config.space.mode == ONE_SHOT:
         others.append(DepthMutation(variation.depth_probability, variation.sharing_probability))
     if variation.operator_probability > 0:
         others.append(OperatorMutation(variation.operator_probability))

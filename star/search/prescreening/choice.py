@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from star.search.archive import Values, pareto_ranks
+from star.evaluation.pareto import Values, pareto_ranks
 from star.search.halving import crowding_distances
 
 

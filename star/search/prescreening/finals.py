@@ -11,7 +11,8 @@ import numpy as np
 
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import TRAINED, Objective
-from star.search.archive import Archive, Values
+from star.evaluation.pareto import Values
+from star.search.archive import Archive
 from star.search.candidates import Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.prescreening.regression import Regression, rank_correlation

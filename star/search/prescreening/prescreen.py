@@ -18,9 +18,10 @@ from star.base.csv_files import csv_text
 from star.evaluation.constraints import Budget
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import OWN, STATIC, Context, Objective, measure
+from star.evaluation.pareto import Values
 from star.genomes import Genome, parameter_count
 from star.search.algorithms.scalarised import take
-from star.search.archive import Archive, Values
+from star.search.archive import Archive
 from star.search.candidates import Evaluated
 from star.search.halving import SuccessiveHalving
 from star.search.prescreening.choice import best
@@ -92,7 +93,9 @@ class Prescreen:
         found = []
         for name, objective in self.predicted.items():
             evaluated = measured_rows(objective, archive, halving, self.config.minimum_rows)
-            found.append(self._fitted(name, evaluated))
+            covers = self._predictors[name].covers
+            known = [e for e in evaluated if covers(e.candidate.genome)]
+            found.append(self._fitted(name, known))
         self.acts = bool(found) and all(fit.beats(self.config.minimum_rows) for fit in found)
         surplus = self.config.surplus if self.acts else 1
         self.rounds += [Round(generation, self.acts, surplus, *astuple(fit)) for fit in found]
@@ -124,7 +127,7 @@ class Prescreen:
     def _static_metrics(self, genome: Genome) -> dict[str, float]:
         """Exact costs; nothing of what cannot be measured, which its evaluation will say."""
         try:
-            return measure(self._static, Context(genome, self.budget.recipe))
+            return measure(self._static, Context(genome, self.budget.recipe.of(genome)))
         except Exception:
             return {}
 

@@ -22,6 +22,10 @@ class Predictor(Protocol):
         """(genomes,), in units whose order is that of the quantity."""
         ...
 
+    def covers(self, genome: Genome) -> bool:
+        """Whether it can learn from this genome."""
+        ...
+
 
 class Surrogate:
     """A regression on the features of architectures."""
@@ -33,6 +37,10 @@ class Surrogate:
     def fit(self, genomes: Sequence[Genome], values: Values) -> float:
         """As `Predictor.fit`, by cross-validation."""
         return self._regression.fit(self._features.matrix(genomes), values)
+
+    def covers(self, genome: Genome) -> bool:
+        """Those of the search's space."""
+        return self._features.covers(genome)
 
     def predict(self, genomes: Sequence[Genome]) -> Values:
         """(genomes,), in the unit of the values that it was fitted to."""
@@ -62,6 +70,10 @@ class ProxyPredictor:
         """(genomes,): scores in the order of the values, infinite for what has none."""
         scores = self._scored(genomes)
         return np.where(np.isfinite(scores), self._sign * scores, np.inf)
+
+    def covers(self, genome: Genome) -> bool:
+        """All: what has no score is left out."""
+        return True
 
     def _scored(self, genomes: Sequence[Genome]) -> Values:
         return np.array([self._scores(genome) for genome in genomes])

@@ -45,7 +45,7 @@ class Features:
             model: sizes that costs are counted at.
             cache: what the cache is counted for.
         """
-        self.model, self.cache = model, cache
+        self.model, self.cache, self.depth = model, cache, depth
         classes = [liv_class.name for liv_class in alphabet.classes]
         structures = {liv_class.operator.structure.name for liv_class in alphabet.classes}
         families = sorted(structures)
@@ -60,6 +60,11 @@ class Features:
             *COSTS,
         )
         self._columns = {name: column for column, name in enumerate(self.names)}
+
+    def covers(self, genome: Genome) -> bool:
+        """Whether it is of the search's space: baselines may be deeper, and have other classes."""
+        names = {liv_class.name for liv_class in genome.classes()}
+        return genome.depth <= self.depth and names <= self._columns.keys()
 
     def matrix(self, genomes: Sequence[Genome]) -> Matrix:
         """(genomes, columns). Raises `GenomeError` for a genome that is invalid or does not fit the

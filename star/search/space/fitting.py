@@ -18,7 +18,7 @@ from star.evaluation.objectives import OBJECTIVES
 from star.genomes import GENES_PER_LIV, NOT_SHARED, Alphabet, Genome, GenomeError
 from star.genomes.arrays import tables
 from star.genomes.genes import CLASS, SHARED, Genes
-from star.runs.tables import composition
+from star.runs.names import composition
 from star.search.space.depths import (
     GROUP_NUMBERS,
     depths_of,

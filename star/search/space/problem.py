@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from pymoo.core.problem import Problem
 
-from star.genomes import GENES_PER_LIV, Alphabet, Genome, fit_depth, get_alphabet
+from star.base.errors import UserError
+from star.genomes import GENES_PER_LIV, Alphabet, Genome, ModelConfig, fit_depth, get_alphabet
 from star.genomes.arrays import STRATEGIES
 from star.genomes.genes import Genes
-from star.search.config import SearchConfig
+from star.genomes.widths import fits
+from star.search.config import ONE_SHOT, SearchConfig
 from star.search.space.depths import without_absent
 
 
@@ -33,6 +35,7 @@ class GenomeProblem(Problem):
         full_depth: LIVs that a motif is repeated to, None without one.
         alphabet: classes that a genome may have.
         base: those that random genomes are made of.
+        left_out: names of classes of the alphabet that the sizes have no whole heads for.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class GenomeProblem(Problem):
         self.base = self.alphabet if base is None or base == self.alphabet else base
         self.least_depth, self.vector_depth = depths if depths else (motif or depth,) * 2
         self.full_depth = depth if motif is not None else None
+        self.left_out: list[str] = []  # classes that do not fit the sizes
         group = self.vector_depth
         # In the order of `GENE_NAMES`. pymoo's bounds are wider than what is valid: class ids have
         # gaps, and no class has all strategies.
@@ -75,11 +79,49 @@ class GenomeProblem(Problem):
         )
 
     @classmethod
-    def from_config(cls, config: SearchConfig, depth: int, objectives: int) -> "GenomeProblem":
-        """The problem of a search. depth: of the baselines; objectives: how many there are."""
+    def from_config(
+        cls,
+        config: SearchConfig,
+        depth: int,
+        objectives: int,
+        sizes: Sequence[ModelConfig] = (),
+    ) -> "GenomeProblem":
+        """The problem of a search.
+
+        Args:
+            config: its settings.
+            depth: of the baselines.
+            objectives: how many there are.
+            sizes: that every class must have whole heads at; those that have not are left out.
+
+        Raises:
+            UserError: where no class is left.
+        """
         space = config.space
-        base = space.base_alphabet()
-        return cls(depth, objectives, config.alphabet(), space.motif, space.depths, base)
+        base, alphabet = space.base_alphabet(), config.alphabet()
+        fitting = [c.name for c in alphabet.classes if all(fits(c, model) for model in sizes)]
+        kept = [c.name for c in base.classes if c.name in fitting]
+        if not kept:
+            raise UserError(
+                f"search.space.classes={space.classes}: none has whole heads at "
+                f"model.width={sizes[0].width}; choose others, or another width"
+            )
+        depths = space.depths if space.mode == ONE_SHOT else [min(space.step, depth), depth]
+        problem = cls(
+            depth, objectives, alphabet.restricted(fitting), space.motif, depths,
+            base.restricted(kept),
+        )  # fmt: skip
+        problem.left_out = [c.name for c in alphabet.classes if c.name not in fitting]
+        return problem
+
+    def notices(self, width: int) -> list[str]:
+        """Which classes no design of the search has. width: of the models."""
+        if not self.left_out:
+            return []
+        return [
+            f"model.width={width}: no design has one of these classes, whose heads do not come out "
+            f"whole there: {', '.join(self.left_out)}"
+        ]
 
     @property
     def varies(self) -> bool:

@@ -10,10 +10,11 @@ import pandas as pd
 
 from star.base.errors import UserError, plain, shown
 from star.base.reading import expanded, is_file, is_folder, read_bytes
-from star.genomes import Alphabet, Genome, GenomeError, at_depth, library_names, load_genome
-from star.genomes.files import is_genome_text
+from star.genomes import WIDEST, Alphabet, Genome, GenomeError, at_depth, library_names, load_genome
+from star.genomes.files import genome_path, is_genome_text
 from star.runs.folder import PARETO, POPULATION
 from star.runs.genome_files import genome_paths
+from star.runs.names import BASELINE
 from star.search.space.problem import GenomeProblem
 
 Bounds = tuple[int, int]  # least and most LIVs
@@ -29,7 +30,7 @@ def _fitted(genome: Genome, bounds: Bounds, source: str, notices: list[str]) -> 
     return fitted
 
 
-def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> list[Genome]:
+def _read_csv(path: Path, bounds: Bounds, alphabet: Alphabet, notices: list[str]) -> list[Genome]:
     try:
         table = pd.read_csv(BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
     except UserError as error:
@@ -49,21 +50,28 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: str, notices: list[str]) -> 
             f"results"
         )
     genomes = []
-    for line, text in zip(table.index + 2, table["genome"], strict=True):
+    origins = table.get("origin", pd.Series("", table.index))
+    for line, text, origin in zip(table.index + 2, table["genome"], origins, strict=True):
         try:
-            genome = Genome.from_text(text, alphabet).check()
+            name = WIDEST if origin == BASELINE else alphabet.name
+            genome = _adopted(Genome.from_text(text, name).check(), alphabet)
         except GenomeError as error:
-            raise UserError(f"search.seeds: {path} line {line}: {error}") from None
+            if origin != BASELINE:
+                raise UserError(f"search.seeds: {path} line {line}: {error}") from None
+            notices.append(f"seed {path} line {line} is left out: {error}")
+            continue
         genomes.append(_fitted(genome, bounds, f"{path} line {line}", notices))
     return genomes
 
 
 def _read_seed(
-    reference: str, bounds: Bounds, alphabet: str, notices: list[str], left_out: Set[Path]
+    reference: str, bounds: Bounds, alphabet: Alphabet, notices: list[str], left_out: Set[Path]
 ) -> list[Genome]:
     path = expanded(reference)
     if is_genome_text(reference) and not os.path.lexists(path):  # a path cannot be that long
-        return [_read_genome(reference, bounds, alphabet, notices)]
+        return [_read_genome(reference, bounds, alphabet.name, notices)]
+    if genome_path(reference) != path:
+        return [_read_genome(reference, bounds, alphabet.name, notices)]
     if is_folder(path, "search.seeds"):
         if is_file(path / POPULATION, "search.seeds"):
             return _read_csv(path / PARETO, bounds, alphabet, notices)
@@ -74,7 +82,7 @@ def _read_seed(
         ]
     if path.suffix == ".csv":
         return _read_csv(path, bounds, alphabet, notices)
-    return [_read_genome(reference, bounds, alphabet, notices)]
+    return [_read_genome(reference, bounds, alphabet.name, notices)]
 
 
 def _read_genome(reference: str, bounds: Bounds, alphabet: str, notices: list[str]) -> Genome:
@@ -109,7 +117,8 @@ def read_seeds(
     out.
 
     None is repeated. Genomes of another depth are fitted to the nearest that the problem has.
-    Designs of the library whose classes the search does not have are left out.
+    Designs of the library, and baselines of a run, whose classes the search does not have are left
+    out.
 
     Args:
         references: library names, genome files, folders of them, CSVs and run folders.
@@ -119,13 +128,13 @@ def read_seeds(
 
     Raises:
         UserError: naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
-            that is no design of the library and has classes that the search has not.
+            that is neither of those and has classes that the search has not.
     """
     notices: list[str] = []
     seeds: dict[str, Genome] = {}
     bounds = problem.least_depth, problem.vector_depth
     for reference in references:
-        for genome in _read_seed(reference, bounds, problem.alphabet.name, notices, left_out):
+        for genome in _read_seed(reference, bounds, problem.alphabet, notices, left_out):
             try:
                 adopted = _adopted(genome, problem.alphabet)
             except GenomeError as error:

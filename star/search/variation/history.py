@@ -3,7 +3,7 @@ and elimination. Its parts and their entries are those of the column `variation`
 `star/runs/columns.py`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +15,10 @@ from star.genomes import GENE_NAMES, GENES_PER_LIV
 from star.genomes.genes import Genes
 from star.runs.columns import CROSSOVER as CROSSOVER
 from star.runs.columns import DEPTH as DEPTH
+from star.runs.columns import GROWN as GROWN
 from star.runs.columns import MOVEMENT as MOVEMENT
 from star.runs.columns import MUTATION, REPAIR
+from star.runs.columns import ROUNDS as ROUNDS
 
 GENES = (MUTATION, REPAIR)  # arrays (changes, 4) on the individual: LIV, gene, old, new
 VARIATION = "variation"
@@ -35,6 +37,16 @@ def _in_words(changes: Genes | list[Genes]) -> list[list[Any]]:
     return [
         [liv, GENE_NAMES[gene], old, new] for liv, gene, old, new in np.asarray(changes).tolist()
     ]
+
+
+def from_words(words: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """What an individual holds of `variation`, which gives these words again."""
+    return {
+        part: [[liv, GENE_NAMES.index(gene), old, new] for liv, gene, old, new in entries]
+        if part in GENES
+        else list(entries)
+        for part, entries in words.items()
+    }
 
 
 def record(

@@ -15,11 +15,12 @@ from pymoo.core.sampling import Sampling
 
 from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays, get_alphabet
 from star.genomes.genes import Booleans, Genes
-from star.search.space.depths import apply_by_depth
+from star.search.space.depths import apply_by_depth, depths_of
 from star.search.space.fitting import Fitting
+from star.search.space.growing import Growing
 from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
-from star.search.variation.history import REPAIR, genes, record_changes
+from star.search.variation.history import GROWN, REPAIR, VARIATION, genes, record_changes
 
 MOST_DRAWS = 100  # of a whole sample each, before a space counts as exhausted
 FITTING_DRAWS = 10  # of them, before those above a constraint are changed to fit
@@ -106,10 +107,15 @@ class GenomeRepair(Repair):
     changed to fit, of `seen` genomes.
     """
 
-    def __init__(self, fitting: Fitting | None = None) -> None:
-        """fitting: of the constraints; None where there are none."""
+    def __init__(self, fitting: Fitting | None = None, growing: Growing | None = None) -> None:
+        """Set it up.
+
+        Args:
+            fitting: of the constraints; None where there are none.
+            growing: gives every genome the LIVs of the present stage; None where none grow.
+        """
         super().__init__()
-        self.fitting = fitting
+        self.fitting, self.growing = fitting, growing
         self.seen = self.repaired_genomes = self.repaired_genes = self.fitted_genomes = 0
 
     def do(self, problem: GenomeProblem, pop: Population, **kwargs: Any) -> Population:
@@ -117,11 +123,25 @@ class GenomeRepair(Repair):
         before = genes(pop)
         repaired = super().do(problem, pop, **kwargs)
         record_changes(repaired, REPAIR, before)
+        if self.growing is not None and self.growing.fixed_id:
+            self._record_growth(repaired, before, self.growing, problem)
         return repaired
+
+    def _record_growth(
+        self, pop: Population, before: Genes, growing: Growing, problem: GenomeProblem
+    ) -> None:
+        """What was of an earlier stage, or of none, is a child of the fixed backbone alone."""
+        depths = depths_of(as_livs(before, problem.alphabet))
+        for individual, depth in zip(pop, depths.tolist(), strict=True):
+            if depth < growing.depth or not individual.get("parents"):
+                individual.set("parents", [growing.fixed_id])
+                individual.data[VARIATION] = {GROWN: growing.places}
 
     def _do(self, problem: GenomeProblem, X: Genes, **kwargs: Any) -> Genes:
         """X and the result: int64 (individuals, depth * 5); the result is valid."""
         given, rng = as_livs(X, problem.alphabet), kwargs["random_state"]
+        if self.growing is not None:
+            given = self.growing.grown(given, problem, rng)
         livs = apply_by_depth(lambda genes: arrays.repair(genes, rng, problem.alphabet)[0], given)
         changed = livs != given
         self.seen += len(X)

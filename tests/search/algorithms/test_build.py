@@ -14,9 +14,9 @@ from pymoo.core.population import Population
 
 from star.base.command_line import compose_config
 from star.base.errors import UserError
+from star.evaluation.pareto import hypervolume, reference_point
 from star.genomes import Genome
 from star.search.algorithms.build import build_algorithm, knockout
-from star.search.archive import hypervolume, reference_point
 from star.search.config import SearchConfig
 from star.search.space.problem import GenomeProblem
 from tests.search.made_up import has_long_convolution, static_costs

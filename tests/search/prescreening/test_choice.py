@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from star.search.archive import pareto_ranks
+from star.evaluation.pareto import pareto_ranks
 from star.search.prescreening.choice import best
 
 NOTHING = np.zeros((0, 2))

@@ -152,6 +152,12 @@ def test_limits_on_what_is_predicted_count() -> None:
     assert kept[0] > kept[1]
 
 
+def test_baselines_outside_of_the_space_are_not_learnt_from() -> None:
+    search = searched(config(baselines=["gated_deltanet"]))
+    assert search.prescreen is not None
+    assert [r.rows for r in search.prescreen.rounds] == [12, 24, 36, 48, 60]
+
+
 def test_proxies_rank_children_too() -> None:
     search = Search.from_config(config(prescreen={"kind": "proxy"}), executor())
     assert search.prescreen is not None

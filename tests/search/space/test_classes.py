@@ -8,7 +8,7 @@ import pytest
 
 from star.base.command_line import compose_config
 from star.base.errors import UserError
-from star.genomes import Genome
+from star.genomes import Genome, ModelConfig
 from star.search import Search
 from star.search.config import SearchConfig, SpaceConfig, VariationConfig
 from star.search.space.problem import GenomeProblem
@@ -65,3 +65,20 @@ def test_baselines_may_hold_other_classes() -> None:
     search = Search.from_config(config, MadeUp())
     assert "GMemless" in used(search.baselines["lfm2"])
     assert search.problem.alphabet.ids == (1, 7)
+
+
+def test_classes_without_whole_heads_are_left_out_and_named() -> None:
+    settings = SearchConfig(space=SpaceConfig(alphabet="released"))
+    problem = GenomeProblem.from_config(settings, 4, 2, [ModelConfig(width=64)])
+    assert problem.left_out == ["QKNorm-8", "GatedAttn-8", "GQA-3", "GQA-8"]
+    assert not {"GQA-3", "GQA-8"} & {liv_class.name for liv_class in problem.alphabet.classes}
+    (notice,) = problem.notices(64)
+    assert notice.startswith("model.width=64: ") and notice.endswith("GQA-3, GQA-8")
+    wide = GenomeProblem.from_config(settings, 4, 2, [ModelConfig(width=24 * 64)])
+    assert wide.left_out == wide.notices(24 * 64) == []
+
+
+def test_an_alphabet_of_which_nothing_fits_is_refused() -> None:
+    settings = SearchConfig(space=SpaceConfig(alphabet="released", classes=["GQA-8"]))
+    with pytest.raises(UserError, match=r"none has whole heads at model.width=64"):
+        GenomeProblem.from_config(settings, 4, 2, [ModelConfig(width=64)])

@@ -117,6 +117,18 @@ def test_a_library_seed_of_a_larger_alphabet_is_left_out() -> None:
     assert notices[-1].startswith("seed gated_deltanet is left out: LIV 0 is GatedDelta, expected")
 
 
+def test_a_baseline_of_a_larger_alphabet_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "pareto.csv"
+    rows = "genome,origin\n18.1.1.1.1-9.1.1.1.1,{}\n11111-91111,offspring\n"
+    path.write_text(rows.format("baseline"))
+    seeds, notices = read(str(path))
+    assert list(map(str, seeds)) == ["11111-91111-11111-91111"]
+    assert notices[0].startswith(f"seed {path} line 2 is left out: LIV 0 is LinAttn, expected")
+    path.write_text(rows.format("offspring"))
+    with pytest.raises(UserError, match="line 2: .*LIV 0.*expected"):
+        read(str(path))
+
+
 def test_a_file_seed_of_a_larger_alphabet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "g.yaml").write_text(
         "schema: 1\nalphabet: extended\ngenome: 18.1.1.1.1-9.1.1.1.1\n"
