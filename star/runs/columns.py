@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 BEFORE = (
-    *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
+    *("genome_id", "composition", "generation", "origin", "parents", "variation", "genome"),
+    *("status", "reason"),
 )
 # `seed` and so many `seeds` from it on: metrics are means over them (`search.replication`).
 AFTER = ("train_tokens", "train_seconds", "seed", "seeds", "rank")
@@ -18,6 +19,8 @@ CROSSOVER = "crossover"  # the cuts, ascending. A cut c lies before LIV c, where
 MOVEMENT = "movement"  # [liv, parent] for each LIV that a firefly took, `parent` an index
 DEPTH = "depth"  # ["insert", liv, genes], ["delete", liv], ["duplicate", liv]: the copy behind it
 MUTATION = "mutation"  # [liv, gene name, old, new] for each gene
+GROWN = "grown"  # LIVs that are those of the parent, which is fixed; the others are new
+ROUNDS = "rounds"  # how often it was varied before it was measured, with all parents (bayes)
 REPAIR = "repair"  # the same; also what was changed to keep a static constraint. Zeros are no LIV.
 
 

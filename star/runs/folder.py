@@ -27,6 +27,20 @@ Row = Mapping[str, Any]
 Views = tuple[Sequence[Row], Sequence[tuple[Row, GenomeFile]]]
 
 
+class WritingTime:
+    """The time that a running search may spend on files of one kind."""
+
+    def __init__(self) -> None:
+        self._started, self._spent = time.monotonic(), 0.0
+
+    def spend(self, write: Callable[[], object]) -> None:
+        """Write, unless what was written before has taken the share."""
+        start = time.monotonic()
+        if self._spent < FREE_SECONDS + SHARE * (start - self._started):
+            write()
+            self._spent += time.monotonic() - start
+
+
 class RunFolder:
     """The files of one run; rows are mappings by column."""
 
@@ -45,7 +59,7 @@ class RunFolder:
             self._genomes = GenomeFiles(path / GENOMES, path / POPULATION)
             self._lines_before = _count_lines(path / POPULATION)
         self._ranked, self._unranked = self._csv([]), ""
-        self._started, self._writing_seconds = time.monotonic(), 0.0
+        self._time = WritingTime()
 
     def _csv(self, rows: Iterable[Row], header: bool = True, also: Sequence[str] = ()) -> str:
         """Rows as lines of text; metrics that were not measured are empty. also: more columns."""
@@ -58,17 +72,11 @@ class RunFolder:
         one.
         """
         self._unranked += self._csv([row], header=False)
-        self._write_in_time(self._write_population)
+        self._time.spend(self._write_population)
 
     def update_views(self, view: Callable[[], Views]) -> None:
         """`write_views` of what `view` gives, unless generations pass faster than files."""
-        self._write_in_time(lambda: self.write_views(*view()))
-
-    def _write_in_time(self, write: Callable[[], object]) -> None:
-        start = time.monotonic()
-        if self._writing_seconds < FREE_SECONDS + SHARE * (start - self._started):
-            write()
-            self._writing_seconds += time.monotonic() - start
+        self._time.spend(lambda: self.write_views(*view()))
 
     def _write_population(self) -> bool:
         """Write it unless it would be shorter than before: a resumed run first catches up."""

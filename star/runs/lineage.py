@@ -8,7 +8,8 @@ from rich.tree import Tree
 from star.evaluation.objectives import OBJECTIVES, TRAINED
 from star.evaluation.result import STOPPED
 from star.genomes import GENE_NAMES, Genome
-from star.runs.columns import CROSSOVER, DEPTH, MOVEMENT, MUTATION, REPAIR
+from star.runs.columns import CROSSOVER, DEPTH, GROWN, MOVEMENT, MUTATION, REPAIR, ROUNDS
+from star.runs.names import composition
 from star.runs.run import Run, RunCandidate
 
 # And what else the search minimised, and any objective of the user's own.
@@ -56,6 +57,8 @@ WORDS: dict[str, Callable[[Sequence[Any]], str]] = {
     ),
     DEPTH: _resized,
     MUTATION: lambda changes: f"mutated {_genes(changes)}",
+    GROWN: lambda livs: f"grown around LIVs {', '.join(map(str, livs))} of the parent",
+    ROUNDS: lambda rounds: f"varied {rounds[0]} times before it was measured",
     REPAIR: lambda changes: f"repaired {_genes(changes)}",
 }
 
@@ -92,10 +95,11 @@ class Lineage:
         line = f"{where}  {metrics or 'not measured'}"
         if candidate.status == STOPPED:
             line += f" (stopped {candidate.reason})"
+        line += f"  [{composition(candidate.genome)}]"
         words = variation_text(candidate.variation)
         return f"{line}\n{words}" if words else line
 
-    def _step(self, child: RunCandidate, parent: RunCandidate) -> str:
+    def step(self, child: RunCandidate, parent: RunCandidate) -> str:
         """What was changed from a parent, and what that gained; nothing of losses after trainings
         of different lengths."""
         what = "; ".join(changes(child.genome, parent.genome)) or "nothing"
@@ -123,9 +127,9 @@ class Lineage:
                     missing = f"{genome_id}  not among the candidates of this run"
                     branch.add(missing)
                 elif genome_id in shown:
-                    branch.add(f"{genome_id}  see above; {self._step(child, parent)}")
+                    branch.add(f"{genome_id}  see above; {self.step(child, parent)}")
                 else:
-                    step = f"{self._label(parent)}\n{self._step(child, parent)}"
+                    step = f"{self._label(parent)}\n{self.step(child, parent)}"
                     grow(branch.add(step), parent)
 
         grow(tree, candidate)

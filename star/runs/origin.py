@@ -4,7 +4,7 @@ Genome files of runs and checkpoints carry them, so that the commands that take 
 with the same model on the same text unless they are told otherwise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar, cast
 
@@ -24,7 +24,8 @@ from star.genomes import (
     read_genome_settings,
     with_state_dtype,
 )
-from star.genomes.files import is_genome_text
+from star.genomes.files import genome_path, is_genome_text, library_names, read_library
+from star.genomes.model_config import OPTIONAL
 from star.runs.folder import GENOMES
 from star.runs.provenance import CONFIGURATION, read_configuration
 from star.runs.run import Run, split_reference
@@ -32,10 +33,13 @@ from star.runs.run import Run, split_reference
 SUFFIXES = {".yaml", ".yml"}
 SECTIONS = ("model", "cache", "training", "data")
 FINGERPRINT = "data_fingerprint"
-# What a command decides by itself: how long it trains, on what machine, and at how many rates.
+KINDS = ("bytes", "bpe")  # of data.tokenizer, which are no paths, whatever lies in this folder
+# What a command decides by itself: how long it trains, on what machine, at how
+# many rates, and from which weights.
 LEFT_OUT = {
     *("training.steps", "training.schedule", "training.device", "training.precision"),
     *("training.learning_rates", "training.rate_steps"),
+    *("training.init_from", "training.init_copies"),
 }
 # Named in a notice whatever they are; others where they are not the usual ones.
 ALWAYS = ("model.width", "cache.context")
@@ -44,17 +48,28 @@ Sizes = TypeVar("Sizes", ModelConfig, CacheSetting)
 
 
 def origin_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a run's settings that its genome files carry; the data's path is absolute."""
+    """The part of a run's settings that its genome files carry; the data's paths are absolute."""
     kept = {key: settings[key] for key in (*SECTIONS, FINGERPRINT) if key in settings}
-    path = kept.get("data", {}).get("path")
-    if path is not None:
-        kept["data"] = {**kept["data"], "path": str(expanded(path).absolute())}
-    return kept
+    data = kept.get("data", {})
+    for key in ("path", "tokenizer", "name"):
+        given = data.get(key)
+        if given is None or given in KINDS:
+            continue
+        if key == "path" or kind_of(expanded(given)):  # else a name on the hub
+            data = {**data, key: str(expanded(given).absolute())}
+    return {**kept, "data": data} if data else kept
+
+
+def bound_settings(given: Set[str]) -> set[str]:
+    """Settings that are not taken where others are given: those that fit one width only."""
+    return {f"model.{name}" for name in OPTIONAL} if "model.width" in given else set()
 
 
 @dataclass(frozen=True)
 class Origin:
     """Settings that a genome was found with."""
+
+    bound = staticmethod(bound_settings)
 
     source: str  # the file they stand in
     settings: Mapping[str, Any] = field(default_factory=dict)  # by dotted key: model.width
@@ -136,6 +151,9 @@ def configured(usual: Sizes, origin: Origin | None, section: str, **given: Any) 
     """
     known = {one.name for one in fields(usual)}
     there = {k: v for k, v in origin.section(section).items() if k in known} if origin else {}
+    other = {k for k, v in given.items() if v is not None and v != there.get(k)}
+    bound = bound_settings({f"{section}.{key}" for key in other})
+    there = {key: value for key, value in there.items() if f"{section}.{key}" not in bound}
     config: DictConfig = OmegaConf.structured(usual)
     for source, values in ((origin.source if origin else "", there), ("", given)):
         for key, value in values.items():
@@ -150,7 +168,8 @@ def configured(usual: Sizes, origin: Origin | None, section: str, **given: Any) 
 
 
 def read_origin(reference: str) -> Origin | None:
-    """The origin of what `genome=` names: a genome file, or `<run>/<id>`; None where it has none.
+    """The origin of what `genome=` names: a genome file, a design of the library that has sizes of
+    its own, or `<run>/<id>`; None where it has none.
 
     What carries no settings, since it is not on the front or of an earlier version, has those of
     its run's `config.yaml`, with paths as they were typed.
@@ -159,7 +178,10 @@ def read_origin(reference: str) -> Origin | None:
         GenomeError: for a genome file that cannot be read.
         UserError: for a run whose settings cannot be read.
     """
-    path = expanded(reference)
+    path = genome_path(reference)
+    if reference in library_names():
+        own = read_library(reference).settings
+        return _origin(f"the design {reference}", own) if own else None
     place = split_reference(str(path))
     if place is not None and path.suffix not in SUFFIXES:
         path = place[0] / GENOMES / f"{place[1]}.yaml"

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from star.base.csv_files import read_csv
-from star.base.errors import UserError, plain
+from star.base.errors import UserError, plain, shown
 from star.base.reading import expanded, is_file, look, read_text
 from star.genomes import (
+    WIDEST,
     Alphabet,
     Genome,
     GenomeError,
@@ -22,14 +23,17 @@ from star.genomes import (
 )
 from star.runs.columns import AFTER, BEFORE
 from star.runs.folder import LEDGER, PARETO, POPULATION
+from star.runs.names import BASELINE
 from star.runs.provenance import ENVIRONMENT, read_command, read_configuration
 from star.runs.validated import COLUMN, VALIDATED
 
 TEXT = (
-    *("genome_id", "parents", "variation", "genome", "status", "reason", "origin"),
+    *("genome_id", "composition", "parents", "variation", "genome", "status", "reason", "origin"),
     *("name", "role", COLUMN),
 )
 IDS = {"genome_id", "parents"}
+# What a damaged file raises.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, GenomeError)
 
 
 @dataclass(frozen=True)
@@ -147,23 +151,31 @@ class Run:
         try:
             rows = self.population.to_dict("records")
             return {row["genome_id"]: self._candidate(row) for row in rows}
-        except (ValueError, KeyError, TypeError, AttributeError, GenomeError) as error:
+        except UNREADABLE as error:
             raise self._unreadable(error) from None
 
     def _candidate(self, row: Mapping[Any, Any]) -> RunCandidate:
         rank = row.get("rank")
         return RunCandidate(
             genome_id=row["genome_id"],
-            genome=Genome.from_text(row["genome"], self.alphabet),
+            genome=self._genome(row["genome"], row["origin"]),
             origin=row["origin"],
             generation=int(row["generation"]),
             parents=tuple(row["parents"].split()),
             status=row.get("status", ""),
             reason=row.get("reason", ""),
             metrics={n: float(row[n]) for n in self.metrics if not pd.isna(row[n])},
-            variation=json.loads(row.get("variation") or "{}"),
+            variation=_mapping(json.loads(row.get("variation") or "{}")),
             rank=None if rank is None or pd.isna(rank) else int(rank),
         )
+
+    def _genome(self, text: str, origin: str) -> Genome:
+        """Of a text. Only a baseline may hold classes outside of the search's alphabet."""
+        own = Genome.from_text(text, self.alphabet)
+        if origin != BASELINE or not own.validate():
+            return own
+        wider = (Genome(own.livs, get_alphabet(name)) for name in ("extended", WIDEST))
+        return next((genome for genome in wider if not genome.validate()), own)
 
     def candidate(self, genome_id: str) -> RunCandidate:
         """The candidate of that id. Raises `UserError` when there is none."""
@@ -176,6 +188,13 @@ class Run:
     def genome(self, genome_id: str) -> Genome:
         """The genome of that id. Raises `UserError` when there is none."""
         return self.candidate(genome_id).genome
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Raises `ValueError` for anything else."""
+    if not isinstance(value, dict):
+        raise ValueError(f"variation {shown(repr(value), 60)}: expected a mapping")
+    return value
 
 
 def split_reference(reference: str) -> tuple[Path, str] | None:

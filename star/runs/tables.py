@@ -15,7 +15,7 @@ from rich.text import Text
 from star.base.console import say
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import LOSS, STATIC, Objective
-from star.genomes import Genome
+from star.runs.names import HEADINGS, composition
 from star.runs.recall import CHANCE_MARK, RECALL, is_at_chance, recall_lines
 from star.runs.run import Run, RunCandidate
 from star.runs.validated import VALIDATED
@@ -26,18 +26,7 @@ SHOWN = (LOSS, PARAMETERS, CACHE)  # columns of every table; other objectives fo
 TITLE = "Pareto front over the whole run, and the baselines"
 WIDTH = 100  # columns of a file, unless the table takes more
 NAMED_BELOW, ABOVE = "named below:", "above the constraint:"  # what stands over these parts
-HEADINGS = {"transformer_pp": "Transformer++", "striped_mamba": "StripedMamba"}  # compared with
-
-
-def composition(genome: Genome) -> str:
-    """Class names in order, runs counted: `2xGConv-1 GMemless SA-3`."""
-    runs: list[list[str]] = []
-    for liv_class in genome.classes():
-        if runs and runs[-1][0] == liv_class.name:
-            runs[-1].append(liv_class.name)
-        else:
-            runs.append([liv_class.name])
-    return " ".join(f"{len(run)}x{run[0]}" if len(run) > 1 else run[0] for run in runs)
+COMPARED = ("transformer_pp", "striped_mamba")  # with these, where they are there
 
 
 def percent(value: float, against: float) -> str:
@@ -93,18 +82,19 @@ class ClosingTable:
         """Print front, baselines, and for each baseline the smallest cost at or below its loss, and
         its recall error where the search minimised that.
 
-        A terminal gets as many comparisons as it has room for; a file is as wide as it takes.
+        A terminal gets as much as it has room for: compositions only beside all comparisons, and
+        one comparison in any case. A file is as wide as it takes.
         """
-        usual = [name for name in HEADINGS if name in self.baselines]
-        compared = usual or list(self.baselines)[: len(HEADINGS)]
-        table = self._table(compared)
+        usual = [name for name in COMPARED if name in self.baselines]
+        compared = usual or list(self.baselines)[: len(COMPARED)]
+        forms = ((compared, True), (compared, False), (compared[:1], False))
+        tables = [self._table(names, has_composition) for names, has_composition in forms]
         endless = console.options.update(width=10_000)
-        needed = Measurement.get(console, endless, table).maximum
+        needed = [Measurement.get(console, endless, table).maximum for table in tables]
         if not console.is_terminal:
-            console.width = max(console.width, needed)
-        elif needed > console.width:
-            table = self._table(compared[:1])
-        console.print(table)
+            console.width = max(console.width, needed[0])
+        fitting = (t for t, width in zip(tables, needed, strict=True) if width <= console.width)
+        console.print(next(fitting, tables[-1]))
         for name, candidate in self.baselines.items():
             say(console, self._smallest_cost_line(name, candidate))
         for line in self._trust_lines():
@@ -126,8 +116,8 @@ class ClosingTable:
         command = f"python -m star.validate run={path} training.steps={10 * steps}"
         return [f"{alone}; {command} trains these longer, on text the search never used", *recall]
 
-    def _table(self, compared: list[str]) -> Table:
-        """Front and baselines, beside differences to these baselines.
+    def _table(self, compared: list[str], has_composition: bool) -> Table:
+        """Front and baselines, beside differences to these baselines, and what they are made of.
 
         Baselines above a constraint stand apart, and so do genomes that the lines below name though
         they are not on the front.
@@ -141,6 +131,8 @@ class ClosingTable:
         for name in compared:
             heading = Text(f"against {HEADINGS.get(name, name)}:\n{what}")
             table.add_column(heading, justify="right", no_wrap=True)
+        if has_composition:
+            table.add_column("composition", no_wrap=True)
         for title, rows in self._sections():
             if not rows:
                 continue
@@ -148,7 +140,8 @@ class ClosingTable:
             if title:
                 table.add_row(title)
             for name, candidate in rows:
-                table.add_row(*map(Text, self._row(candidate, name, compared)))
+                made_of = [composition(candidate.genome)] if has_composition else []
+                table.add_row(*map(Text, [*self._row(candidate, name, compared), *made_of]))
         return table
 
     def _sections(self) -> list[tuple[str, list[tuple[str, RunCandidate]]]]:

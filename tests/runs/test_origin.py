@@ -12,7 +12,13 @@ import yaml
 
 import star
 from star.base.command_line import compose_config
+from star.genomes import Genome, GenomeFile, ModelConfig, load_genome
+from star.models import decode
+from star.models.checkpoint import save_checkpoint
+from star.runs.origin import configured, load_reference, origin_settings, read_origin
 from star.search import Search
+from star.search.space.problem import GenomeProblem
+from star.search.space.seeds import read_seeds
 
 Command = Callable[..., Any]  # the fixture: a command in this process
 # Widths: 48 in the search, 64 is the default of star.train and 768 that of star.describe.
@@ -123,6 +129,18 @@ def test_a_checkpoint_s_genome_and_the_python_face_remember_too(
     assert first == second
 
 
+def test_paths_of_data_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("bpe", "bytes", "mine"):
+        (tmp_path / name).mkdir()
+    given = {"path": "texts", "tokenizer": "mine", "name": "owner/texts"}
+    kept = {"path": f"{tmp_path}/texts", "tokenizer": f"{tmp_path}/mine", "name": "owner/texts"}
+    assert origin_settings({"data": given}) == {"data": kept}
+    for tokenizer in ("bpe", "bytes", "owner/model"):
+        there = {"data": {"tokenizer": tokenizer}}
+        assert origin_settings(there) == there
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -142,3 +160,37 @@ def test_settings_that_cannot_be_used_are_one_line(
     result = command("train", f"genome={path}", *TRAIN, f"run_dir={tmp_path}/run")
     assert result.returncode == 2 and message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ["bpe", "bytes"])
+def test_a_folder_that_is_called_as_a_tokenizer_is_not_taken_for_one(
+    word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / word).mkdir()
+    assert origin_settings({"data": {"tokenizer": word}}) == {"data": {"tokenizer": word}}
+    (tmp_path / "mine").mkdir()
+    found = origin_settings({"data": {"tokenizer": "mine"}})
+    assert found == {"data": {"tokenizer": str(tmp_path / "mine")}}
+
+
+def test_a_width_that_is_the_designs_own_keeps_the_sizes_beside_it() -> None:
+    own = compose_config("train", ["genome=lfm3", "width=2048"])
+    assert own.model == compose_config("train", ["genome=lfm3"]).model
+    assert compose_config("train", ["genome=lfm3", "width=1024"]).model.head_width is None
+
+
+def test_a_checkpoint_folder_is_its_genome_unless_a_design_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    genome, sizes = Genome.from_text("31111-91111"), ModelConfig(width=32, head_width=4)
+    own = GenomeFile("mine", genome, settings={"model": sizes.content()})
+    for name in ("lfm2", "mine"):
+        (tmp_path / name).mkdir()
+        save_checkpoint(tmp_path / name, decode(genome, sizes), own, sizes)
+    monkeypatch.chdir(tmp_path)
+    assert load_reference("mine")[:2] == (genome, "mine")
+    assert load_reference("lfm2")[0] == load_genome("lfm2")[0] and read_origin("lfm2") is None
+    assert configured(ModelConfig(), read_origin("mine"), "model") == sizes
+    problem = GenomeProblem(2, 1)
+    assert read_seeds(["mine"], problem)[0] == [genome]

@@ -62,6 +62,16 @@ def test_candidates_are_those_of_the_search(made: Callable) -> None:
     assert {found.status for found in run.candidates.values()} == {"ok", "infeasible"}
 
 
+def test_a_baseline_may_be_outside_of_the_alphabet(tmp_path: Path) -> None:
+    outside = "18.1.1.1.1-9.1.1.1.1"
+    row = "{},0,{},,,{},ok,,1.5,0\n".format
+    run = written(tmp_path / "run", row("a" * 12, "baseline", outside))
+    genome = run.genome("a" * 12)
+    assert str(genome) == outside and genome.alphabet.name == "extended"
+    run = written(tmp_path / "other", row("a" * 12, "offspring", outside))
+    assert run.genome("a" * 12).alphabet.name == "star"
+
+
 def test_settings_ledger_and_what_it_ran_on_are_read_back(made: Callable) -> None:
     search, run = made()
     assert run.settings == search.settings()

@@ -11,8 +11,9 @@ from rich.console import Console
 from star.evaluation import Evaluation
 from star.genomes import Genome
 from star.runs.folder import RunFolder
+from star.runs.names import composition
 from star.runs.run import Run
-from star.runs.tables import WIDTH, ClosingTable, composition, percent, share_percent
+from star.runs.tables import WIDTH, ClosingTable, percent, share_percent
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.candidates import BASELINE, OFFSPRING, Candidate, Evaluated
 from tests.search.made_up import MadeUp
@@ -130,7 +131,7 @@ def test_an_objective_of_a_users_own_has_a_column_with_its_heading(tmp_path: Pat
     assert heading.split()[:5] == ["genome", "loss", "params", "cache", "attn"]
     evolved = Genome.from_text("21111-11111").id
     (row,) = (line.split() for line in lines if line.strip().startswith(evolved))
-    assert row[4] == "2" and row[-1] == "+100.0%"
+    assert row[4] == "2" and row[-3:] == ["+100.0%", "SA-2", "SA-1"]
 
 
 def test_the_lines_below_say_what_the_numbers_do_not_show(search: Search, tmp_path: Path) -> None:
