@@ -16,8 +16,14 @@ COMMANDS = {
     "describe": ("star.describe", "say what a genome is and what it costs; lineage=true: ancestry"),
     "front": ("star.front", "the front of a finished search under another budget, untrained"),
     "validate": ("star.validate", "train a search's designs longer: how far to believe its front"),
+    "report": ("star.report", "the page of a search, or of several beside each other, and figures"),
+    "aggregate": ("star.aggregate", "make one design of the best of a search, by votes"),
+    "extrapolate": ("star.extrapolate", "grow a design by stacking or stretching, untrained"),
     "train": ("star.train", "train one genome and leave a checkpoint"),
     "generate": ("star.generate", "stream text from a checkpoint"),
+    "export": ("star.export", "write a checkpoint for Hugging Face transformers"),
+    "adopt": ("star.adopt", "make a checkpoint of a model of Hugging Face transformers"),
+    "evaluate": ("star.evaluate", "measure a checkpoint by tasks of lm-evaluation-harness"),
     "mad": ("star.mad", "measure how well genomes learn the six tasks of MAD"),
     "certify": ("star.kernels.certify", "check the kernels on this machine, and certify them"),
     "bench": ("star.kernels.bench", "measure the kernels beside their peers"),
@@ -27,7 +33,7 @@ EXIT_USER_ERROR = 2
 
 def describe_commands() -> str:
     """The list of commands, as text."""
-    rows = [f"  {name:<10}{meaning}" for name, (_, meaning) in COMMANDS.items()]
+    rows = [f"  {name:<12}{meaning}" for name, (_, meaning) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: star <command> [key=value ...] [options]",

@@ -2,7 +2,8 @@
 
 `genome=` takes a design's name, a genome file, the text form, or `<run>/<id>`. Nothing is built or
 trained; the numbers come from `star.genomes.costs`. `lineage=true` shows the ancestry of a genome
-of a run. In Python, `star.describe("lfm2")` gives the same as a mapping.
+of a run, `picture=card.svg` draws the architecture. In Python, `star.describe("lfm2")` gives the
+same as a mapping.
 """
 
 import json
@@ -12,27 +13,26 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rich.table import Table
-
 from star.base.command_line import run_command
 from star.base.console import make_console, say
 from star.base.errors import UserError
-from star.base.settings import expect_one_of, size_text
+from star.base.files import free_path, write_named
+from star.base.settings import expect_one_of
 from star.genomes import (
     CacheSetting,
     Genome,
     GenomeError,
     ModelConfig,
     fit_depth,
-    liv_cache_bytes,
-    parameter_count,
 )
+from star.runs.description import description, print_table
 from star.runs.extensions import use_extensions
 from star.runs.lineage import Lineage
 from star.runs.origin import configured, load_reference, read_origin
 from star.runs.run import Run, split_reference
 
 FORMATS = ("table", "json")
+PICTURES = (".svg", ".png")
 
 
 @dataclass
@@ -48,28 +48,13 @@ class DescribeConfig:
     dtype: str = "bfloat16"  # of the cache: cache.dtype
     format: str = "table"  # or json
     lineage: bool = False  # true: the ancestry of genome=<run>/<id>
+    picture: str | None = None  # a file to draw it to, card.svg or card.png; null: none
     plugins: list[str] = field(default_factory=list)  # modules or .py files that add operators
     library: list[str] = field(default_factory=list)  # folders of designs, known by file name
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: CacheSetting = field(default_factory=CacheSetting)
 
     origin = staticmethod(read_origin)  # of `genome`: what is taken from there unless it is given
-
-
-def _sharing_text(genome: Genome, index: int) -> str:
-    """In words, whose weights and features one LIV uses."""
-    sharing = genome.sharing[index]
-    parts = []
-    if sharing.borrowed:
-        parts.append(f"{', '.join(sharing.borrowed)} of LIV {sharing.feature_owner}")
-    tied: dict[int, list[str]] = {}
-    for group, owner in sharing.weight_owner.items():
-        if owner != index:
-            tied.setdefault(owner, []).append(group)
-    parts += [
-        f"weights of {', '.join(groups)} tied to LIV {owner}" for owner, groups in tied.items()
-    ]
-    return "; ".join(parts) or "-"
 
 
 def print_lineage(config: DescribeConfig) -> None:
@@ -81,83 +66,22 @@ def print_lineage(config: DescribeConfig) -> None:
     make_console().print(Lineage(run).tree(run.candidate(place[1])), highlight=False)
 
 
-def description(
-    genome: Genome, model: ModelConfig, cache: CacheSetting, name: str = "genome"
-) -> dict[str, Any]:
-    """Everything the command shows, ready for JSON; cache in bytes, parameters as counts.
+def check_picture(given: str) -> None:
+    """Raise `UserError` for a file of another kind, or that is there."""
+    if free_path("picture", given).suffix.lower() not in PICTURES:
+        raise UserError(f"picture={given}: expected a name that ends in {' or '.join(PICTURES)}")
 
-    Args:
-        genome: what to describe; its canonical form is.
-        model: sizes.
-        cache: positions, sequences and dtype that the generation cache is counted for.
-        name: of the genome.
 
-    Raises:
-        GenomeError: for a genome that is invalid or does not fit the sizes.
-    """
+def draw(genome: Genome, config: DescribeConfig, name: str, given: str) -> Path:
+    """Draw one architecture to a file, and give its path. Raises `UserError` where it cannot."""
+    from star.runs.report.cards import card_picture, card_rows
+    from star.runs.report.vega import picture
+
     genome = genome.canonical()
-    parameters = parameter_count(genome, model)
-    nbytes = liv_cache_bytes(genome, model, cache)
-    livs = [
-        {
-            "liv": index,
-            "class": liv_class.name,
-            "operator": liv_class.operator.code,
-            "description": liv_class.description,
-            "sharing": _sharing_text(genome, index),
-            "parameters": parameters.per_liv[index],
-            "cache_bytes": nbytes[index],
-        }
-        for index, liv_class in enumerate(genome.classes())
-    ]
-    return {
-        "name": name,
-        "genome": genome.to_text(),
-        "genome_id": genome.id,
-        "alphabet": genome.alphabet.name,
-        "depth": genome.depth,
-        "width": model.width,
-        "parameters": parameters.non_embedding,
-        "embedding_parameters": parameters.embedding,
-        "cache_bytes": sum(nbytes),
-        "context": cache.context,
-        "batch": cache.batch,
-        "dtype": cache.dtype,
-        "state_dtype": cache.state_dtype,
-        "notices": [],
-        "livs": livs,
-    }
-
-
-def print_table(content: dict[str, Any]) -> None:
-    """Print the table of LIVs and the totals."""
-    console = make_console()
-    for notice in content["notices"]:
-        console.print(f"note: {notice}", style="yellow", highlight=False)
-    name, genome_id = content["name"], content["genome_id"]
-    title = f"{name}  {genome_id}  depth {content['depth']}  width {content['width']}"
-    table = Table(title=title, title_justify="left")
-    for column, justify in (
-        ("LIV", "right"),
-        ("class", "left"),
-        ("what it is", "left"),
-        ("sharing", "left"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    table.add_column("parameters", justify="right")
-    table.add_column("cache bytes", justify="right")
-    for liv in content["livs"]:
-        numbers = (f"{liv['parameters']:,}", f"{liv['cache_bytes']:,}")
-        table.add_row(str(liv["liv"]), liv["class"], liv["description"], liv["sharing"], *numbers)
-    table.add_section()
-    totals = (f"{content['parameters']:,}", f"{content['cache_bytes']:,}")
-    table.add_row("", "total", "with the final norm, without embedding", "", *totals)
-    console.print(table)
-    say(console, f"embedding: {content['embedding_parameters']:,} parameters")
-    dtypes = f"{content['dtype']}, running states in {content['state_dtype']}"
-    setting = f"context {content['context']}, batch {content['batch']}, {dtypes}"
-    say(console, f"cache: {size_text(content['cache_bytes'])} at {setting}")
-    say(console, f"genome: {content['genome']}")
+    rows = card_rows(genome, config.model, config.cache)
+    title = f"{name}, {genome.depth} LIVs of width {config.model.width}"
+    kind = Path(given).suffix.lower().removeprefix(".")
+    return write_named("picture", given, picture(card_picture(rows, title), kind))
 
 
 def main(config: DescribeConfig, arguments: list[str]) -> None:
@@ -167,14 +91,19 @@ def main(config: DescribeConfig, arguments: list[str]) -> None:
     if config.lineage:
         print_lineage(config)
         return
+    if config.picture is not None:
+        check_picture(config.picture)
     origin = read_origin(config.genome)
     genome, name, notices = load_reference(config.genome, config.depth, config.alphabet)
     notices += origin.notices(config) if origin else []
     content = {**description(genome, config.model, config.cache, name), "notices": notices}
+    drawn = draw(genome, config, name, config.picture) if config.picture is not None else None
     if config.format == "json":
         print(json.dumps(content))
     else:
         print_table(content)
+        if drawn is not None:
+            say(make_console(), f"picture: {drawn}")
 
 
 def describe(

@@ -52,6 +52,8 @@ def main(config: EvolveConfig, arguments: list[str]) -> None:
     for notice in search.notices:
         say(console, f"note: {notice}")
     say(console, f"{config.experiment_name}: results go to {opened.path}")
+    if opened.report_path is not None:
+        say(console, f"watch it in a browser: {opened.report_path}")
     if len(opened.memory.ledger):
         say(console, f"{len(opened.memory.ledger)} evaluations are in {opened.memory.ledger.path}")
     try:

@@ -6,14 +6,11 @@ are those of the run. In Python, `star.search.recount.Recounted` gives the same.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 from star.base.command_line import run_command
 from star.base.console import make_console, say
-from star.base.errors import UserError
-from star.base.files import write_text
-from star.base.reading import expanded, kind_of, reason
+from star.base.files import free_path, write_named
 from star.genomes import CacheSetting, GenomeError, ModelConfig
 from star.runs.extensions import use_extensions
 from star.runs.origin import read_run_origin
@@ -44,32 +41,20 @@ class FrontConfig:
     origin = staticmethod(read_run_origin)  # what is taken from there unless it is given
 
 
-def free_path(given: str) -> Path:
-    """The file of `to=`. Raises `UserError` where something is there already."""
-    path = expanded(given)
-    there = kind_of(path, "to")
-    if there:
-        raise UserError(f"to={given}: is {there} already; choose another name")
-    return path
-
-
 def main(config: FrontConfig, arguments: list[str]) -> None:
     """Count the costs, print the front beside the baselines, write it."""
     config.model.check()
     config.cache.check()
     use_extensions(config.plugins, config.library)
     console, run = make_console(WIDTH), Run.open(config.run)
-    to = free_path(config.to) if config.to is not None else None
+    if config.to is not None:
+        free_path("to", config.to)
     question = Question(
         config.model, config.cache, config.objectives, config.constraints, config.validated
     )
     recounted = Recounted(run, question)
     recounted.check_answer()
-    if to is not None:
-        try:
-            write_text(to, recounted.csv())
-        except OSError as error:
-            raise UserError(f"to={config.to}: cannot be written ({reason(error)})") from None
+    to = write_named("to", config.to, recounted.csv()) if config.to is not None else None
     for notice in read_run_origin(config.run).notices(config):
         say(console, f"note: {notice}")
     objectives, minimised = recounted.measured.objectives, recounted.minimised

@@ -17,8 +17,10 @@ from star.base.command_line import run_command
 from star.base.devices import check_device, torch_device
 from star.base.errors import UserError
 from star.base.imports import import_plugins
+from star.base.reading import expanded
 from star.base.settings import expect, expect_one_of, expect_seed
-from star.data.tokenizers import VOCABULARY, TextStream, encode
+from star.data.subwords import checkpoint_tokenizer
+from star.data.tokenizers import TextStream, Tokenizer, prompt_tokens
 from star.genomes import CacheSetting, GenomeError, cache_bytes
 from star.models import Cache, Checkpoint, load_checkpoint
 from star.models.generation import Sampling, generate
@@ -75,24 +77,32 @@ def place(checkpoint: Checkpoint, config: GenerateConfig) -> str:
 
 
 def tokens(
-    config: GenerateConfig, checkpoint: Checkpoint, cache: Cache, prompt: Sequence[int]
+    config: GenerateConfig,
+    checkpoint: Checkpoint,
+    cache: Cache,
+    prompt: Sequence[int],
+    vocabulary: int,
 ) -> Iterator[int]:
-    """Tokens that follow the prompt. Raises `UserError` for a model without finite logits."""
+    """Tokens below `vocabulary` that follow the prompt. Raises `UserError` for a model without
+    finite logits."""
     try:
-        yield from generate(checkpoint.model, cache, prompt, config.sampling(), VOCABULARY)
+        yield from generate(checkpoint.model, cache, prompt, config.sampling(), vocabulary)
     except UserError as error:
         raise UserError(f"checkpoint={config.checkpoint}: {error}") from None
 
 
 def run(
-    config: GenerateConfig, checkpoint: Checkpoint, show: Callable[[str], None]
+    config: GenerateConfig,
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    show: Callable[[str], None],
 ) -> dict[str, Any]:
     """Generate, showing text as it becomes certain; returns what `format=json` prints.
 
     `tokens_per_second` counts the tokens behind the first, which the prompt's prefill gives. Raises
     `UserError` for a prompt longer than the context.
     """
-    prompt = encode(config.prompt)
+    prompt = prompt_tokens(tokenizer, config.prompt)
     context = config.context or len(prompt) + config.tokens
     if len(prompt) > context:
         raise UserError(
@@ -102,9 +112,13 @@ def run(
     setting = CacheSetting(context, 1, place(checkpoint, config), config.state_dtype)
     states = getattr(torch, setting.state_dtype)
     cache = Cache.allocate(checkpoint.model, 1, context, state_dtype=states)
-    stream, pieces, count, start = TextStream(config.stop), [], 0, time.perf_counter()
-    first = start
-    for count, token in enumerate(tokens(config, checkpoint, cache, prompt), start=1):
+    decoder = tokenizer.decoder()
+    for token in prompt if config.prompt else ():  # which is shown, and which the text goes on from
+        decoder.decode(token)
+    stream, pieces, count = TextStream(config.stop, decoder), [], 0
+    first = start = time.perf_counter()
+    found = tokens(config, checkpoint, cache, prompt, tokenizer.vocabulary)
+    for count, token in enumerate(found, start=1):
         first = time.perf_counter() if count == 1 else first
         pieces.append(stream.push(token))
         show(pieces[-1])
@@ -133,12 +147,14 @@ def main(config: GenerateConfig, arguments: list[str]) -> None:
     config.check()
     import_plugins(config.plugins)
     checkpoint = load_checkpoint(config.checkpoint)
+    folder, sizes = expanded(config.checkpoint), checkpoint.config
+    tokenizer = checkpoint_tokenizer(folder, checkpoint.genome.settings, sizes.vocabulary)
     if config.format == "json":
-        print(json.dumps(run(config, checkpoint, lambda text: None)))
+        print(json.dumps(run(config, checkpoint, tokenizer, lambda text: None)))
         return
     stream_to_stdout(config.prompt)
     try:
-        result = run(config, checkpoint, stream_to_stdout)
+        result = run(config, checkpoint, tokenizer, stream_to_stdout)
     finally:
         print()
     predicted, allocated = result["predicted_cache_bytes"], result["allocated_cache_bytes"]

@@ -4,7 +4,9 @@ The folder is the checkpoint (`star/models/checkpoint.py`); `star/training/state
 needed to go on bit for bit. Running the same command again resumes an interrupted training.
 """
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +24,15 @@ from star.base.console import make_console, say
 from star.base.errors import UserError
 from star.base.files import writing
 from star.base.interrupts import deferred_interrupt, exit_code
-from star.base.reading import expanded
+from star.base.loggers import EVENTS, REMEMBERED
+from star.base.reading import expanded, read_bytes
 from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
 from star.data import DataConfig, open_corpus
+from star.data.subwords import FILES, copy_tokenizer, kept_content
 from star.evaluation import Measured, Recipe
 from star.genomes import (
     CacheSetting,
+    Genome,
     GenomeError,
     GenomeFile,
     ModelConfig,
@@ -36,7 +41,8 @@ from star.genomes import (
     current_id,
 )
 from star.models import LanguageModel, decode_tried, save_checkpoint
-from star.models.checkpoint import GENOME, MODEL, WEIGHTS
+from star.models.checkpoint import EVALUATION, GENOME, MODEL, WEIGHTS, Checkpoint, load_checkpoint
+from star.models.transfer import sources_of, transfer
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
 from star.runs.origin import load_reference, origin_settings, read_origin
@@ -48,11 +54,13 @@ from star.runs.provenance import (
     write_provenance,
 )
 from star.training import Diverged, Trainer, TrainingConfig, load_state, save_state, validate
-from star.training.log import EVENTS, LOG, TENSORBOARD, TrainingLog
+from star.training.config import IDENTITY
+from star.training.log import LOG, TENSORBOARD, TrainingLog, chosen_loggers
 
-STATE, EVALUATION = "training_state.safetensors", "evaluation.json"
+BEGINNING = "init_weights"  # key of the digest of the weights that a training began from
+STATE = "training_state.safetensors"
 # What a training leaves in its folder beside its provenance, and a folder of others must not hold.
-WRITTEN = (GENOME, MODEL, WEIGHTS, STATE, EVALUATION, LOG, EVENTS)
+WRITTEN = (GENOME, MODEL, WEIGHTS, STATE, EVALUATION, LOG, EVENTS, REMEMBERED, *FILES)
 
 
 @dataclass
@@ -70,6 +78,7 @@ class TrainConfig:
     checkpoint_every: int = 100  # steps
     validate_every: int = 100  # steps
     tensorboard: str = "auto"  # events where it is installed; always demands it, never writes none
+    loggers: list[str] = field(default_factory=list)  # that get log.csv too: wandb, mlflow
     plugins: list[str] = field(default_factory=list)  # modules or .py files that add operators
     library: list[str] = field(default_factory=list)  # folders of designs, known by file name
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -86,7 +95,7 @@ class TrainConfig:
             check_depth(self.depth)
         self.model.check()
         self.cache.check()
-        self.training.check()
+        self.training.check(may_begin=True)
         rates = self.training.learning_rates
         expected = "[], since one training has one rate; set training.learning_rate"
         expect("training.learning_rates", rates, not rates, expected)
@@ -96,13 +105,14 @@ class TrainConfig:
         expect_seed(self.seed)
         expect_utf8("run_dir", self.run_dir)
         expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
+        chosen_loggers(self.loggers, self.tensorboard)
 
 
 # Settings that change no number of the training: they may differ when it is resumed. The genome is
 # compared by its id.
 FREE = {
     "cache.state_dtype",
-    *("run_dir", "checkpoint_every", "validate_every", "tensorboard"),
+    *("run_dir", "checkpoint_every", "validate_every", "tensorboard", "loggers"),
     *("genome", "depth", "alphabet", "plugins", "library"),
 }
 STEPS = {"steps", "training.steps"}  # free too at a constant rate: more steps then only go on
@@ -112,8 +122,9 @@ def upgrade_settings(there: dict[str, Any]) -> dict[str, Any]:
     """Settings of an earlier version with the keys of now."""
     if "genome" not in there:
         return there
-    upgraded = {"plugins": [], "library": [], **there}
-    upgraded["training"] = {**asdict(TrainingConfig()), **there.get("training", {})}
+    upgraded = {"plugins": [], "library": [], "loggers": [], BEGINNING: "", **there}
+    for name, usual in (("model", ModelConfig), ("training", TrainingConfig), ("data", DataConfig)):
+        upgraded[name] = {**asdict(usual()), **there.get(name, {})}
     return {**upgraded, "genome_id": current_id(str(there.get("genome_id", "")))}
 
 
@@ -229,9 +240,14 @@ def opened_training(
     )
     origin = read_origin(config.genome)
     notices += origin.notices(config, corpus.fingerprint) if origin else []
-    settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
-    free = FREE | (STEPS if config.training.schedule == "constant" else set())
     folder = expanded(config.run_dir) if config.run_dir else new_folder("train")
+    has_begun = (folder / STATE).exists()
+    # Which may be gone by now.
+    small = None if has_begun else read_beginning(config, corpus.tokenizer)
+    settings = {**asdict(config), "genome_id": genome.id, "data_fingerprint": corpus.fingerprint}
+    settings |= beginning_settings(config, settings["training"], small)
+    free = FREE | (STEPS if config.training.schedule == "constant" else set())
+    free |= {BEGINNING} if has_begun else set()
     with claimed_folder(
         folder,
         WRITTEN,
@@ -239,8 +255,10 @@ def opened_training(
     ):
         torch.manual_seed(config.seed)
         model = decode_tried(genome, config.model)
+        if small is not None:
+            notices.append(begin_from(config, small, genome, model))
         trainer = Trainer(model, corpus, config.training, config.seed)
-        if (folder / STATE).exists():
+        if has_begun:
             planned = read_configuration(folder)["training"].get("steps")  # more than now, perhaps
             load_state(folder / STATE, trainer, planned if isinstance(planned, int) else None)
             notices.append(f"going on after step {trainer.step}")
@@ -250,7 +268,69 @@ def opened_training(
                 "steps already; give at least as many, or another run_dir"
             )
         write_provenance(folder, "train", settings, corpus.fingerprint, arguments)
+        with writing(folder):
+            copy_tokenizer(corpus.tokenizer, folder)
         yield Training(config, folder, GenomeFile(name, genome), model, trainer), notices
+
+
+def read_beginning(config: TrainConfig, tokenizer: Path | None) -> Checkpoint | None:
+    """The checkpoint `training.init_from`, None where there is none.
+
+    Args:
+        config: names it.
+        tokenizer: the folder of that of the text; None where its tokens are bytes.
+
+    Raises:
+        UserError: for what is no checkpoint, and for one of another vocabulary.
+        GenomeError: for one whose genome cannot be read.
+    """
+    if config.training.init_from is None:
+        return None
+    given = config.training.init_from
+    key = f"training.init_from={given}"
+    try:
+        small = load_checkpoint(given)
+    except UserError as error:
+        message = str(error).removeprefix(f"checkpoint={expanded(given)}: ")
+        raise UserError(f"{key}: {message}") from None
+    there, here = small.config.vocabulary, config.model.vocabulary
+    if there != here:
+        raise UserError(f"{key}: its vocabulary has {there:,} tokens, model.vocabulary={here:,}")
+    if kept_content(expanded(given)) != kept_content(tokenizer):
+        raise UserError(
+            f"{key}: its tokens are others than those of the text; give its tokenizer to "
+            "data.tokenizer"
+        )
+    if not small.config.tie_embeddings and config.model.tie_embeddings:
+        raise UserError(
+            f"{key}: it has a head of its own; expected model.tie_embeddings=false here too"
+        )
+    return small
+
+
+def beginning_settings(
+    config: TrainConfig, training: dict[str, Any], small: Checkpoint | None
+) -> dict[str, Any]:
+    """What is kept of the checkpoint that a training began from: its whole path, and a digest of
+    its weights; both empty where there is none."""
+    given = config.training.init_from
+    path = None if given is None else os.path.abspath(expanded(given))
+    digest = ""
+    if small is not None and path is not None:
+        digest = hashlib.sha256(read_bytes(Path(path) / WEIGHTS)).hexdigest()[:16]
+    return {"training": {**training, "init_from": path}, BEGINNING: digest}
+
+
+def begin_from(config: TrainConfig, small: Checkpoint, genome: Genome, model: LanguageModel) -> str:
+    """Write the weights of a checkpoint into the model; returns what was carried over, in words."""
+    sources = sources_of(small.genome.genome, genome)
+    is_identity = config.training.init_copies == IDENTITY
+    done = transfer(small.model, model, sources, is_identity)
+    count, share = sum(source is not None for source in sources), done.carried / done.total
+    made = f"{count} of {genome.depth} LIVs and {share:.0%} of the weights begin as there"
+    places = ", ".join("-" if source is None else str(source) for source in sources)
+    key = f"training.init_from={config.training.init_from}"
+    return f"{key}: {made}; LIVs are made of {places}"
 
 
 def main(config: TrainConfig, arguments: list[str]) -> None:
@@ -268,7 +348,9 @@ def finish(training: Training, console: Console) -> None:
     """Train to the end, evaluate, write the checkpoint, show the result."""
     folder, content = training.folder, training.genome
     try:
-        with TrainingLog(folder, training.trainer.step, training.config.tensorboard) as log:
+        config = training.config
+        loggers = chosen_loggers(config.loggers, config.tensorboard)
+        with TrainingLog(folder, training.trainer.step, loggers, asdict(config)) as log:
             show_progress(training, log, console)
         result = evaluate(training)
     except Diverged as error:

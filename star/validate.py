@@ -8,6 +8,7 @@ from star.base.command_line import fail, run_command
 from star.base.console import make_console, say
 from star.base.interrupts import exit_code
 from star.genomes import GenomeError
+from star.runs.report.live import refresh
 from star.runs.tables import WIDTH
 from star.runs.validated import VALIDATED
 from star.validating import ValidateConfig, Validation
@@ -37,6 +38,7 @@ def main(config: ValidateConfig, arguments: list[str]) -> None:
         reason = results.trainings[0][0].reason
         fail(f"no design could be trained with every seed ({reason})")
     ValidationTable(results).print(console)
+    refresh(validation.searched.path)
     say(console, f"results: {validation.searched.path / VALIDATED}")
 
 

@@ -19,6 +19,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def no_report(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches leave no page but in the tests of the report: each takes a third of a second."""
+    if "report" not in request.path.parts:
+        from star.runs.report.live import LiveReport
+
+        monkeypatch.setattr(LiveReport, "write", lambda *_, **__: None)
+
+
 @dataclass(frozen=True)
 class Result:
     """What a command left behind."""

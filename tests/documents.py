@@ -23,6 +23,12 @@ ADDED = {
     "describe": {},
     "mad": {"preset": "quick", "steps": "2", "tasks": "[memorization]", "batch_size": "8"},
     "front": {},
+    "report": {"figures": "false"},
+    "aggregate": {"clusters": "2"},
+    "extrapolate": {},
+    "export": {},
+    "adopt": {},
+    "evaluate": {"limit": "2", "device": "cpu"},
     "validate": {
         "training.steps": "8", "training.validation_batches": "1", "validation.seeds": "2",
         "validation.sample": "1", "executor.workers": "1",
@@ -37,6 +43,7 @@ PRESCREENED = {"search.generations": "3", "search.prescreen.minimum_rows": "10"}
 LIMITED = ("cache_frontier", "deep_frontier")
 RECALLING = {"constraints.recall_error": "1", "objectives.recall_error.steps": "2"}
 REPLACED = {
+    "loggers": "[tensorboard]",  # others ask for a key, or take long to begin
     "search.halving.rungs": "[1,2]", "executor.in_flight": "2", "training.rate_steps": "2",
     **RECALLING,
 }  # fmt: skip

@@ -108,7 +108,7 @@ def test_describe_table_shows_sharing_and_totals(command: Callable[..., Any]) ->
         ("evolve", [PLAIN_GA], "minimises one objective, but search.objectives names 2"),
         ("evolve", ["training.steps=few"], "error: training.steps=few: "),
         ("evolve", ["width=40"], "error: width=40: expected a multiple of 16"),
-        ("describe", ["genome=nope"], "error: library genome 'nope' is unknown; available: gated"),
+        ("describe", ["genome=nope"], "error: library genome 'nope' is unknown; available"),
         ("describe", ["genome=lfm2", "alphabet=nope"], "error: alphabet 'nope' is unknown; avail"),
         ("describe", ["format=xml"], "error: format=xml: expected one of table, json"),
         ("describe", ["lineage=true"], "lineage=true expects <run folder>/<genome id>"),

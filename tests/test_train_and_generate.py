@@ -8,17 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from star import train
 from star.base.command_line import compose_config
 from star.genomes import CacheSetting, Genome, ModelConfig, cache_bytes
+from star.genomes.model_config import LATER
 from tests.full_disk import FullDisk
 
 SMALL = (
@@ -123,6 +125,15 @@ def test_generation_reports_the_allocated_cache(checkpoint: Path, command: Comma
 def test_a_training_with_an_id_of_before_is_known() -> None:
     there = train.upgrade_settings({"genome": "lfm2", "genome_id": "3f1e60c3b2a4"})
     assert there["genome_id"] == "jf1e60c3b2a4"
+
+
+def test_a_training_of_before_settings_were_added_has_their_defaults() -> None:
+    here = {**asdict(train.TrainConfig(genome="lfm2")), "genome_id": "", train.BEGINNING: ""}
+    model = {key: value for key, value in here["model"].items() if key not in LATER}
+    data = {key: here["data"][key] for key in ("kind", "path", "suffixes", "held_out")}
+    there = {**here, "model": model, "data": data}
+    del there["loggers"]
+    assert train.upgrade_settings(there) == here
 
 
 @pytest.mark.parametrize(
@@ -327,3 +338,88 @@ def test_a_killed_training_ends_with_the_same_weights_bit_for_bit(
     ]
     pd.testing.assert_frame_equal(logs[0], logs[1])
     assert list(logs[0]["step"]) == list(range(1, 61))
+
+
+def grown(command: Command, folder: Path, *arguments: str) -> Any:
+    """A deeper and wider model that begins from the checkpoint in `run`."""
+    genome = "genome=71111-91111-71111-91111-71111-91111"
+    sizes = ("training.length=32", "training.validation_batches=1", "tensorboard=never")
+    beginning = "training.init_from=run", "training.schedule=constant"
+    return command("train", genome, *sizes, *beginning, *arguments, cwd=folder)
+
+
+def test_a_training_begins_from_a_smaller_model(checkpoint: Path, command: Command) -> None:
+    folder = checkpoint.parent
+    result = grown(command, folder, "width=64", "steps=2", "run_dir=grown")
+    assert result.returncode == 0, result.stderr
+    said = result.stdout.replace("\n", " ")
+    assert "6 of 6 LIVs and 100% of the weights begin as there" in said
+    assert "LIVs are made of 0, 1, 2, 3, 0, 1" in said
+    more = ("width=64", "steps=4", "run_dir=grown")
+    (folder / "run").rename(folder / "away")  # what has begun needs it no more
+    again = grown(command, folder, *more)
+    (folder / "away").rename(folder / "run")
+    assert again.returncode == 0, again.stderr
+    assert "going on after step 2" in again.stdout and "begin as there" not in again.stdout
+    whole = grown(command, folder, "width=64", "steps=4", "run_dir=whole")
+    assert whole.returncode == 0
+    first, second = (load_file(folder / name / "model.safetensors") for name in ("grown", "whole"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_beginning_is_known_by_its_weights(checkpoint: Path, command: Command) -> None:
+    """Not by the way to it; where nothing was saved yet, other weights are another training."""
+    folder = checkpoint.parent
+    arguments = ("width=32", "steps=1", "run_dir=known")
+    assert grown(command, folder, *arguments).returncode == 0
+    same = grown(command, folder, *arguments, f"training.init_from={checkpoint}")
+    assert same.returncode == 0, same.stderr
+    (folder / "known" / "training_state.safetensors").unlink()
+    weights = checkpoint / "model.safetensors"
+    before = weights.read_bytes()
+    arrays = {name: array + 1 for name, array in load_file(weights).items()}
+    save_file(arrays, weights)
+    other = grown(command, folder, *arguments)
+    weights.write_bytes(before)
+    assert other.returncode == 2 and "init_weights is" in other.stderr, other.stderr
+
+
+def test_silent_copies_begin_with_the_loss_of_the_small_model(
+    checkpoint: Path, command: Command
+) -> None:
+    """A stack of blocks of which the first alone has an output, at a rate that changes nothing."""
+    still = ("width=32", "steps=1", "training.learning_rate=1e-12", "training.init_copies=identity")
+    result = grown(command, checkpoint.parent, *still, "run_dir=still")
+    assert result.returncode == 0, result.stderr
+    small, large = (
+        json.loads((checkpoint.parent / name / "evaluation.json").read_text())["validation_loss"]
+        for name in ("run", "still")
+    )
+    assert large == pytest.approx(small, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["training.init_from=nowhere"], "training.init_from=nowhere: no such folder"),
+        (["training.init_from="], "training.init_from=: expected a checkpoint folder, or null"),
+        (["model.vocabulary=300"], "its vocabulary has 256 tokens, model.vocabulary=300"),
+        (
+            ["training.init_copies=half"],
+            "training.init_copies=half: expected one of copy",
+        ),
+    ],
+)
+def test_what_a_training_cannot_begin_from_is_one_line(
+    checkpoint: Path, command: Command, arguments: list[str], message: str
+) -> None:
+    result = grown(command, checkpoint.parent, "width=32", "run_dir=refused", *arguments)
+    assert result.returncode == 2 and message in result.stderr, result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (checkpoint.parent / "refused").exists()
+
+
+def test_a_search_begins_from_no_checkpoint(command: Command) -> None:
+    result = command("evolve", "+experiment=smoke", "training.init_from=run", "run_dir=search")
+    assert result.returncode == 2
+    assert "training.init_from=run: expected null, since only star.train" in result.stderr

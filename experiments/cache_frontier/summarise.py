@@ -3,9 +3,10 @@
     python experiments/cache_frontier/summarise.py runs/front/0 runs/front/1 runs/front/2
     python experiments/cache_frontier/summarise.py --of former runs/former/0 runs/former/1 ...
 
-Each run is one of `star.evolve` that `star.validate` has trained longer. Writes, beside this file,
-validated_<of>_<seed>.csv and summary_<of>.csv, and for the first call front.png. Every loss and
-recall in the summary is a validated one.
+Each run is one of `star.evolve` that `star.validate` has trained longer. Their tables are kept
+beside this file, validated_<of>_<seed>.csv and population_<of>_<seed>.csv; all that are there are
+summarised in summary_<of>.csv, and for the first call in front.png. Every loss and recall in the
+summary is a validated one.
 """
 
 import argparse
@@ -22,12 +23,22 @@ LOSS, RECALL, CACHE = "validation_loss", "recall_error", "cache_bytes"
 DEFAULT = "default"
 
 
-def validated(run: Run) -> pd.DataFrame:
-    """The designs that could be validated, with their seed of the search."""
-    table = run.validated
-    if table is None:
+def keep(run: Run, of: str) -> None:
+    """Copy the tables of a run to here."""
+    if run.validated is None:
         raise SystemExit(f"{run.path}: not validated; star.validate run={run.path} does it")
-    return table[table["status"] == "ok"].assign(search_seed=run.settings["seed"])
+    for name in ("validated", "population"):
+        shutil.copy(run.path / f"{name}.csv", HERE / f"{name}_{of}_{run.settings['seed']}.csv")
+
+
+def kept_tables(of: str) -> list[pd.DataFrame]:
+    """The designs that could be validated, a table a seed of the search."""
+    tables = []
+    for path in sorted(HERE.glob(f"validated_{of}_*.csv")):
+        table = pd.read_csv(path)
+        seed = int(path.stem.rpartition("_")[2])
+        tables.append(table[table["status"] == "ok"].assign(search_seed=seed))
+    return tables
 
 
 def beside_baselines(table: pd.DataFrame) -> list[dict[str, object]]:
@@ -68,7 +79,10 @@ def kept(table: pd.DataFrame) -> dict[str, object]:
         "front": len(front),
         "kept": int(front["on_front"].sum()),
         "validated": len(table),
-        "spearman": table[f"search_{LOSS}"].corr(table[LOSS], method="spearman"),
+        "spearman_loss": table[f"search_{LOSS}"].corr(table[LOSS], method="spearman"),
+        "spearman_recall": table[f"search_{RECALL}"].corr(table[RECALL], method="spearman")
+        if f"search_{RECALL}" in table
+        else float("nan"),
     }
 
 
@@ -119,14 +133,12 @@ def draw(tables: list[pd.DataFrame], path: Path) -> None:
 def main() -> None:
     """Summarise the given run folders."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("runs", nargs="*", type=Path)
     parser.add_argument("--of", default=DEFAULT, help="name of the settings they share")
     options = parser.parse_args()
-    runs = [Run.open(folder) for folder in options.runs]
-    tables = [validated(run) for run in runs]
-    for run, table in zip(runs, tables, strict=True):
-        seed = table["search_seed"].iloc[0]
-        shutil.copy(run.path / "validated.csv", HERE / f"validated_{options.of}_{seed}.csv")
+    for folder in options.runs:
+        keep(Run.open(folder), options.of)
+    tables = kept_tables(options.of)
     if options.of == DEFAULT:
         draw(tables, HERE / "front.png")
     shares = pd.DataFrame([kept(table) for table in tables])

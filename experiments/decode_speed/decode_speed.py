@@ -38,7 +38,7 @@ def our_model(design: str, width: int = WIDTH, depth: int = DEPTH) -> LanguageMo
 
 def peers() -> dict[str, torch.nn.Module]:
     """The same sizes in transformers; a layer of theirs is two of our LIVs."""
-    heads = WIDTH // head_width(WIDTH)
+    heads = WIDTH // head_width(ModelConfig(width=WIDTH))
     shared = {
         "vocab_size": VOCABULARY,
         "hidden_size": WIDTH,

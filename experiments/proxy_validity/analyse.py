@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from star.evaluation.pareto import hypervolume, pareto_ranks, reference_point
 from star.evaluation.statistics import rank_correlations
-from star.search.archive import hypervolume, pareto_ranks, reference_point
 
 HERE = Path(__file__).parent
 DESIGNS, TRUTH, TRAININGS = (HERE / f"{n}.csv" for n in ("designs", "truth", "trainings"))

@@ -19,8 +19,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from star.evaluation.ledger import Ledger
+from star.evaluation.pareto import hypervolume, reference_point
 from star.runs.run import Run
-from star.search.archive import hypervolume, reference_point
 
 HERE = Path(__file__).parent
 PLAIN, HALVING = "plain", "halving"

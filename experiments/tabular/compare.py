@@ -30,8 +30,8 @@ from scipy.stats import bootstrap
 from valid_share import print_valid_shares
 
 from star.evaluation.executors import TableConfig
+from star.evaluation.pareto import Values, pareto_ranks
 from star.genomes import Genome
-from star.search.archive import Values, pareto_ranks
 from star.search.recipe import make_recipe
 
 HERE = Path(__file__).parent

@@ -58,6 +58,12 @@ SCHEMAS = {
     "describe": "star.describe:DescribeConfig",
     "front": "star.front:FrontConfig",
     "generate": "star.generate:GenerateConfig",
+    "aggregate": "star.aggregate:AggregateConfig",
+    "extrapolate": "star.extrapolate:ExtrapolateConfig",
+    "export": "star.export:ExportConfig",
+    "adopt": "star.adopt:AdoptConfig",
+    "evaluate": "star.evaluate:EvaluateConfig",
+    "report": "star.report:ReportConfig",
     "mad": "star.evaluation.mad.config:MadConfig",
     "validate": "star.validating.config:ValidateConfig",
 }
@@ -173,13 +179,17 @@ def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> No
         return
     typed = {override.partition("=")[0].lstrip("+~") for override in overrides}
     written = _written(config)
-    for key in origin.wanted.keys() & written.keys():
-        # `width` stands for `model.width`, and either may be typed; `data=files` means all of data.
-        target = _alias(written[key]) or key
-        if not typed.isdisjoint({key, target, key.partition(".")[0]}):
-            continue
+    # `width` stands for `model.width`, and either may be typed; `data=files` means all of data.
+    targets = {key: _alias(written[key]) or key for key in origin.wanted.keys() & written.keys()}
+    given = {
+        key
+        for key, target in targets.items()
+        if not typed.isdisjoint({key, target, key.partition(".")[0]})
+    }
+    other = {k for k in given if OmegaConf.select(config, targets[k]) != origin.wanted[k]}
+    for key in targets.keys() - given - origin.bound(other):
         try:
-            OmegaConf.update(config, target, origin.wanted[key])
+            OmegaConf.update(config, targets[key], origin.wanted[key])
         except OmegaConfBaseException as error:
             what = f"settings.{key}={origin.wanted[key]!r}: {plain(error.msg)}"
             raise UserError(f"{origin.source}: {what}") from None

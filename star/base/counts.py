@@ -41,4 +41,6 @@ def _digits(key: str, text: str) -> str:
         number = parse_quantity(key, text)
     except UserError:
         return text
-    return text if re.fullmatch(r"\s*\d+\s*", text) or number % 1 else f"{number:.0f}"
+    # `1B` of a count is meant as a billion, which as bytes would be one.
+    is_number = re.fullmatch(r"\s*\d+\s*", text) or re.search(r"\dB", text)
+    return text if is_number or number % 1 else f"{number:.0f}"

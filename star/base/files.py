@@ -9,13 +9,13 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from star.base.errors import UserError, plain
-from star.base.reading import is_file, kind_of, named, reason
+from star.base.reading import expanded, is_file, kind_of, named, reason
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +41,34 @@ def writing(folder: Path) -> Iterator[None]:
         remedy = REMEDIES.get(error.errno or 0, "choose a folder you may write to")
         what = f"{named('run_dir', folder)}: cannot be written ({reason(error)})"
         raise UserError(f"{what}; {remedy}") from None
+
+
+def free_path(key: str, given: str) -> Path:
+    """The file that a setting names. Raises `UserError` where something is there already."""
+    path = expanded(given)
+    there = kind_of(path, key)
+    if there:
+        raise UserError(f"{key}={given}: is {there} already; choose another name")
+    return path
+
+
+def write_named(key: str, given: str, content: str | bytes) -> Path:
+    """Write the file that a setting names, and give its path. Raises `UserError` where it cannot.
+
+    Args:
+        key: the setting.
+        given: its value, as it was typed.
+        content: a text, or bytes as they are.
+    """
+    path = expanded(given)
+    try:
+        if isinstance(content, str):
+            write_text(path, content)
+        else:
+            write_bytes(path, content)
+    except OSError as error:
+        raise UserError(f"{key}={given}: cannot be written ({reason(error)})") from None
+    return path
 
 
 def write_text(path: Path, text: str) -> None:
@@ -138,6 +166,26 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in names}, file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: not readable as safetensors ({plain(error)})") from None
+
+
+def stored_dtype(paths: Iterable[Path]) -> torch.dtype:
+    """The one dtype of all tensors of safetensors files; float32 where they have several.
+
+    Raises `UserError` for a file that cannot be read.
+    """
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    found: set[str] = set()
+    for path in paths:
+        try:
+            with safe_open(path, framework="pt") as file:
+                names = file.keys()
+                found |= {file.get_slice(name).get_dtype() for name in names}
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{path}: not readable as safetensors ({plain(error)})") from None
+    dtypes = {"BF16": torch.bfloat16, "F16": torch.float16}
+    return dtypes.get(found.pop(), torch.float32) if len(found) == 1 else torch.float32
 
 
 def named_weights(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -51,6 +52,27 @@ def _line_of(error: BaseException) -> str:
     own = [frame for frame in frames if "importlib" not in frame.filename]
     last = own[-1] if len(own) > 2 else None  # the first two are this module's
     return f", {Path(last.filename).name} line {last.lineno}" if last else ""
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is there, without importing it. package: as pip calls it."""
+    return find_spec(package.replace("-", "_")) is not None
+
+
+def expect_installed(where: str, package: str) -> None:
+    """Raise `UserError` unless a package is there. where: the setting or command that needs it."""
+    if not is_installed(package):
+        raise UserError(f"{where}: {package} is not installed; pip install {package}")
+
+
+def import_optional(key: str, package: str) -> Any:
+    """A package that only some settings need. Raises `UserError` naming the setting where it is
+    not installed."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:  # of the package, or of one that it needs
+        missing = (error.name or package).partition(".")[0]
+        raise UserError(f"{key}: {missing} is not installed; pip install {missing}") from None
 
 
 def import_plugins(references: Iterable[str]) -> None:

@@ -91,3 +91,17 @@ def kept_handlers() -> Iterator[None]:
         for number, handler in previous.items():
             if handler is not None:  # of a library in C, which cannot be named here
                 signal.signal(number, handler)
+
+
+@contextmanager
+def blocked_interrupt() -> Iterator[None]:
+    """Processes that start within it inherit a blocked SIGINT, so that Ctrl-C never interrupts
+    their start."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # whose own start unblocks it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

@@ -16,20 +16,22 @@ from hydra.errors import HydraException
 from star.base.schemas import alternatives, element, setting_types
 
 TEXT, TEXTS = "text", "texts"  # a key holds one, or a list of them
+TEXT_OR_TEXTS = "text or texts"  # a list, of one where it is typed without brackets
 
 
 def text_keys(schema: Any) -> dict[str, str]:
-    """The dotted keys of a command's settings that hold text, each with `TEXT` or `TEXTS`.
+    """The dotted keys of a command's settings that hold text, each with what it holds.
 
     Args:
-        schema: the dataclass of the settings; `GROUPS` lists others that a key may be.
+        schema: the dataclass of the settings; `GROUPS` lists others that a key may be, and `ALONE`
+            the lists that may be typed without brackets.
     """
-    found = {}
+    found, alone = {}, getattr(schema, "ALONE", ())
     for key, kind in setting_types(schema):
         if alternatives(kind) == {str}:
             found[key] = TEXT
         elif element(kind) is str:
-            found[key] = TEXTS
+            found[key] = TEXT_OR_TEXTS if key in alone else TEXTS
     return found
 
 
@@ -47,10 +49,12 @@ def as_written(overrides: Sequence[str], keys: Mapping[str, str], sweep: bool) -
 def _as_written(override: str, keys: Mapping[str, str], sweep: bool) -> str:
     head, equals, value = override.partition("=")
     holds = keys.get(head.lstrip("+")) if equals else None
+    is_list = value.startswith("[") and value.endswith("]")
+    if holds == TEXT_OR_TEXTS and not is_list and not (sweep and "," in value):
+        return f"{head}=[{_quoted(value)}]"
     if holds is None or value.lstrip().startswith(("'", '"')):
         return override
-    if holds == TEXTS:
-        is_list = value.startswith("[") and value.endswith("]")
+    if holds in (TEXTS, TEXT_OR_TEXTS):
         return f"{head}=[{_quoted_items(value[1:-1])}]" if is_list else override
     if sweep and "," in value:
         return f"{head}={_quoted_items(value)}"

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -13,6 +14,7 @@ except ImportError:  # Windows, where nothing is locked
     fcntl = None
 
 MOST_BYTES = 500  # of a file that names who holds it
+ATTEMPTS, PAUSE_SECONDS = 3, 0.02  # `is_locked` holds a lock for an instant
 
 
 class LockedError(Exception):
@@ -46,8 +48,32 @@ def locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock on a file now."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return False
+    try:
+        _lock(descriptor)
+    except LockedError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _acquire(path: Path) -> int:
-    """A descriptor of the locked file."""
+    """A descriptor of the locked file; who only asks whether it is locked is waited for."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(LockedError):
+            return _acquire_now(path)
+        time.sleep(PAUSE_SECONDS)
+    return _acquire_now(path)
+
+
+def _acquire_now(path: Path) -> int:
+    """Raises `LockedError` while somebody else holds it."""
     while True:
         # It is emptied and removed: nothing that a link stands for.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)

@@ -9,7 +9,7 @@ from typing import Any
 from star.base.errors import UserError
 from star.base.settings import BYTES, SCALES, SECONDS, expect, parse_duration, parse_quantity
 from star.evaluation.failures import OVER_BUDGET, failure
-from star.evaluation.objectives import Context, Measured, Objective, measure
+from star.evaluation.objectives import NAMED, Context, Measured, Objective, measure
 from star.evaluation.recipe import Recipe
 from star.evaluation.result import INFEASIBLE, Evaluation, infeasible
 from star.genomes import Genome
@@ -25,6 +25,8 @@ def read_limits(given: Mapping[str, Any], measured: Measured) -> dict[str, float
     """
     limits: dict[str, float] = {}
     for name, value in given.items():
+        if value is None and name in NAMED:
+            continue  # how an experiment's limit is taken off, also where it is not measured
         if name not in measured.objectives:
             raise UserError(
                 f"constraints.{name}: no such objective; measured are {', '.join(measured.names)}"

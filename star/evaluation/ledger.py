@@ -59,6 +59,20 @@ _SCHEMA = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
+# Made where it is needed: ledgers of before, and of other algorithms, have none.
+_PROPOSALS = """CREATE TABLE IF NOT EXISTS proposal (
+    recipe TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    run TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    content TEXT NOT NULL,         -- JSON: genes, parents and variation of each proposal
+    checksum TEXT NOT NULL,
+    PRIMARY KEY (recipe, seed, run, generation)
+)"""
+
+_PROPOSED = """SELECT content, checksum FROM proposal
+WHERE recipe = ? AND seed = ? AND run = ? AND generation = ?"""
+
 # `IS NOT` is 0 for rows of the run itself, which so come first; without a run it is 1 for all.
 _LOOK_UP = """SELECT * FROM evaluation WHERE genome_id IN (?, ?) AND recipe = ? AND seed = ?
 ORDER BY run IS NOT ?, finished, run"""
@@ -291,6 +305,33 @@ class Ledger:
                     finished=row["finished"],
                 )
 
+    def propose(self, recipe: str, seed: int, run: str, generation: int, content: str) -> None:
+        """Keep what an algorithm proposes in a generation, before any of it is evaluated.
+
+        Args:
+            recipe: of the evaluations and of the algorithm's settings.
+            seed: of the search.
+            run: its name.
+            generation: from 0.
+            content: JSON.
+        """
+        row = (recipe, seed, _storable(run), generation, content)
+        with self._errors():
+            self._connection.execute(_PROPOSALS)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO proposal VALUES (?, ?, ?, ?, ?, ?)", (*row, _digest(row))
+            )
+
+    def proposed(self, recipe: str, seed: int, run: str, generation: int) -> str | None:
+        """What `propose` kept; None where there is nothing, or it is damaged."""
+        key = (recipe, seed, _storable(run), generation)
+        with self._errors():
+            self._connection.execute(_PROPOSALS)
+            found = self._connection.execute(_PROPOSED, key).fetchone()
+        if found is None or found["checksum"] != _digest((*key, found["content"])):
+            return None
+        return found["content"]
+
     def __len__(self) -> int:
         with self._errors():
             return self._connection.execute("SELECT count(*) FROM evaluation").fetchone()[0]
@@ -364,7 +405,11 @@ def _mapping(text: Any) -> dict[str, Any] | None:
 
 
 def _checksum(row: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits that change with any value of a row. row: by column."""
-    values = [repr(row[column]) for column in _COLUMNS if column != "checksum"]
-    text = "\n".join(values).encode("utf-8", "surrogateescape")
+    """Of a row by column, without its own."""
+    return _digest([row[column] for column in _COLUMNS if column != "checksum"])
+
+
+def _digest(values: Sequence[Any]) -> str:
+    """16 hexadecimal digits that change with any of the values."""
+    text = "\n".join(map(repr, values)).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()[:16]

@@ -53,10 +53,16 @@ class SearchModelConfig(ModelConfig):
                     f"model.match={self.match}: not together with "
                     f"model.search_width={self.search_width}; set one only"
                 )
+        other = "match" if self.match else "search_width"
+        if self.given and getattr(self, other) is not None:
+            raise GenomeError(
+                f"model.{other}={getattr(self, other)}: not together with "
+                f"model.{min(self.given)}, which fits one width only"
+            )
 
     def content(self) -> dict[str, Any]:
         """The sizes as recipes keep them: `match` only while it is in use."""
-        content = asdict(self)
+        content = super().content()
         if self.match is None:
             del content["match"]
         return content
@@ -151,7 +157,7 @@ class Recipe:
             objectives: settings of those that are not measured always; they enter only when there
                 are any, so that a new objective changes no key that exists.
         """
-        parts = {"model": model_content(self.model), "cache": asdict(self.cache)}
+        parts = {"model": self.model.content(), "cache": asdict(self.cache)}
         parts["training"] = self.training.content()
         if self.cache.state_dtype == self.cache.dtype:
             parts["cache"] = without_state_dtype(parts)["cache"]
@@ -160,11 +166,6 @@ class Recipe:
         if self.evaluation.seeds > 1:
             content["evaluation"] = asdict(self.evaluation)
         return {**content, "objectives": dict(objectives)} if objectives else content
-
-
-def model_content(model: ModelConfig) -> dict[str, Any]:
-    """Sizes as recipes keep them."""
-    return model.content() if isinstance(model, SearchModelConfig) else asdict(model)
 
 
 def without_state_dtype(content: Mapping[str, Any]) -> dict[str, Any]:

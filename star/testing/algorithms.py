@@ -16,10 +16,10 @@ import numpy as np
 
 from star.evaluation import Evaluation
 from star.evaluation.executors import Task
+from star.evaluation.pareto import Values, hypervolume, pareto_ranks
 from star.evaluation.result import infeasible
 from star.genomes import Genome
 from star.search import EvolveConfig, Search, SearchConfig
-from star.search.archive import Values, hypervolume, pareto_ranks
 from star.search.config import SpaceConfig
 
 DEPTH, POPULATION, GENERATIONS, SEEDS = 6, 12, 10, range(4)

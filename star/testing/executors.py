@@ -281,7 +281,7 @@ class ExecutorSuite:
         if not self.trains:
             pytest.skip("nothing is trained")
         memory = sys.platform == "linux"
-        limits = LimitsConfig(seconds=15, memory="300MB" if memory else None, retries=1)
+        limits = LimitsConfig(seconds=30, memory="300MB" if memory else None, retries=1)
         bad = [CRASHING, HANGING, *([GREEDY] if memory else [])]
         texts = [text for fault in bad for text in (self.genomes[0], fault, self.genomes[1])]
         tasks = [_task(text, self.rungs[0]) for text in texts]

@@ -12,6 +12,7 @@ generating what it computes in parallel with the cache that was predicted.
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -27,6 +28,7 @@ from star.genomes import (
     liv_cache_bytes,
     parameter_count,
 )
+from star.genomes.widths import fits
 from star.models import Cache, LanguageModel, decode
 
 MODEL = ModelConfig(width=64, vocabulary=32, window=6)
@@ -66,11 +68,22 @@ def check_class(class_id: int, alphabet: str | Alphabet = "extended") -> None:
         check_cache(genome, CacheSetting(context=9, batch=3, dtype="bfloat16"))
 
 
-def build(genome: Genome, model: ModelConfig = MODEL, scale: float = 1.0) -> LanguageModel:
-    """A decoded genome, the same at every call. scale: factor of all matrices; with 3 every LIV
-    matters to the logits."""
+def sizes_of(genome: Genome) -> ModelConfig:
+    """`MODEL`, with more heads where a class has not whole ones there."""
+    whole = all(fits(liv_class, MODEL) for liv_class in genome.classes())
+    return MODEL if whole else replace(MODEL, attention_width=6 * MODEL.width)
+
+
+def build(genome: Genome, model: ModelConfig | None = None, scale: float = 1.0) -> LanguageModel:
+    """A decoded genome, the same at every call.
+
+    Args:
+        genome: to decode.
+        model: its sizes; None is `sizes_of`.
+        scale: factor of all matrices; with 3 every LIV matters to the logits.
+    """
     torch.manual_seed(0)
-    language_model = decode(genome, model).eval()
+    language_model = decode(genome, model or sizes_of(genome)).eval()
     with torch.no_grad():
         for parameter in language_model.parameters():
             if parameter.ndim == 2:
@@ -87,7 +100,7 @@ def tokens(length: int = LENGTH, batch: int = 2) -> torch.Tensor:
 def check_decoding(genome: Genome) -> None:
     """Parameters as counted; logits finite, and a function of earlier tokens alone; a gradient for
     every parameter."""
-    model, count = build(genome), parameter_count(genome, MODEL)
+    model, count = build(genome), parameter_count(genome, sizes_of(genome))
     found = sum(p.numel() for p in model.parameters())
     expected = count.non_embedding + count.embedding
     assert found == expected, f"{found} parameters were built, {expected} counted"
@@ -134,8 +147,9 @@ def check_generation(genome: Genome, parts: Sequence[int]) -> None:
 def check_cache(genome: Genome, setting: CacheSetting) -> None:
     """Predicted equals allocated, LIV by LIV, by the tensors' own account and by their storage."""
     dtypes = getattr(torch, setting.dtype), getattr(torch, setting.state_dtype)
-    cache = Cache.allocate(decode(genome, MODEL), setting.batch, setting.context, *dtypes)
-    predicted = list(liv_cache_bytes(genome, MODEL, setting))
+    sizes = sizes_of(genome)
+    cache = Cache.allocate(decode(genome, sizes), setting.batch, setting.context, *dtypes)
+    predicted = list(liv_cache_bytes(genome, sizes, setting))
     assert cache.liv_nbytes == predicted, (
         f"{genome} allocates {cache.liv_nbytes} bytes a LIV, its `cache` and `states` say "
         f"{predicted}"
@@ -146,4 +160,4 @@ def check_cache(genome: Genome, setting: CacheSetting) -> None:
         for buffer in memory.buffers.values()
         if buffer.numel()
     }
-    assert sum(storages.values()) == cache.nbytes == cache_bytes(genome, MODEL, setting)
+    assert sum(storages.values()) == cache.nbytes == cache_bytes(genome, sizes, setting)

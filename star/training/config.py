@@ -15,6 +15,8 @@ from star.base.settings import expect, expect_one_of
 
 ADAMW = "adamw"
 OPTIMIZERS = (ADAMW, "muon")
+COPY, IDENTITY = "copy", "identity"
+COPIES = (COPY, IDENTITY)
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("auto", "float32", "bfloat16")
 RANGES = {
@@ -61,9 +63,18 @@ class TrainingConfig:
     validation_batch_size: int = 16  # sequences in each of them
     precision: str = "auto"  # float32, or bfloat16 autocast; auto: the latter on CUDA
     device: str = "auto"  # cpu or cuda; auto: cuda where there is a GPU
+    # a checkpoint folder, of a smaller model, whose weights are the beginning (`star.train` alone)
+    init_from: str | None = None
+    # copy: every LIV made of one of the small model has its output; identity: the first alone has
+    init_copies: str = COPY
 
-    def check(self) -> None:
-        """Raise `UserError` for the first value that cannot be used."""
+    def check(self, may_begin: bool = False) -> None:
+        """Raise `UserError` for the first value that cannot be used. may_begin: whether the
+        training may begin from a checkpoint."""
+        expected = "null, since only star.train begins from a checkpoint"
+        self._expect("init_from", may_begin or self.init_from is None, expected)
+        self._expect("init_from", self.init_from != "", "a checkpoint folder, or null")
+        expect_one_of("training.init_copies", self.init_copies, COPIES)
         expect_ranges("training.", self, RANGES)
         is_small = self.tokens_per_step <= MOST_TOKENS
         self._expect("batch_size", is_small, f"at most {MOST_TOKENS:,} tokens a step")
@@ -114,6 +125,8 @@ class TrainingConfig:
         content = asdict(self)
         if self.optimizer == ADAMW:
             del content["optimizer"], content["matrix_learning_rate"]
+        if self.init_from is None:
+            del content["init_from"], content["init_copies"]
         if not self.learning_rates:
             del content["learning_rates"], content["rate_steps"]
         if self.validation_length in (None, self.length):

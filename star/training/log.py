@@ -1,9 +1,8 @@
-"""The log of a training: one CSV row a step and, where TensorBoard is installed, its event
-files."""
+"""The log of a training: one CSV row a step, which loggers may be told too."""
 
 import csv
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ from typing import Any
 from star.base import files
 from star.base.errors import UserError, plain
 from star.base.files import writing
+from star.base.imports import expect_installed, is_installed
+from star.base.loggers import EVENTS, LoggedRun, Loggers, check_loggers
 
-LOG, EVENTS = "log.csv", "tensorboard"
+LOG = "log.csv"
 COLUMNS = (
     "step",
     "tokens",
@@ -25,39 +26,49 @@ COLUMNS = (
 TENSORBOARD = ("auto", "always", "never")
 
 
-def _event_writer(folder: Path, step: int, wanted: str) -> Any:
-    """A TensorBoard writer that hides events after `step`, or None when there shall be none."""
-    if wanted == "never":
-        return None
-    try:
-        from torch.utils.tensorboard.writer import SummaryWriter
-    except ImportError:
-        if wanted == "auto":
-            return None
-        raise UserError(
-            "tensorboard=always: TensorBoard is not installed; pip install tensorboard"
-        ) from None
-    return SummaryWriter(str(folder / EVENTS), purge_step=step + 1)
+def chosen_loggers(loggers: Sequence[str], tensorboard: str) -> list[str]:
+    """The loggers of a training: those named, and TensorBoard's events as the setting has it.
+
+    Raises `UserError` for one that is unknown or not installed.
+    """
+    check_loggers(loggers)
+    if tensorboard == "always":
+        expect_installed("tensorboard=always", EVENTS)
+    is_added = tensorboard == "always" or (tensorboard == "auto" and is_installed(EVENTS))
+    return list(dict.fromkeys((*loggers, *([EVENTS] if is_added else []))))
 
 
 class TrainingLog:
     """Rows of `log.csv`; after an interruption it goes on behind the row of the step that training
     resumes from."""
 
-    def __init__(self, folder: Path, step: int, tensorboard: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        step: int,
+        loggers: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         """Keep the rows up to `step`.
 
-        Raises `UserError` when TensorBoard is demanded but missing, for a log that cannot be read,
-        and for a folder that cannot be written.
+        Args:
+            folder: of the training.
+            step: that it goes on after.
+            loggers: which get the rows too, see `chosen_loggers`.
+            settings: of the training, for them.
+
+        Raises:
+            UserError: for a log that cannot be read, a folder that cannot be written, and a logger
+                that cannot be started.
         """
         self._folder, self.path = folder, folder / LOG
         kept = self._rows(step) if step else []
         lines = [",".join(COLUMNS), *(",".join(row[column] for column in COLUMNS) for row in kept)]
         self._seconds = float(kept[-1]["seconds"]) if kept else 0.0
         with writing(folder):
-            self._events = _event_writer(folder, step, tensorboard)
             files.write_text(self.path, "\n".join(lines) + "\n")
             self._stream = self.path.open("ab", buffering=0)
+            self._loggers = Loggers(loggers, LoggedRun(folder, step, settings or {}))
 
     def _rows(self, step: int) -> list[dict[str, str]]:
         """The rows of the file up to a step; a last one that is cut is left out."""
@@ -93,10 +104,8 @@ class TrainingLog:
         row = ["" if values.get(name) is None else str(values[name]) for name in COLUMNS]
         with writing(self._folder):
             self._append(f"{','.join(row)}\n".encode())
-        if self._events is not None:
-            for name in set(values) - {"step"}:
-                if values[name] is not None:
-                    self._events.add_scalar(name, values[name], values["step"])
+        told = {name: value for name, value in values.items() if name != "step"}
+        self._loggers.log(int(values["step"] or 0), told)
 
     def _append(self, line: bytes) -> None:
         """Write all of a line or, on a full disk, nothing of it."""
@@ -114,6 +123,4 @@ class TrainingLog:
 
     def __exit__(self, *error: object) -> None:
         self._stream.close()
-        if self._events is not None:
-            with writing(self._folder):
-                self._events.close()
+        self._loggers.close()

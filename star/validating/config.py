@@ -14,6 +14,7 @@ from star.evaluation.executors import EXECUTORS, ProcessesConfig
 from star.evaluation.executors.base import ExecutorConfig
 from star.evaluation.limits import LimitsConfig
 from star.evaluation.recipe import MOST_SEEDS, DataConfig, TrainingConfig
+from star.runs.origin import bound_settings
 from star.runs.provenance import CONFIGURATION
 from star.runs.run import Run
 from star.search import EvolveConfig
@@ -32,6 +33,8 @@ class ValidationConfig:
 
     seeds: int = 3  # of each design, none of them the search's
     sample: int = 8  # designs beside front and baselines, spread over the quality of the rest
+    # measured beside what the search measured, such as [harness_accuracy]
+    also_measure: list[str] = field(default_factory=list)
 
     def check(self) -> None:
         """Raise `UserError` for the first value that cannot be used."""
@@ -41,6 +44,8 @@ class ValidationConfig:
 @dataclass(frozen=True)
 class RunOrigin:
     """Settings that a validation takes over from the configuration of a run."""
+
+    bound = staticmethod(bound_settings)
 
     source: str  # the file they stand in
     wanted: Mapping[str, Any]  # by dotted key
@@ -60,6 +65,8 @@ class ValidateConfig:
 
     run: str = "???"  # folder of a search
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    # settings of objectives, by name, in place of the search's
+    objectives: dict[str, Any] = field(default_factory=dict)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     executor: ExecutorConfig = field(default_factory=ProcessesConfig)
     # as in the search; training.steps=... must be more than there

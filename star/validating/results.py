@@ -29,6 +29,7 @@ from star.evaluation.statistics import (
     pooled_spread,
     rank_correlations,
 )
+from star.runs.names import composition
 from star.validating.designs import FRONT, Design
 
 Array = npt.NDArray[np.float64]
@@ -54,6 +55,7 @@ class Results:
     minimised: Sequence[str]  # names of the search's objectives
     budget: Budget  # its constraints
     seeds: Sequence[int]
+    also: Sequence[str] = ()  # names of what the validation alone measured
 
     @cached_property
     def complete(self) -> list[int]:
@@ -168,6 +170,7 @@ class Results:
         row: dict[str, Any] = {
             "genome_id": design.genome_id,
             "name": design.name,
+            "composition": composition(candidate.genome),
             "role": design.role,
             "origin": candidate.origin,
             "genome": candidate.genome.to_text(),

@@ -22,7 +22,8 @@ class ValidationTable:
     def __init__(self, results: Results) -> None:
         self.results = results
         minimised, also = results.minimised, [RECALL] * (RECALL in results.trained)
-        self._noisy = [n for n in dict.fromkeys((*minimised, *also)) if n in results.trained]
+        shown = dict.fromkeys((*minimised, *also, *results.also))
+        self._noisy = [name for name in shown if name in results.trained]
         self._exact = [n for n in minimised if n not in results.trained]
 
     def print(self, console: Console) -> None:

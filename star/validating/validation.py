@@ -6,7 +6,7 @@
 A ledger in `<run>/validation` keeps every finished training, so that the same settings go on.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -106,6 +106,13 @@ class Validation:
         """Names of the search's objectives."""
         return [o.name for o in self.measured.selected(self.search.search.objectives)]
 
+    @property
+    def also(self) -> list[str]:
+        """Names of what it measures beside what the search measured."""
+        asked = self.config.validation.also_measure
+        named = self.measured.references
+        return [name for name in self.measured.names if {name, named.get(name)} & {*asked}]
+
     def settings(self) -> dict[str, Any]:
         """What its folder keeps: the resolved configuration and the data's fingerprint."""
         return {**asdict(self.config), FINGERPRINT: self.fingerprint}
@@ -128,8 +135,9 @@ class Validation:
         with self._opened(arguments) as memory:
             trainings = self._trainings(memory, progress or ValidationProgress())
             results = Results(
-                self.designs, trainings, self.measured, self.minimised, self.budget, self.seeds
-            )
+                self.designs, trainings, self.measured, self.minimised, self.budget, self.seeds,
+                self.also,
+            )  # fmt: skip
             with writing(self.searched.path):
                 write_text(self.searched.path / VALIDATED, results.csv())
                 mark_front(self.searched.path)
@@ -162,7 +170,8 @@ class Validation:
         usual = {"training": asdict(TrainingConfig()), "data": asdict(DataConfig())}
         before = {name: {**usual[name], **there[name]} for name in TRAINED}
         before[FINGERPRINT] = there[FINGERPRINT]
-        changed = list(differences(before, {name: here[name] for name in before}))
+        now = {name: here[name] for name in before}
+        changed = list(differences({**before, **_measured(there)}, {**now, **_measured(here)}))
         if changed:
             raise UserError(
                 f"run={self.searched.path}: was validated with other settings "
@@ -254,10 +263,23 @@ def _longer(search: EvolveConfig, config: ValidateConfig, seed: int) -> EvolveCo
         search,
         training=config.training,
         data=replace(config.data, apart_from=[*(config.data.apart_from or []), *seen]),
+        search=replace(search.search, also_measure=_also_measured(search, config)),
+        objectives={**search.objectives, **config.objectives},
         seed=seed,
         evaluation=EvaluationConfig(),  # each seed is a training of its own here
         executor=config.executor,
     )
+
+
+def _measured(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a validation asks to measure beside, of its settings; nothing of earlier versions."""
+    also = settings.get("validation", {}).get("also_measure", [])
+    return {"validation": {"also_measure": also}, "objectives": settings.get("objectives", {})}
+
+
+def _also_measured(search: EvolveConfig, config: ValidateConfig) -> list[str]:
+    """References to all that is measured beside the objectives."""
+    return list(dict.fromkeys((*search.search.also_measure, *config.validation.also_measure)))
 
 
 def _check_room(recipe: Recipe) -> None:

@@ -34,6 +34,7 @@ def test_every_count_takes_units(key: str) -> None:
         ("executor.in_flight=1k", "executor.in_flight=1000"),  # of one executor only
         *((text, text) for text in ("seed=9223372036854775807", "training.steps=007")),
         *((text, text) for text in ("training.steps=1.5", "training.steps=5x", "training.steps=")),
+        ("training.steps=1B", "training.steps=1B"),  # bytes, or a billion: refused later
         *((text, text) for text in ("experiment_name=5k", "run_dir=1e3", "~search.seeds", "=5k")),
         *((text, text) for text in ("data.path=5k", "training.learning_rate=1e-3", "a.b=5k")),
         *((text, text) for text in ("training.steps.x=5k", "training=5k", "search.seeds=[5k]")),

@@ -38,6 +38,7 @@ HUGE = {1e9, 1e18, 10**400}
 HARMLESS: dict[str, set[float]] = {
     "seed": {0, 1e9, 1e18},
     "limits.retries": {0, *HUGE},
+    "shots": {0},
     **dict.fromkeys(("checkpoint_every", "validate_every", "tokens", "context", "top_k"), HUGE),
     "training.learning_rate": {1e18, 1e308},
     "training.matrix_learning_rate": {1e18, 1e308},
@@ -45,6 +46,8 @@ HARMLESS: dict[str, set[float]] = {
     "temperature": {0, 1e9, 1e18, 1e308, math.inf},
     "limits.seconds": {1e18, 1e308},
     "executor.gpus": {0},
+    "data.documents": HUGE,
+    "search.halving.rungs": {0},  # twice the same is once
     "seeds": {0, 1e18},  # a list of them
     "learning_rates": {1e18, 1e308},
 }

@@ -133,7 +133,8 @@ def test_the_command_says_so_in_one_line(
 
 def test_violations_name_value_and_limit() -> None:
     measured = Measured.of(())
-    limits = read_limits({"parameters": 1e5, "cache_bytes": "4MB", "perplexity": None}, measured)
+    given = {"parameters": 1e5, "cache_bytes": "4MB", "perplexity": None, "recall_error": None}
+    limits = read_limits(given, measured)
     assert limits == {"cache_bytes": 4e6, "parameters": 1e5}
     budget = Budget(limits, measured, RECIPE)
     assert budget.violated({"cache_bytes": 4e6, "parameters": 1e5}) == ""
@@ -160,6 +161,7 @@ def test_a_maximised_objective_has_a_least_value() -> None:
             "perplexity, repeat_loss, late_loss, parameters, cache_bytes "
             "(search.also_measure adds others)",
         ),
+        ({"colour": None}, "constraints.colour: no such objective"),
         ({"cache_bytes": "much"}, "constraints.cache_bytes=much: expected a number"),
     ],
 )

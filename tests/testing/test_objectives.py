@@ -8,6 +8,7 @@ import pytest
 from star.evaluation import OBJECTIVES
 from star.evaluation.objectives import NAMED, STATIC, Context, Objective
 from star.testing.objectives import ObjectiveSuite
+from tests.evaluation.harness.toy import CHOICE, shared_tasks
 
 # Settings in which they take little time here.
 SMALL = {"context": 24, "tokens": 3, "repeats": 2}
@@ -15,6 +16,7 @@ SHORT = {"tasks": ["pairs_2"], "steps": 4, "batch_size": 2, "held_out": 8}
 GIVEN: dict[str, dict[str, Any]] = {
     **dict.fromkeys(("decode_latency", "prefill_throughput", "peak_memory"), SMALL),
     "recall_error": SHORT,
+    "harness_accuracy": {"tasks": [CHOICE], "task_folder": str(shared_tasks()), "limit": 3},
     "mad_score": {"tasks": ["memorization"], "steps": 1},
 }
 
@@ -30,6 +32,8 @@ CHECKS = [name for name in vars(ObjectiveSuite) if name.startswith("test_")]
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("name", [*OBJECTIVES, *NAMED])
 def test_ours(name: str, check: str) -> None:
+    if name == "harness_accuracy":
+        pytest.importorskip("lm_eval")
     getattr(suite(name), check)()
 
 

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from star.base.errors import UserError
-from star.training.log import COLUMNS, EVENTS, LOG, TrainingLog
+from star.base.loggers import EVENTS
+from star.training.log import COLUMNS, LOG, TrainingLog, chosen_loggers
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write(folder: Path, resumed_at: int, steps: range, tensorboard: str = "never") -> None:
-    with TrainingLog(folder, resumed_at, tensorboard) as log:
+    with TrainingLog(folder, resumed_at, chosen_loggers([], tensorboard)) as log:
         for step in steps:
             for _ in range(2):  # twice half a second
                 with log.timed():
@@ -59,9 +60,11 @@ def test_tensorboard_reads_the_events(tmp_path: Path) -> None:
 def test_a_demanded_but_missing_tensorboard_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard.writer", None)
-    with pytest.raises(UserError, match="pip install tensorboard"):
-        TrainingLog(tmp_path, 0, "always")
+    monkeypatch.setattr("star.base.imports.find_spec", lambda name: None)
+    with pytest.raises(
+        UserError, match="^tensorboard=always: tensorboard is not installed; pip install"
+    ):
+        chosen_loggers([], "always")
     write(tmp_path, 0, range(1, 2), tensorboard="auto")
 
 
@@ -86,7 +89,7 @@ class Full:
 def test_a_full_disk_is_one_line_and_leaves_whole_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
-    with TrainingLog(tmp_path, 0, "never") as log:
+    with TrainingLog(tmp_path, 0) as log:
         log.write(step=1, tokens=8, train_loss=1.0)
         monkeypatch.setattr(log, "_stream", Full(log._stream, room))
         with pytest.raises(UserError, match=r"cannot be written \(No space left on device\)"):
@@ -106,5 +109,5 @@ def test_a_full_disk_is_one_line_and_leaves_whole_rows(
 def test_a_damaged_log_is_one_line_and_stays(tmp_path: Path, text: str) -> None:
     (tmp_path / LOG).write_bytes(text.encode("latin1"))
     with pytest.raises(UserError, match=r"log\.csv: not readable as the log of a training"):
-        TrainingLog(tmp_path, 1, "never")
+        TrainingLog(tmp_path, 1)
     assert (tmp_path / LOG).read_bytes() == text.encode("latin1")

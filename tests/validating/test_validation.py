@@ -18,6 +18,7 @@ from star.runs.run import Run
 from star.training import TrainingConfig
 from star.validating import Validation
 from star.validating.config import FIRST_SEED, fresh_seeds
+from tests.evaluation.harness.toy import CHOICE, shared_tasks
 from tests.search.made_up import MadeUp
 from tests.validating.conftest import STEPS, trained
 
@@ -218,6 +219,30 @@ def test_the_command_trains_and_says_how_far_to_believe_the_search(
     assert refused.returncode == 2 and "training.steps is 6 there, 7 here" in refused.stderr
     printed = (tmp_path / "run" / "validation" / "command.txt").read_text()
     assert printed == f"python -m star.validate {' '.join([*LONGER, 'training.steps=6'])}\n"
+
+
+@pytest.mark.slow
+def test_the_command_measures_what_the_search_did_not(
+    command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lm_eval")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert command("evolve", *SMALL, "training.steps=3").returncode == 0
+    harness = "objectives.harness_accuracy"
+    also = (
+        "validation.also_measure=[harness_accuracy]", f"{harness}.tasks=[{CHOICE}]",
+        f"{harness}.task_folder={shared_tasks()}", f"{harness}.limit=5",
+    )  # fmt: skip
+    result = command("validate", *LONGER, "training.steps=6", *also)
+    assert result.returncode == 0, result.stderr
+    assert "harness" in result.stdout
+    validated = Run.open(tmp_path / "run").validated
+    assert validated is not None and validated["harness_accuracy"].between(0, 1).all()
+    assert validated["search_harness_accuracy"].isna().all()
+    assert command("validate", *LONGER, "training.steps=6", *also).returncode == 0
+    other = command("validate", *LONGER, "training.steps=6")
+    assert other.returncode == 2
+    assert "validation.also_measure is ['harness_accuracy'] there, [] here" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ genomes.register_structure(genomes.Structure(
 models.register_structure("mine", Mine)
 genomes.register_class("X", "100.4.1.1.1", "x", id=10_000)
 """
-CACHE, PARAMETERS = "liv_class, borrowed, model, context", "liv_class, width"
+CACHE, PARAMETERS = "liv_class, borrowed, model, context", "liv_class, model"
 OPERATORS: Mapping[str, str] = {
     "whose cache takes nothing": OPERATOR.format(output="c*v", cache="", parameters=PARAMETERS),
     "whose parameters take nothing": OPERATOR.format(output="c*v", cache=CACHE, parameters=""),

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing.context import SpawnContext, SpawnProcess
 from threading import Lock, Thread
@@ -21,6 +20,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from star.base.errors import UserError
+from star.base.interrupts import blocked_interrupt
 from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect
 from star.evaluation.executors import worker
@@ -131,17 +131,6 @@ class _WorkerContext(SpawnContext):
     Process = _WorkerProcess
 
 
-@contextmanager
-def _blocked_interrupt() -> Iterator[None]:
-    """Processes that start within it inherit a blocked SIGINT, so that Ctrl-C never interrupts
-    their start."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
 class _Slot:
     """A pool of one process, and another in its place when it can no longer be used."""
 
@@ -170,7 +159,7 @@ class _Slot:
 
     def start(self) -> None:
         """Start the process."""
-        with _blocked_interrupt():
+        with blocked_interrupt():
             _ = self.is_usable  # pebble starts a pool when it is asked for its state
 
     def schedule(self, task: Task, seconds: float | None) -> Future[Evaluation]:

@@ -23,7 +23,7 @@ from star.data.tokenizers import BYTES_PER_TOKEN
 from star.evaluation.evaluate import measured_by
 from star.evaluation.executors.base import ExecutorConfig, Setup, Task, never
 from star.evaluation.failures import INVALID, failure
-from star.evaluation.recipe import Recipe, model_content
+from star.evaluation.recipe import Recipe
 from star.evaluation.result import OK, Evaluation, infeasible
 from star.genomes import Genome, GenomeError
 from star.training import Quality
@@ -36,7 +36,7 @@ RECIPE_KEYS = ("depth", "alphabet", "classes", "model", "training", "data")
 
 def recipe_settings(recipe: Recipe, space: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that a table holds for: its space and how it was trained."""
-    parts = {"model": model_content(recipe.model), "training": recipe.training.content()}
+    parts = {"model": recipe.model.content(), "training": recipe.training.content()}
     return {**space, **parts, "data": asdict(recipe.data)}
 
 

@@ -100,7 +100,9 @@ def _open_corpus(task: WorkerTask) -> Corpus | Exception:
     try:
         import_plugins(task.plugins)
         # Imported here, since that would fail in odd ways under the memory limit.
-        sources = measured_by(task.recipe).sources()
+        measured = measured_by(task.recipe)
+        measured.prepare()
+        sources = measured.sources()
         changed = [name for name, digest in (task.sources or {}).items() if sources[name] != digest]
         if changed:
             raise UserError(

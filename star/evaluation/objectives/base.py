@@ -61,6 +61,11 @@ class Objective(ABC):
     def measure(self, context: Context) -> Mapping[str, float]:
         """`{name: value}`, and further quantities that came with it; raises for what cannot be."""
 
+    def prepare(self) -> None:
+        """Called before candidates are measured, in every process that does, outside of memory
+        limits; raises `UserError` for what cannot be measured here."""
+        return
+
     def settings(self) -> dict[str, Any]:
         """What decides its result, as plain data: part of the recipe while it is in use."""
         return dict(vars(self))

@@ -34,7 +34,8 @@ from star.genomes import Genome
 
 # Columns of population.csv that are no metrics (`star/runs/columns.py`).
 RESERVED = {
-    *("genome_id", "generation", "origin", "parents", "variation", "genome", "status", "reason"),
+    *("genome_id", "composition", "generation", "origin", "parents", "variation", "genome"),
+    *("status", "reason"),
     *("train_tokens", "train_seconds", "seed", "seeds", "rank", "validated"),
     *(LEARNING_RATE, DEVIATION),
 }
@@ -57,6 +58,7 @@ NAMED: dict[str, str] = {
     "decode_latency": "star.evaluation.objectives.device:DecodeLatency",
     "prefill_throughput": "star.evaluation.objectives.device:PrefillThroughput",
     "peak_memory": "star.evaluation.objectives.device:PeakMemory",
+    "harness_accuracy": "star.evaluation.objectives.harness:HarnessAccuracy",
     "mad_score": "star.evaluation.objectives.mad:MadScore",
 }
 
@@ -241,6 +243,11 @@ class Measured:
     ) -> dict[str, float]:
         """All quantities of these cost classes, of the trained model that the context holds."""
         return measure([o for o in self.trained if o.cost in costs], context)
+
+    def prepare(self) -> None:
+        """Prepare all. Raises `UserError` for one that cannot be measured here."""
+        for objective in self.objectives.values():
+            objective.prepare()
 
     def before_training(self) -> list[Objective]:
         """Those that train models of their own: known before a candidate is trained on text."""

@@ -261,7 +261,7 @@ def test_a_local_cluster_ends_with_its_command(
 ) -> None:
     value = uuid.uuid4().hex
     process = start_command(tmp_path, value)
-    population, deadline = tmp_path / "run" / "population.csv", time.monotonic() + 120
+    population, deadline = tmp_path / "run" / "population.csv", time.monotonic() + 300
     while not population.exists() or len(population.read_text().splitlines()) < 3:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
@@ -270,7 +270,7 @@ def test_a_local_cluster_ends_with_its_command(
     output, errors = process.communicate(timeout=60)
     assert process.returncode == code and errors == "", errors
     lines = [line for line in output.splitlines() if line.strip()]
-    beginnings = ("smoke: results go to ", "generation ", "interrupted; ")
+    beginnings = ("smoke: results go to ", "watch it in a", "generation ", "interrupted; ")
     assert lines and all(line.startswith(beginnings) for line in lines), output
     wait_until_gone(value, left)
 

@@ -255,7 +255,7 @@ def test_the_command_searches_the_table_without_any_text_and_resumes(
 ) -> None:
     result = evolve("search.generations=3", "seed=1", "run_dir=run", folder=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert not (tmp_path / "cache").exists()
+    assert not (tmp_path / "cache" / "corpora").exists()
     losses = table.rows[table.rows["seed"] == 1].set_index("genome")["validation_loss_80"]
     population = pd.read_csv(tmp_path / "run" / "population.csv", dtype={"genome_id": str})
     assert len(population) >= 48 and (population["status"] == "ok").all()
