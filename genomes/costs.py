@@ -50,16 +50,18 @@ def _own_parameters(liv_class: LivClass, model: ModelConfig) -> int:
     )
 
 
-def check_fits(genome: Genome, model: ModelConfig) -> None:
-    """Raise `GenomeError` unless the genome is valid and can be built at these sizes."""
+def check_fits(genome: Genome, model: ModelConfig) -> ModelConfig:
+    """The sizes that the genome is built at (`Genome.sizes`). Raises `GenomeError` unless it is
+    valid and can be built at them."""
     model.check()
     for liv_class in set(genome.classes()):
         check_heads(liv_class, model)
+    return genome.sizes(model)
 
 
 def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
     """Count parameters. Raises `GenomeError` for an invalid genome or a width it cannot have."""
-    check_fits(genome, model)
+    model = check_fits(genome, model)
     per_liv: list[int] = []
     for index, (liv_class, sharing) in enumerate(
         zip(genome.classes(), genome.sharing, strict=True)
@@ -98,7 +100,7 @@ def liv_cache_bytes(
     """
     cache = cache or CacheSetting()
     cache.check()
-    check_fits(genome, model)
+    model = check_fits(genome, model)
     per_liv = []
     for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
         structure, tails = liv_class.operator.structure, _tails(liv_class, sharing, model)

@@ -57,7 +57,7 @@ def flops_per_token(genome: Genome, model: ModelConfig, context: int = 4096) -> 
         GenomeError: for an invalid genome, a width it cannot have, or a structure of a user's own
             that does not say its multiply-adds.
     """
-    check_fits(genome, model)
+    model = check_fits(genome, model)
     livs = zip(genome.classes(), genome.sharing, strict=True)
     backbone = sum(_liv_products(*liv, model, context) for liv in livs)
     return 2 * (backbone + model.vocabulary * model.width)

@@ -1,5 +1,5 @@
 """Decoding: a genome to a language model of residual LIVs, `x <- x + LIV(RMSNorm(x))`; or with the
-norm behind the LIV, or with one on both sides (`ModelConfig.norms`)."""
+norm behind the LIV, or with one on both sides (`ModelConfig.norms`, or the genome's own genes)."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -104,6 +104,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, genome: Genome, model: ModelConfig) -> None:
         super().__init__()
+        model = genome.sizes(model)
         self.embedding = nn.Embedding(model.vocabulary, model.width)
         nn.init.normal_(self.embedding.weight, std=INITIAL_STD)
         livs: list[LivModule] = []

@@ -107,7 +107,7 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
                 "search.space.classes; search.variation.operator_probability above 0 admits every "
                 "operator)"
             )
-    return Genome(genome.livs, alphabet)
+    return Genome(genome.livs, alphabet, genome.backbone)
 
 
 def read_seeds(
