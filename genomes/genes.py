@@ -1,5 +1,5 @@
-"""The five genes of a LIV and the two of a backbone: their names, their columns in an array, and the
-types of such arrays."""
+"""The five genes of a LIV and the two of a backbone: their names, their columns in an array, and
+the types of such arrays."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,5 +1,5 @@
-"""The backbone genome: an immutable sequence of LIVs, five integers each, and two genes of the whole
-backbone, with its text and array forms."""
+"""The backbone genome: an immutable sequence of LIVs, five integers each, and two genes of the
+whole backbone, with its text and array forms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from star.base.errors import shown
 
 from . import arrays
 from .alphabets import Alphabet, get_alphabet
-from .errors import GenomeError
 from .backbone import USUAL, Backbone
+from .errors import GenomeError
 from .genes import BACKBONE_GENES, GENES_PER_LIV, NOT_SHARED, Genes
 from .model_config import ModelConfig
 from .operators import LivClass
