@@ -322,7 +322,7 @@ def ids(
     backbone stand behind the LIVs, `-4.1`, unless both are 1. Different LIVs are few, so each is
     written once.
 
-    backbones: these two genes of each genome; empty where all are 1.
+    backbones: these two genes of each genome, or none; empty where none has any.
     """
     if not canonical_genes.size:
         return []
@@ -339,7 +339,7 @@ def ids(
 
 
 def _backbone_text(genes: Sequence[int]) -> str:
-    return "" if tuple(genes) == USUAL else f"-{'.'.join(map(str, genes))}"
+    return "" if tuple(genes) in ((), USUAL) else f"-{'.'.join(map(str, genes))}"
 
 
 def _liv_text(alphabet: Alphabet, liv_class: int, *sharing: int) -> str:

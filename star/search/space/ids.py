@@ -61,7 +61,5 @@ def _computed(X: Genes, alphabet: Alphabet, full_depth: int | None) -> list[str]
             canonical = arrays.canonical(genes, alphabet)
         else:
             canonical = arrays.fit_depth(genes, full_depth, alphabet)
-        found[rows] = arrays.ids(
-            canonical, alphabet, backbones[rows].tolist() if backbones.size else ()
-        )
+        found[rows] = arrays.ids(canonical, alphabet, backbones[rows].tolist())
     return found.tolist()
