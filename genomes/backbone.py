@@ -45,6 +45,11 @@ class Backbone(NamedTuple):
         genes = self._asdict().items()
         return [f"{name} {gene_words(name, gene)}" for name, gene in genes if gene != AS_SIZES]
 
+    def short(self) -> str:
+        """The same as short as it can be: `sandwich`, `x1/sqrt(2)`, `sandwich x1/sqrt(2)`."""
+        norms, scale = NORMS_OF_GENE.get(self.norms), SCALE_WORDS.get(self.residual_scale)
+        return " ".join([*([norms] if norms else []), *([f"x{scale}"] if scale else [])])
+
 
 USUAL = Backbone()  # as the sizes say, and not written
 

@@ -19,7 +19,7 @@ HEADINGS = {
 
 def composition(genome: Genome) -> str:
     """Class names in order, runs counted: `2xGConv-1 GMemless SA-3`; behind them what genes of the
-    backbone say: `SA-1 GMemless (norms sandwich)`."""
+    backbone say: `SA-1 GMemless (sandwich x1/sqrt(2))`."""
     runs: list[list[str]] = []
     for liv_class in genome.classes():
         if runs and runs[-1][0] == liv_class.name:
@@ -27,8 +27,8 @@ def composition(genome: Genome) -> str:
         else:
             runs.append([liv_class.name])
     names = [f"{len(run)}x{run[0]}" if len(run) > 1 else run[0] for run in runs]
-    said = genome.backbone.words()
-    return " ".join([*names, f"({', '.join(said)})"] if said else names)
+    said = genome.backbone.short()
+    return " ".join([*names, f"({said})"] if said else names)
 
 
 def baseline_ids(settings: Mapping[str, Any], there: Collection[str]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from star.runs.run import Run
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.config import SpaceConfig, VariationConfig
 from star.search.prescreening.build import features_of
+from star.search.prescreening.config import PrescreenConfig
 from star.search.space.backbones import BackboneValues, backbones_of
 from star.search.space.ids import ids
 from star.search.space.problem import GenomeProblem
@@ -154,9 +155,7 @@ def test_a_search_proposes_all_of_them_and_resumes_to_the_same_rows(
     pd.testing.assert_frame_equal(resumed.population.drop(columns=list(TIMING_COLUMNS)), rows)
 
     for candidate in run.candidates.values():
-        said = "(norms sandwich" in str(
-            rows.set_index("genome_id").loc[candidate.genome_id].composition
-        )
+        said = "(sandwich" in str(rows.set_index("genome_id").loc[candidate.genome_id].composition)
         assert said == (candidate.genome.backbone.norms == 4)
     children = [c for c in run.candidates.values() if c.parents]
     words = [Lineage(run).step(c, run.candidates[c.parents[0]]) for c in children]
@@ -241,6 +240,15 @@ def test_features_say_what_the_genes_say() -> None:
     plain = features_of(without.problem, without.recipe)
     assert features.names[: len(plain.names)] == plain.names
     assert features.covers(genomes[1]) and not plain.covers(genomes[1])
+
+
+def test_children_are_ranked_with_them() -> None:
+    prescreen = PrescreenConfig(kind="surrogate", minimum_rows=10)
+    search = Search.from_config(config(prescreen=prescreen), MadeUp())
+    for _ in search.generations():
+        pass
+    assert search.prescreen is not None and search.prescreen.rounds
+    assert len({e.candidate.genome.backbone for e in search.archive.all}) > 3
 
 
 def test_a_growing_search_keeps_the_livs_of_a_backbone_with_genes() -> None:
