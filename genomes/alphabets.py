@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HYBRID = "hybrid:"  # and the folder of one: an alphabet whose letters are mixtures
 
+
 @dataclass(frozen=True)
 class Alphabet:
     """A named set of LIV classes; `classes` are unique by id."""

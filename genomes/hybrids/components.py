@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 from ..costs import growing_bytes, liv_cache_bytes, parameter_count
@@ -22,7 +23,7 @@ def segments_of(layers: int, blocks: int) -> list[range]:
         raise GenomeError(f"blocks={blocks}: expected 1 to {layers}, the layers of a component")
     short, longer = divmod(layers, blocks)
     starts = [block * short + min(block, longer) for block in range(blocks + 1)]
-    return [range(*pair) for pair in zip(starts, starts[1:], strict=False)]
+    return [range(*pair) for pair in pairwise(starts)]
 
 
 class Component(Protocol):

@@ -6,7 +6,7 @@ A checkpoint of a hybrid holds the same file, without weights of components.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from star.base.safe_yaml import parse_yaml
 from ..alphabets import HYBRID
 from ..errors import GenomeError
 from ..files import GenomeFile, genome_file_text, parse_genome_file
+from ..genome import Genome
 from ..model_config import ModelConfig
 from .components import Component, ForeignComponent, ForeignSegment, GenomeComponent
 from .hybrid import Hybrid
@@ -90,16 +91,9 @@ def _component(content: Mapping[str, Any], source: str) -> Component:
         sizes = ModelConfig(**content["sizes"])
         sizes.check()
         return GenomeComponent(content["name"], content["digest"], genome, sizes)
-    numbers = ("width", "vocabulary", "layers")
-    return ForeignComponent(
-        content["name"],
-        content["digest"],
-        content["family"],
-        content["config"],
-        *(int(content[key]) for key in numbers),
-        ForeignSegment(**content["layer"]),
-        tuple(content["end_parameters"]),
-    )
+    own = {**content, "layer": ForeignSegment(**content["layer"])}
+    embedding, norm, head = content["end_parameters"]
+    return ForeignComponent(**{**own, "end_parameters": (embedding, norm, head)})
 
 
 def _component_content(component: Component) -> dict[str, Any]:
@@ -139,6 +133,11 @@ def digest_of(hybrid: Hybrid) -> str:
 def hybrid_text(hybrid: Hybrid) -> str:
     """The text of its file, which `read_hybrid` reads back to an equal value."""
     return yaml.safe_dump(_content(hybrid), sort_keys=False, allow_unicode=True)
+
+
+def beside(genome: Genome) -> Genome:
+    """The genome as a file is to hold it that has the hybrid's own beside it."""
+    return replace(genome, alphabet=replace(genome.alphabet, name=f"{HYBRID}{BESIDE}"))
 
 
 def write_hybrid(folder: Path, hybrid: Hybrid) -> HybridAlphabet:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 from typing import TYPE_CHECKING
 
 from ..costs import ParameterCount
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 MIXED, AVERAGED, SHARED = "mixed", "averaged", "shared"
 ENDS = (MIXED, AVERAGED, SHARED)  # or the number of a component
 LEAST, MOST = 2, 8  # components
+MOST_LETTERS = 5000  # mixtures of a block
 MOST_PARTS = 16  # that a mixture is divided into
 TOLERANCE = 1e-4  # of the sum of a mixture, which float32 may have rounded
 
@@ -60,6 +62,12 @@ class Hybrid:
         if self.projector not in PROJECTORS:
             known = ", ".join(PROJECTORS)
             raise GenomeError(f"projector={self.projector}: expected one of {known}")
+        letters = comb(self.parts + count - 1, count - 1)
+        if letters > MOST_LETTERS:
+            raise GenomeError(
+                f"parts={self.parts} of {count} components: {letters:,} mixtures, expected at most "
+                f"{MOST_LETTERS:,}"
+            )
         numbers = [str(number) for number in range(count)]
         if self.ends not in (*ENDS, *numbers):
             expected = ", ".join((*ENDS, *numbers))

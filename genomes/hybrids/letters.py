@@ -1,11 +1,10 @@
 """The letters of a hybrid's blocks: mixtures of its components in whole parts."""
 
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import ClassVar
 
 from ..alphabets import Alphabet
-from ..errors import GenomeError
 from ..operators import (
     DIAGONAL,
     IDENTITY,
@@ -69,7 +68,7 @@ def compositions(parts: int, components: int) -> list[tuple[int, ...]]:
     found = []
     for bars in combinations(range(parts + components - 1), components - 1):
         places = (-1, *bars, parts + components - 1)
-        found.append(tuple(b - a - 1 for a, b in zip(places, places[1:], strict=False)))
+        found.append(tuple(b - a - 1 for a, b in pairwise(places)))
     return sorted(found, reverse=True)
 
 
@@ -87,11 +86,10 @@ def hybrid_alphabet(name: str, hybrid: Hybrid, digest: str) -> HybridAlphabet:
     for number, shares in enumerate(compositions(hybrid.parts, len(names)), start=1):
         words = [f"{share} {who}" for share, who in zip(shares, names, strict=True) if share]
         text, description = "-".join(map(str, shares)), f"of {hybrid.parts} " + ", ".join(words)
-        letters.append(Mixture(number, f"Mix-{text}", _OPERATOR, description, False, shares, digest))
+        row = (number, f"Mix-{text}", _OPERATOR, description, False, shares, digest)
+        letters.append(Mixture(*row))
     if hybrid.mixture:
         description = "the mixture that was found for the block"
         number = len(letters) + 1
         letters.append(Mixture(number, FOUND, _OPERATOR, description, False, (), digest))
-    if len(letters) > 10_000:
-        raise GenomeError(f"parts={hybrid.parts}: {len(letters):,} letters, expected 10,000 at most")
     return HybridAlphabet(name, tuple(letters), hybrid)

@@ -103,7 +103,7 @@ class HybridModel(LanguageModel):
         first = self.hybrid.end_weights(self._numbers, 0)
         last = self.hybrid.end_weights(self._numbers, -1)
         for number, component in enumerate(self.components):
-            kept = [layer for block in self._blocks_of(number) for layer in self._layers(number, block)]
+            kept = [layer for owner, layer in self._remembering if owner == number]
             begins, finishes = bool(first[number]), bool(last[number])
             component.keep(kept, begins, finishes)  # type: ignore[operator]
 
@@ -179,13 +179,16 @@ class HybridModel(LanguageModel):
         and is there to be borrowed from."""
         module: Any = self.components[number]
         weight, name = self.weights[block][number], f"{block}_{number}"
-        into = self.into[name] if name in self.into else None
+        into, out = (self._projector(modules, name) for modules in (self.into, self.out))
         own = gate(weight, into, x, self.hybrid.components[number].width)
         own = module.run(self._layers(number, block), own, state, memories)
         if into is None and float(weight) == 0:
             return 0.0
-        out = self.out[name] if name in self.out else None
         return weight * gate(weight, out, own, self.hybrid.width)
+
+    @staticmethod
+    def _projector(modules: nn.ModuleDict, name: str) -> nn.Module | None:
+        return modules[name] if name in modules else None  # noqa: SIM401  # it has no `get`
 
     def _end_weights(self, block: int) -> Sequence[float] | torch.Tensor:
         weights = self.weights
