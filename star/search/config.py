@@ -78,7 +78,14 @@ class SpaceConfig:
         expect_ranges("search.space.", self, SPACE_RANGES)
         if self.mode != ONE_SHOT:
             self._check_growing(depth)
-        self.base_alphabet()
+        if self.base_alphabet().hybrid is not None:
+            expected = "false, since norms of a hybrid are those of its components"
+            expect(
+                "search.space.backbone_genes",
+                self.backbone_genes,
+                not self.backbone_genes,
+                expected,
+            )
 
     def _check_growing(self, depth: int) -> None:
         expected = f"below depth={depth}, which is reached in steps of so many LIVs"

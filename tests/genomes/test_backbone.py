@@ -27,6 +27,7 @@ from star.genomes import (
 from star.genomes.alphabets import ALPHABETS
 from star.genomes.backbone import VALUES, representatives
 from star.genomes.files import genome_file_text, parse_genome_file
+from star.genomes.hybrids import GenomeComponent, Hybrid, HybridAlphabet, hybrid_alphabet
 
 BACKBONES = [Backbone(*genes) for genes in product(*VALUES)]
 
@@ -147,3 +148,29 @@ def test_files_and_depths_keep_them(tmp_path: Path) -> None:
     path.write_text("schema: 1\ngenome: 11111-91111-47\n", encoding="utf-8")
     with pytest.raises(GenomeError, match=r"mine.yaml: .* backbone gene residual_scale: 7"):
         load_genome(str(path))
+
+
+def hybrid_of(texts: list[str]) -> HybridAlphabet:
+    sizes = ModelConfig(width=64, vocabulary=48)
+    components = tuple(
+        GenomeComponent(f"c{number}", "0" * 16, Genome.from_text(text), sizes)
+        for number, text in enumerate(texts)
+    )
+    return hybrid_alphabet("hybrid:mine", Hybrid("mine", components, blocks=2), "1" * 16)
+
+
+def test_a_component_of_a_hybrid_may_have_them() -> None:
+    """Of weight 1 it costs what it costs alone."""
+    letters = hybrid_of(["11111-91111-41", "51111-91111"])
+    alone = letters.hybrid.components[0]
+    assert isinstance(alone, GenomeComponent)
+    genome = Genome.from_text("11111-11111", letters)  # all parts are of the first component
+    count = parameter_count(genome, letters.hybrid.sizes)
+    assert count.non_embedding == parameter_count(alone.genome, alone.sizes).non_embedding
+
+
+def test_a_hybrid_itself_has_none() -> None:
+    letters = hybrid_of(["11111-91111", "51111-91111"])
+    genome = Genome.from_text("11111-11111-41", letters)
+    with pytest.raises(GenomeError, match="a hybrid has no genes of the backbone"):
+        parameter_count(genome, letters.hybrid.sizes)
