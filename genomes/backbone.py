@@ -20,7 +20,9 @@ SCALE_OF_GENE: Mapping[int, Callable[[int], float]] = {
 }
 VALUES = ((AS_SIZES, *NORMS_OF_GENE), (AS_SIZES, *SCALE_OF_GENE))  # of each gene
 SCALE_WORDS: Mapping[int, str] = {2: "1", 3: "1/sqrt(depth)", 4: "1/sqrt(2)"}
-WORDS = dict(zip(BACKBONE_GENE_NAMES, (NORMS_OF_GENE, SCALE_WORDS), strict=True))
+WORDS: Mapping[str, Mapping[int, str]] = dict(
+    zip(BACKBONE_GENE_NAMES, (NORMS_OF_GENE, SCALE_WORDS), strict=True)
+)
 
 Representatives = tuple[Mapping[int, int], Mapping[int, int]]
 
@@ -62,17 +64,19 @@ def gene_words(name: str, gene: int) -> str:
     return "as the sizes say" if gene == AS_SIZES else WORDS[name].get(gene, str(gene))
 
 
-def representatives(model: ModelConfig, depth: int) -> Representatives:
+def representatives(model: ModelConfig, *depths: int) -> Representatives:
     """For each gene the smallest value that says the same as a value, by that value.
 
     With `model.norms=pre` gene 2 says what 1 does: 1 1 3 4 of 1 2 3 4.
 
     Args:
         model: sizes that gene 1 stands for.
-        depth: LIVs of the backbone, or the most of them.
+        depths: LIVs of the backbone; where they vary the least and the most, at both of which two
+            values must say the same.
     """
-    scales = {gene: scale(depth) for gene, scale in SCALE_OF_GENE.items()}
-    return _first(NORMS_OF_GENE, model.norms), _first(scales, model.residual_scale)
+    scales = {gene: tuple(map(scale, depths)) for gene, scale in SCALE_OF_GENE.items()}
+    usual = (model.residual_scale,) * len(depths)
+    return _first(NORMS_OF_GENE, model.norms), _first(scales, usual)
 
 
 def _first(said: Mapping[int, Any], usual: Any) -> dict[int, int]:

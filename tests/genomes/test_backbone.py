@@ -134,6 +134,7 @@ def test_values_that_say_the_same_have_one_representative() -> None:
     assert other == ({1: 1, 2: 2, 3: 3, 4: 1}, {1: 1, 2: 2, 3: 3, 4: 1})
     assert representatives(ModelConfig(), 2)[1] == {1: 1, 2: 1, 3: 3, 4: 3}
     assert representatives(ModelConfig(), 1)[1] == {1: 1, 2: 1, 3: 1, 4: 4}
+    assert representatives(ModelConfig(), 1, 2)[1] == {1: 1, 2: 1, 3: 3, 4: 4}
 
 
 def test_files_and_depths_keep_them(tmp_path: Path) -> None:

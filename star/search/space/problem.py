@@ -117,8 +117,8 @@ class GenomeProblem(Problem):
                 f"model.width={sizes[0].width}; choose others, or another width"
             )
         depths = space.depths if space.mode == ONE_SHOT else [min(space.step, depth), depth]
-        most = max([depth, *depths])
-        backbone = representatives(model or ModelConfig(), most) if space.backbone_genes else ()
+        livs = depths or [depth]
+        backbone = representatives(model or ModelConfig(), *livs) if space.backbone_genes else ()
         problem = cls(
             depth, objectives, alphabet.restricted(fitting), space.motif, depths,
             base.restricted(kept), backbone,

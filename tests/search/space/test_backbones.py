@@ -12,6 +12,7 @@ from pymoo.core.population import Population
 from star.base.errors import UserError
 from star.genomes import Genome, GenomeError, ModelConfig, arrays
 from star.genomes.backbone import representatives
+from star.genomes.hybrids import GenomeComponent, Hybrid, write_hybrid
 from star.runs.columns import TIMING_COLUMNS
 from star.runs.lineage import Lineage
 from star.runs.run import Run
@@ -276,3 +277,17 @@ def test_a_table_without_them_is_refused() -> None:
     settings = compose_config("evolve", ["scale=cpu", "+experiment=tabular", key])
     with pytest.raises(UserError, match="backbone_genes is None there, True here"):
         Search.from_config(settings)
+
+
+def test_a_search_over_a_hybrid_has_none(tmp_path: Path) -> None:
+    sizes = ModelConfig(width=64, vocabulary=48)
+    components = tuple(
+        GenomeComponent(f"c{n}", "0" * 16, Genome.from_text(f"{ATTENTION}-{FEED_FORWARD}"), sizes)
+        for n in range(2)
+    )
+    write_hybrid(tmp_path, Hybrid("mine", components, blocks=2))
+    space = SpaceConfig(alphabet=f"hybrid:{tmp_path}")
+    space.check(2)
+    space.backbone_genes = True
+    with pytest.raises(UserError, match="search.space.backbone_genes=True: expected false"):
+        space.check(2)
