@@ -19,7 +19,8 @@ OPTIONAL = {
     "head_width": 4, "attention_width": 8, "recurrent_width": 8, "recurrent_head_width": 4,
     "feed_forward_width": 8,
 }  # fmt: skip
-NORMS = {"pre": 1, "post": 1, "sandwich": 2}  # how many norms a LIV has, by where they stand
+# How many norms a LIV has, by where they stand (`norms.py`).
+NORMS = {"pre": 1, "post": 1, "sandwich": 2, "hybrid": 1}
 LATER = {*OPTIONAL, "norms", "residual_scale"}  # sizes that recipes of before do not have
 SIZES = {
     "vocabulary": Range(1, 10**7),
@@ -46,7 +47,7 @@ class ModelConfig:
     recurrent_width: int | None = None  # channels of recurrences; null: width, Mamba's are twice it
     recurrent_head_width: int | None = None  # of recurrences with heads; null: head_width
     feed_forward_width: int | None = None  # channels of feed-forward layers; null: 8/3 of the width
-    norms: str = "pre"  # before each LIV; or post: behind it, or sandwich: both
+    norms: str = "pre"  # before each LIV; post: behind it; sandwich: both; hybrid: as in norms.py
     residual_scale: float = 1.0  # factor of what each LIV adds
 
     def check(self) -> None:

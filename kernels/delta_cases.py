@@ -35,6 +35,7 @@ def delta_operation(
     decay: DrawDecay,
     by_channel: bool,
     peers: Mapping[str, Callable[..., Any]],
+    strongest: float = 1.0,
 ) -> Operation:
     """The operation of a delta rule.
 
@@ -45,6 +46,7 @@ def delta_operation(
         decay: log decays from normal numbers.
         by_channel: whether every channel of a key decays apart.
         peers: others' implementations by name.
+        strongest: writing strengths are drawn between 0 and it.
     """
 
     def inputs(
@@ -63,7 +65,7 @@ def delta_operation(
             "q": q,
             "k": k,
             "decay": decays,
-            "beta": torch.sigmoid(draw(batch, heads, length)),
+            "beta": strongest * torch.sigmoid(draw(batch, heads, length)),
             "v": draw(batch, heads, length, value),
             "state": draw(batch, heads, key, value) if with_state else None,
         }

@@ -49,6 +49,7 @@ NEMOTRON = {
     "mamba_num_heads": 8, "mamba_head_dim": 24, "ssm_state_size": 64, "n_groups": 1,
     "time_step_min": 1e-7, "intermediate_size": 104, "layer_norm_epsilon": 1e-3,
 }  # fmt: skip
+OLMO = {**TRANSFORMER, "num_key_value_heads": 4, "num_hidden_layers": 4}
 # Tiny configurations of every family by name, of sizes that do not follow from each other.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {**TRANSFORMER, "rope_theta": 500.0}),
@@ -93,6 +94,14 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mamba2_large": ("Mamba2", {
         "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 8, "head_dim": 16, "n_groups": 1,
         "tie_word_embeddings": True, "chunk_size": 16,
+    }),
+    "olmo_hybrid": ("OlmoHybrid", {
+        **OLMO, "rope_parameters": {"rope_type": "default", "rope_theta": None},
+    }),
+    "olmo_hybrid_rope": ("OlmoHybrid", {
+        **OLMO, "layer_types": ["full_attention", "full_attention", "linear_attention"],
+        "num_hidden_layers": 3, "rope_theta": 500.0, "tie_word_embeddings": True, "head_dim": 32,
+        "linear_num_value_heads": 6, "linear_num_key_heads": 6, "linear_key_head_dim": 10,
     }),
     "nemotron_h": ("NemotronH", {
         **NEMOTRON, "layers_block_type": ["linear_attention", "full_attention"] * 2,
@@ -315,6 +324,14 @@ def _can_be_had(genome: Genome, sizes: ModelConfig) -> bool:
             "mamba2",
             {"time_step_limit": (0.1, 1.0)},
             "time_step_limit=(0.1, 1.0): expected (0, inf)",
+        ),
+        ("olmo_hybrid", {"linear_allow_neg_eigval": False}, "linear_allow_neg_eigval=False: expec"),
+        ("olmo_hybrid", {"linear_num_key_heads": 2}, "linear_num_key_heads=2: expected 4"),
+        ("olmo_hybrid", {"linear_value_head_dim": 36}, "expected values twice as wide as keys"),
+        (
+            "olmo_hybrid",
+            {"num_key_value_heads": 2},
+            "num_key_value_heads=2: expected 1 query heads",
         ),
         ("nemotron_h", {"time_step_min": 0.001}, "time_step_min=0.001: expected at most 1e-06"),
         (

@@ -22,6 +22,8 @@ from star.genomes import (
     liv_cache_bytes,
     parameter_count,
 )
+from star.genomes.model_config import NORMS
+from star.genomes.norms import norms_of
 from star.models import Cache, decode
 from star.models.checkpoint import read_model_config, save_checkpoint
 from star.testing.structures import run_in_parts
@@ -117,6 +119,24 @@ def test_norms_stand_where_they_are_asked_for(norms: str, before: int, behind: i
         )
 
 
+def test_hybrid_norms_stand_behind_attention_and_what_feeds_it_forward() -> None:
+    """As OLMo-Hybrid has them; a feed-forward LIV that comes first has its norm before it."""
+    text = "9.1.1.1.1-44.1.1.1.1-9.1.1.1.1-1.1.1.1.1-9.1.1.1.1-42.1.1.1.1-7.1.1.1.1-9.1.1.1.1"
+    genome, sizes = Genome.from_text(text, "released"), ModelConfig(width=64, norms="hybrid")
+    model = decode(genome, sizes)
+    behind = [isinstance(liv.norm, torch.nn.Identity) for liv in model.livs]
+    assert behind == [False, False, False, True, True, True, False, False]
+    assert behind == [not isinstance(liv.output_norm, torch.nn.Identity) for liv in model.livs]
+    count = parameter_count(genome, sizes)
+    assert sum(p.numel() for p in model.parameters()) == count.non_embedding + count.embedding
+
+
+def test_every_place_of_norms_has_as_many_as_are_counted() -> None:
+    genome = Genome.from_text("31111-51111-91111")
+    for norms, count in NORMS.items():
+        assert {sum(places) for places in norms_of(genome.classes(), norms)} == {count}
+
+
 def test_unknown_norms_are_refused() -> None:
-    with pytest.raises(GenomeError, match="model.norms=both: expected one of pre, post, sandwich"):
+    with pytest.raises(GenomeError, match="model.norms=both: expected .* sandwich, hybrid"):
         ModelConfig(norms="both").check()

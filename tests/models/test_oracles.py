@@ -27,6 +27,7 @@ from transformers import (
     MistralConfig,
     MistralForCausalLM,
     NemotronHConfig,
+    OlmoHybridConfig,
     Qwen3NextConfig,
 )
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Attention
@@ -40,6 +41,10 @@ from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, L
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
 from transformers.models.nemotron_h.modeling_nemotron_h import NemotronHMLP
+from transformers.models.olmo_hybrid.modeling_olmo_hybrid import (
+    OlmoHybridAttention,
+    OlmoHybridGatedDeltaNet,
+)
 from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextGatedDeltaNet
 
 from star.genomes import CacheSetting, Genome, ModelConfig, liv_cache_bytes, parameter_count
@@ -53,6 +58,7 @@ from star.models.hugging_face import (
     mamba,
     mamba2,
     nemotron_h,
+    olmo_hybrid,
     qwen3_next,
 )
 from star.models.hugging_face.native import copy_theirs
@@ -411,6 +417,48 @@ def test_gated_delta_is_the_gated_delta_net_of_qwen3_next(width: int, length: in
     transplant(model.livs[0], theirs, qwen3_next.gated_delta_weights(theirs))
     x, found = traced(model, 0, length)
     check(found, theirs(x))
+
+
+def olmo_hybrid_config(width: int, **sizes: Any) -> OlmoHybridConfig:
+    """Heads of the delta rule as wide as ours are at this width, their keys half as wide."""
+    values = width // HEADS[width]
+    heads = {"linear_num_key_heads": 3 * width // 2 // values, "linear_key_head_dim": values // 2}
+    heads["linear_num_value_heads"] = heads["linear_num_key_heads"]
+    return OlmoHybridConfig(
+        **attention_sizes(width, HEADS[width], **sizes), vocab_size=VOCABULARY,
+        num_hidden_layers=2, layer_types=["linear_attention", "full_attention"],
+        pad_token_id=None, eos_token_id=None, rms_norm_eps=NORM_EPS, **heads,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [1, 5, 37, 130])
+@widths
+def test_negative_eigenvalues_are_olmo_hybrids(width: int, length: int) -> None:
+    theirs = disturb(OlmoHybridGatedDeltaNet(olmo_hybrid_config(width), layer_idx=0))
+    theirs.o_proj.weight.mul_(10.0)  # a head-wise norm and a gate leave small outputs
+    theirs.v_proj.weight.mul_(0.01)  # so small that the epsilon of the head-wise norm shows
+    model = backbone(44, width=width)
+    transplant(model.livs[0], theirs, olmo_hybrid.gated_delta_weights(theirs))
+    x, found = traced(model, 0, length)
+    check(found, theirs(x))
+
+
+@torch.no_grad()
+@lengths
+@widths
+@pytest.mark.parametrize(("liv_class", "rotated"), [(45, True), (46, False)])
+def test_a_norm_of_all_heads_together_is_olmo_hybrids(
+    liv_class: int, rotated: bool, width: int, length: int
+) -> None:
+    theirs = disturb(OlmoHybridAttention(olmo_hybrid_config(width), layer_idx=1))
+    model = backbone(liv_class, width=width)
+    transplant(model.livs[0], theirs, llama.normed_attention_weights(theirs))
+    x, found = traced(model, 0, length)
+    turns = LlamaRotaryEmbedding(LlamaConfig(**attention_sizes(theirs.head_dim, heads=1)))
+    turned = turns(x, torch.arange(length)[None]) if rotated else None
+    mask = torch.full((length, length), -math.inf).triu(1)[None, None]
+    check(found, theirs(x, turned, mask)[0])
 
 
 @torch.no_grad()

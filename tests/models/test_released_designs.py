@@ -11,6 +11,7 @@ from transformers import (
     Lfm3Config,
     Mamba2Config,
     MambaConfig,
+    OlmoHybridConfig,
     Qwen3Config,
 )
 
@@ -31,6 +32,7 @@ CONFIGURATIONS: dict[str, Any] = {
         state_size=128, n_groups=1, tie_word_embeddings=True,
     ),
     "mamba_130m": MambaConfig(vocab_size=50280, hidden_size=768, num_hidden_layers=24),
+    "olmo_hybrid": OlmoHybridConfig(rope_parameters={"rope_theta": None}),
     "qwen3": Qwen3Config(
         vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28,
         num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,

@@ -26,8 +26,10 @@ from .llama import LLAMA, MISTRAL, QWEN3
 from .mamba import MAMBA
 from .mamba2 import MAMBA2
 from .nemotron_h import NEMOTRON_H
+from .olmo_hybrid import OLMO_HYBRID
 
-FAMILIES = (LLAMA, MISTRAL, QWEN3, LFM2, LFM3, MAMBA, MAMBA2, NEMOTRON_H)  # the first one holds
+# The first one that holds a genome makes its model.
+FAMILIES = (LLAMA, MISTRAL, QWEN3, LFM2, LFM3, MAMBA, MAMBA2, NEMOTRON_H, OLMO_HYBRID)
 ALPHABETS = ("star", "extended", "released", "released+operators")  # the first that has all classes
 
 

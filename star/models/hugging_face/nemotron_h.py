@@ -127,5 +127,5 @@ NEMOTRON_H = Family(
         for recurrent in RECURRENT.values()
         for attention in ATTENTION.values()
     ),
-    _settings, _read, _views, _ends, required=tuple(ATTENTION.values()),
+    _settings, _read, _views, _ends, required=(ATTENTION.values(),),
 )  # fmt: skip

@@ -66,7 +66,7 @@ def test_every_valid_operator_has_a_class_plain_and_differential_where_its_struc
     codes = [o.code for o in valid_operators()] + [
         o.code + "d" for o in valid_operators() if o.has_differential
     ]
-    assert sorted(EVERY.by_code) == sorted(codes) and len(codes) == len(EVERY.ids) == 107
+    assert sorted(EVERY.by_code) == sorted(codes) and len(codes) == len(EVERY.ids) == 110
 
 
 def test_ids_of_operators_are_those_that_files_of_earlier_searches_hold() -> None:
