@@ -95,6 +95,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 8, "head_dim": 16, "n_groups": 1,
         "tie_word_embeddings": True, "chunk_size": 16,
     }),
+    "mamba2_groups": ("Mamba2", {
+        "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 8, "head_dim": 16, "n_groups": 4,
+        "chunk_size": 16,
+    }),
     "olmo_hybrid": ("OlmoHybrid", {
         **OLMO, "rope_parameters": {"rope_type": "default", "rope_theta": None},
     }),
@@ -109,6 +113,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "nemotron_h_mlp": ("NemotronH", {
         **NEMOTRON, "layers_block_type": ["mlp", "linear_attention", "mlp", "full_attention"],
         "num_key_value_heads": 4, "ssm_state_size": 128,
+    }),
+    "nemotron_h_groups": ("NemotronH", {
+        **NEMOTRON, "layers_block_type": ["linear_attention", "mlp", "full_attention"],
+        "ssm_state_size": 128, "n_groups": 8,
     }),
 }  # fmt: skip
 cases = pytest.mark.parametrize("case", CASES)
@@ -270,6 +278,7 @@ def test_a_configuration_says_what_the_genome_is(data: st.DataObject) -> None:
         recurrent_width=data.draw(st.sampled_from([None, 8 * one * data.draw(multiple)])),
         feed_forward_width=data.draw(st.sampled_from([None, 8 * data.draw(multiple)])),
         recurrent_head_width=data.draw(st.sampled_from([None, 8])),
+        recurrent_groups=data.draw(st.sampled_from([None, 1, 2, 8])),
         norms=data.draw(st.sampled_from(sorted(family.norms))),
     )
     assume(_can_be_had(genome, sizes) and family_of(genome, sizes) is family)
@@ -319,7 +328,8 @@ def _can_be_had(genome: Genome, sizes: ModelConfig) -> bool:
         ("mamba", {"time_step_rank": 3}, "time_step_rank=3: expected 4"),
         ("mamba", {"conv_kernel": 3}, "conv_kernel=3: expected 4"),
         ("mamba2", {"state_size": 32}, "state_size=32: expected one of 64, 128"),
-        ("mamba2", {"n_groups": 2}, "n_groups=2: expected 1"),
+        ("mamba2", {"n_groups": 3}, "model.recurrent_groups=3: SSD has 4 heads, expected a number"),
+        ("mamba2", {"n_groups": 0}, "model.recurrent_groups=0: expected a whole number from 1"),
         (
             "mamba2",
             {"time_step_limit": (0.1, 1.0)},
@@ -340,7 +350,6 @@ def _can_be_had(genome: Genome, sizes: ModelConfig) -> bool:
             "layers_block_type=moe: expected one of linear_attention, mlp, full_attention",
         ),
         ("nemotron_h", {"ssm_state_size": 16}, "ssm_state_size=16: expected one of 64, 128"),
-        ("nemotron_h", {"n_groups": 8}, "n_groups=8: expected 1"),
     ],
 )
 def test_what_no_genome_is(

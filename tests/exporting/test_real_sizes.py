@@ -100,7 +100,7 @@ REFUSED = {
     "Nemotron-H-8B": (
         "NemotronH",
         {"layers_block_type": ["linear_attention", "mlp", "full_attention", "mlp"]},
-        "n_groups=8: expected 1",
+        "time_step_min=0.001: expected at most 1e-06",
     ),
 }  # fmt: skip
 

@@ -40,7 +40,10 @@ from transformers.models.lfm2.modeling_lfm2 import Lfm2ShortConv
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRotaryEmbedding
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
-from transformers.models.nemotron_h.modeling_nemotron_h import NemotronHMLP
+from transformers.models.nemotron_h.modeling_nemotron_h import (
+    NemotronHMamba2Mixer,
+    NemotronHMLP,
+)
 from transformers.models.olmo_hybrid.modeling_olmo_hybrid import (
     OlmoHybridAttention,
     OlmoHybridGatedDeltaNet,
@@ -313,11 +316,12 @@ def test_state_spaces_alone_are_a_mamba(length: int) -> None:
 @torch.no_grad()
 @lengths
 @widths
-def test_state_space_dual_is_mamba_2s(width: int, length: int) -> None:
-    config = mamba2_config(width, layer_norm_epsilon=NORM_EPS)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_state_space_dual_is_mamba_2s(groups: int, width: int, length: int) -> None:
+    config = mamba2_config(width, layer_norm_epsilon=NORM_EPS, n_groups=groups)
     theirs = disturb(Mamba2Mixer(config, layer_idx=0))
     theirs.out_proj.weight.mul_(10.0)  # a norm leaves small outputs
-    model = backbone(23, width=width)
+    model = backbone(23, width=width, recurrent_groups=groups)
     transplant(model.livs[0], theirs, mamba2.mixer_weights(theirs))
     x, found = traced(model, 0, length)
     check(found, theirs(x))
@@ -331,7 +335,6 @@ def mamba2_config(width: int, **sizes: Any) -> Mamba2Config:
         num_heads=heads,
         head_dim=width // heads,
         state_size=64,
-        n_groups=1,
         expand=1,
         conv_kernel=4,
         chunk_size=16,
@@ -343,11 +346,26 @@ def mamba2_config(width: int, **sizes: Any) -> Mamba2Config:
 @torch.no_grad()
 @lengths
 def test_state_space_dual_heads_alone_are_a_mamba_2(length: int) -> None:
-    config = mamba2_config(64, num_hidden_layers=2, layer_norm_epsilon=NORM_EPS)
+    config = mamba2_config(64, num_hidden_layers=2, layer_norm_epsilon=NORM_EPS, n_groups=1)
     theirs = disturb(Mamba2ForCausalLM(config))
     ours = backbone(23, 23, width=64)
     copy_theirs(mamba2.MAMBA2, ours, theirs)
     check(ours(tokens(length)), theirs(tokens(length)).logits)
+
+
+@torch.no_grad()
+@lengths
+def test_eight_groups_of_heads_are_nemotron_hs(length: int) -> None:
+    config = NemotronHConfig(
+        hidden_size=64, mamba_num_heads=16, mamba_head_dim=8, n_groups=8, ssm_state_size=128,
+        layers_block_type=["linear_attention"], layer_norm_epsilon=NORM_EPS, time_step_min=0.0,
+    )  # fmt: skip
+    theirs = disturb(NemotronHMamba2Mixer(config, layer_idx=0))
+    theirs.out_proj.weight.mul_(10.0)  # a norm leaves small outputs
+    model = backbone(37, width=64, recurrent_width=128, recurrent_head_width=8, recurrent_groups=8)
+    transplant(model.livs[0], theirs, mamba2.mixer_weights(theirs))
+    x, found = traced(model, 0, length)
+    check(found, theirs(x))
 
 
 def turned(x: torch.Tensor) -> torch.Tensor:
