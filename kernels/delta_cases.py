@@ -94,7 +94,10 @@ def delta_operation(
             _sizes(1, 1, 3, 2, 3, 1), _sizes(1, 2, 1, 3, 5, 1), _sizes(2, 1, 69, 10, 34, 1),
         ],
         quick=_QUICK,
-        full=[*_QUICK, _sizes(2, 4, 1024, 64, 64), _sizes(1, 2, 500, 128, 128, 1)],
+        full=[
+            *_QUICK, _sizes(2, 4, 1024, 64, 64), _sizes(1, 2, 500, 128, 128, 1),
+            _sizes(1, 2, 300, 96, 192, 1),  # OLMo-Hybrid's heads
+        ],
         cpu=[_sizes(8, 4, 128, 16, 16), _sizes(8, 4, 256, 16, 16)],
         bench=[_sizes(8, 4, 128, 16, 16), _sizes(8, 16, 4096, 128, 128)],
         cost=cost,

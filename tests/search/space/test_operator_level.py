@@ -116,7 +116,7 @@ def test_neighbours_are_exactly_the_classes_that_differ_in_one_operator_gene() -
 def test_neighbours_of_softmax_attention() -> None:
     codes = {EVERY.by_id[number].code for number in EVERY.neighbours(1)}
     within = {"22123", "32123", "42123", "12113", "12133", "12143", "12223", "12123d"}
-    within |= {f"{number}.2.1.2.3" for number in (*range(12, 20), 21, 22)}
+    within |= {f"{number}.2.1.2.3" for number in (*range(12, 20), 21, 22, 35, 36)}
     assert codes == within | {
         "91112",
         "91132",
@@ -133,6 +133,7 @@ def test_neighbours_of_softmax_attention() -> None:
         "31.2.1.2.3",
         "32.2.1.2.3",
         "33.1.1.3.2",
+        "34.4.1.1.3",
     }
 
 
