@@ -437,15 +437,16 @@ def test_gated_delta_is_the_gated_delta_net_of_qwen3_next(width: int, length: in
     check(found, theirs(x))
 
 
-def olmo_hybrid_config(width: int, **sizes: Any) -> OlmoHybridConfig:
+def olmo_hybrid_config(width: int) -> OlmoHybridConfig:
     """Heads of the delta rule as wide as ours are at this width, their keys half as wide."""
     values = width // HEADS[width]
-    heads = {"linear_num_key_heads": 3 * width // 2 // values, "linear_key_head_dim": values // 2}
-    heads["linear_num_value_heads"] = heads["linear_num_key_heads"]
+    heads = 3 * width // 2 // values
     return OlmoHybridConfig(
-        **attention_sizes(width, HEADS[width], **sizes), vocab_size=VOCABULARY,
+        **attention_sizes(width, HEADS[width]), vocab_size=VOCABULARY, rms_norm_eps=NORM_EPS,
         num_hidden_layers=2, layer_types=["linear_attention", "full_attention"],
-        pad_token_id=None, eos_token_id=None, rms_norm_eps=NORM_EPS, **heads,
+        linear_num_key_heads=heads, linear_num_value_heads=heads,
+        linear_key_head_dim=values // 2, linear_value_head_dim=values,
+        pad_token_id=None, eos_token_id=None,
     )  # fmt: skip
 
 

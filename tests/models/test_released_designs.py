@@ -20,8 +20,9 @@ from star.genomes import CacheSetting, ModelConfig, cache_bytes, load_genome, pa
 from star.runs.origin import configured, read_origin
 
 POSITIONS = 300  # more than LFM3's window of 256
-# M for Mamba-2, - for squared ReLU, * for attention, as the model's configuration has it.
-NEMOTRON_H_8B = "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-"
+# As the configuration of Nemotron-H 8B has it.
+PATTERN = "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-"
+LAYERS = {"M": "linear_attention", "-": "mlp", "*": "full_attention"}
 CONFIGURATIONS: dict[str, Any] = {
     "lfm2_1_2b": Lfm2Config(
         vocab_size=65536, hidden_size=2048, intermediate_size=12288, num_hidden_layers=16,
@@ -35,7 +36,7 @@ CONFIGURATIONS: dict[str, Any] = {
         state_size=128, n_groups=1, tie_word_embeddings=True,
     ),
     "mamba_130m": MambaConfig(vocab_size=50280, hidden_size=768, num_hidden_layers=24),
-    "nemotron_h": NemotronHConfig(hybrid_override_pattern=NEMOTRON_H_8B),
+    "nemotron_h": NemotronHConfig(layers_block_type=[LAYERS[kind] for kind in PATTERN]),
     "olmo_hybrid": OlmoHybridConfig(rope_parameters={"rope_theta": None}),
     "qwen3": Qwen3Config(
         vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28,

@@ -74,7 +74,8 @@ class ScalarDecay(StructureModule):
         ):
             stepped = (v * step[..., None]).to(v.dtype)
             state = state_of(memory, number)
-            outputs.append(ssd(*map(self._by_group, (c, b)), stepped, decay, state=state))
+            c_groups, b_groups = self._by_group(c), self._by_group(b)
+            outputs.append(ssd(c_groups, b_groups, stepped, decay, state=state))
         y = self.difference(outputs) + self.skip.to(v.dtype)[:, None, None] * v
         return self._normed(y.transpose(1, 2).flatten(2) * gate)
 
