@@ -20,7 +20,7 @@ OPTIONAL = {
     "recurrent_groups": 1, "feed_forward_width": 8,
 }  # fmt: skip
 # How many norms a LIV has, by where they stand (`norms.py`).
-NORMS = {"pre": 1, "post": 1, "sandwich": 2, "hybrid": 1}
+NORMS = {"pre": 1, "post": 1, "sandwich": 2, "post_attention": 1}
 LATER = {*OPTIONAL, "norms", "residual_scale"}  # sizes that recipes of before do not have
 SIZES = {
     "vocabulary": Range(1, 10**7),
@@ -48,7 +48,7 @@ class ModelConfig:
     recurrent_head_width: int | None = None  # of recurrences with heads; null: head_width
     recurrent_groups: int | None = None  # of Mamba-2's heads, each with its own B and C; null: 1
     feed_forward_width: int | None = None  # channels of feed-forward layers; null: 8/3 of the width
-    norms: str = "pre"  # before each LIV; post: behind it; sandwich: both; hybrid: as in norms.py
+    norms: str = "pre"  # before each LIV; post: behind it; sandwich: both; post_attention: mixed
     residual_scale: float = 1.0  # factor of what each LIV adds
 
     def check(self) -> None:

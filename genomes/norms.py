@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from .operators import DIAGONAL, LOW_RANK, LivClass
 
-HYBRID = "hybrid"
+POST_ATTENTION = "post_attention"
 FIXED = {"pre": (True, False), "post": (False, True), "sandwich": (True, True)}
 
 
@@ -19,8 +19,8 @@ class Norms(NamedTuple):
 def norms_of(classes: Iterable[LivClass], norms: str) -> Iterator[Norms]:
     """The norms of each LIV.
 
-    With `hybrid`, as OLMo-Hybrid has them, norms stand behind attention and behind the feed-forward
-    LIVs that follow it, and before all others.
+    With `post_attention`, as OLMo-Hybrid has them, norms stand behind attention and behind the
+    feed-forward LIVs that follow it, and before all others.
 
     Args:
         classes: of the LIVs, in their order.
@@ -30,4 +30,4 @@ def norms_of(classes: Iterable[LivClass], norms: str) -> Iterator[Norms]:
     for liv_class in classes:
         mixing = liv_class.operator.token_mixing
         behind = mixing == LOW_RANK or (behind and mixing == DIAGONAL)
-        yield Norms(not behind, behind) if norms == HYBRID else Norms(*FIXED[norms])
+        yield Norms(not behind, behind) if norms == POST_ATTENTION else Norms(*FIXED[norms])

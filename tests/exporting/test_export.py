@@ -153,7 +153,10 @@ def test_what_no_family_holds(text: str) -> None:
 def test_an_olmo_hybrid_has_delta_rules_and_attention_of_one_kind(mixers: tuple[int, ...]) -> None:
     family_here("OlmoHybrid")
     text = "-".join(f"{mixer}.1.1.1.1-9.1.1.1.1" for mixer in mixers)
-    assert family_of(Genome.from_text(text, "released"), sizes(width=64, norms="hybrid")) is None
+    assert (
+        family_of(Genome.from_text(text, "released"), sizes(width=64, norms="post_attention"))
+        is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_an_olmo_hybrid_has_delta_rules_and_attention_of_one_kind(mixers: tuple[
         ("1.1.1.1.1-9.1.1.1.1", {"norms": "sandwich"}),
         ("31.1.1.1.1-9.1.1.1.1", {"norms": "post"}),
         ("1.1.1.1.1-9.1.1.1.1", {"residual_scale": 0.5}),
-        ("1.1.1.1.1-9.1.1.1.1", {"norms": "hybrid"}),
+        ("1.1.1.1.1-9.1.1.1.1", {"norms": "post_attention"}),
     ],
 )
 def test_sizes_that_no_family_has(text: str, own: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from star.base.errors import UserError
 from star.genomes import LivClass, ModelConfig
-from star.genomes.norms import HYBRID
+from star.genomes.norms import POST_ATTENTION
 from star.genomes.operators import LOW_RANK
 from star.genomes.widths import head_count, inner_width, own_head_width
 
@@ -97,7 +97,7 @@ def _read(config: Any) -> tuple[list[str], ModelConfig]:
         recurrent_width=config.linear_num_value_heads * config.linear_value_head_dim,
         recurrent_head_width=config.linear_value_head_dim,
         feed_forward_width=config.intermediate_size,
-        norms=HYBRID,
+        norms=POST_ATTENTION,
     )
     return [name for mixer in names for name in (mixer, FEED_FORWARD)], sizes
 
@@ -131,5 +131,6 @@ OLMO_HYBRID = Family(
         [(mixer, FEED_FORWARD) for mixer in (RECURRENT, attention)]
         for attention in ATTENTION.values()
     ),
-    _settings, _read, _views, ends, required=(ATTENTION.values(), (RECURRENT,)), norms=(HYBRID,),
+    _settings, _read, _views, ends, required=(ATTENTION.values(), (RECURRENT,)),
+    norms=(POST_ATTENTION,),
 )  # fmt: skip
