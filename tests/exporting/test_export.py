@@ -153,10 +153,8 @@ def test_what_no_family_holds(text: str) -> None:
 def test_an_olmo_hybrid_has_delta_rules_and_attention_of_one_kind(mixers: tuple[int, ...]) -> None:
     family_here("OlmoHybrid")
     text = "-".join(f"{mixer}.1.1.1.1-9.1.1.1.1" for mixer in mixers)
-    assert (
-        family_of(Genome.from_text(text, "released"), sizes(width=64, norms="post_attention"))
-        is None
-    )
+    own = sizes(width=64, norms="post_attention")
+    assert family_of(Genome.from_text(text, "released"), own) is None
 
 
 @pytest.mark.parametrize(

@@ -147,10 +147,8 @@ def test_norms_stand_where_they_are_asked_for(norms: str, before: int, behind: i
 def test_norms_stand_behind_attention_and_what_feeds_it_forward() -> None:
     """As OLMo-Hybrid has them; a feed-forward LIV that comes first has its norm before it."""
     text = "9.1.1.1.1-44.1.1.1.1-9.1.1.1.1-1.1.1.1.1-9.1.1.1.1-42.1.1.1.1-7.1.1.1.1-9.1.1.1.1"
-    genome, sizes = (
-        Genome.from_text(text, "released"),
-        ModelConfig(width=64, norms="post_attention"),
-    )
+    genome = Genome.from_text(text, "released")
+    sizes = ModelConfig(width=64, norms="post_attention")
     model = decode(genome, sizes)
     behind = [isinstance(liv.norm, torch.nn.Identity) for liv in model.livs]
     assert behind == [False, False, False, True, True, True, False, False]
