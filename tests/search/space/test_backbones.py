@@ -286,8 +286,5 @@ def test_a_search_over_a_hybrid_has_none(tmp_path: Path) -> None:
         for n in range(2)
     )
     write_hybrid(tmp_path, Hybrid("mine", components, blocks=2))
-    space = SpaceConfig(alphabet=f"hybrid:{tmp_path}")
-    space.check(2)
-    space.backbone_genes = True
-    with pytest.raises(UserError, match="search.space.backbone_genes=True: expected false"):
-        space.check(2)
+    with pytest.raises(UserError, match="search.space.backbone_genes: not together with search"):
+        Search.from_config(config(space={"alphabet": f"hybrid:{tmp_path}"}), MadeUp())
