@@ -126,13 +126,28 @@ def state_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None =
     return cache_bytes(genome, model, cache) - _growing_bytes(genome, model, cache)
 
 
-def _growing_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting) -> int:
-    """Bytes of what is written once for every position, however many there are."""
-    elements = 0
+def growing_livs(genome: Genome, model: ModelConfig) -> tuple[bool, ...]:
+    """For each LIV whether its cache grows with the context however long that is, as keys and
+    values do; borrowers of all that grows have none that does.
+
+    Raises `GenomeError` for an invalid genome or a width it cannot have.
+    """
+    check_fits(genome, model)
+    grows = []
     for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
         written = liv_class.operator.structure.cache
         near, further = (written(liv_class, sharing.borrowed, model, n) for n in (FAR, 2 * FAR))
-        if further > near:
+        grows.append(further > near)
+    return tuple(grows)
+
+
+def _growing_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting) -> int:
+    """Bytes of what is written once for every position, however many there are."""
+    elements = 0
+    livs = zip(genome.classes(), genome.sharing, growing_livs(genome, model), strict=True)
+    for liv_class, sharing, grows in livs:
+        if grows:
+            written = liv_class.operator.structure.cache
             elements += written(liv_class, sharing.borrowed, model, cache.context)
     return cache.batch * DTYPE_BYTES[cache.dtype] * elements
 
