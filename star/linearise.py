@@ -90,6 +90,9 @@ def show(console: Console, work: Linearisation, result: Result) -> None:
     console.print(quality_table(result))
     share = result.metrics["distilled"]["cache_bytes"] / work.plan.original_bytes
     say(console, f"cache: {share:.1%} of the original's at context {work.plan.cache.context}")
+    more = work.plan.next_budget([1 - gate for gate in result.gates], result.kept)
+    if more is not None and more < 1:
+        say(console, f"budget={more:g} would keep one attention more")
     say(console, f"genome: {result.genome.to_text()} ({result.genome.id})")
 
 

@@ -3,7 +3,7 @@ one for each unit."""
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import torch
@@ -84,7 +84,8 @@ def merged_weights(
     Units are replaced as a whole, so that nothing that stays is tied to what goes.
     """
     gone = tuple(f"livs.{place}." for place in branches)
-    weights = {n: w for n, w in original.named_parameters() if not n.startswith(gone)}
+    named: Iterable[tuple[str, torch.Tensor]] = original.named_parameters()
+    weights = {name: tensor for name, tensor in named if not name.startswith(gone)}
     for place, branch in branches.items():
-        weights |= {f"livs.{place}.{name}": w for name, w in branch.named_parameters()}
+        weights.update((f"livs.{place}.{name}", w) for name, w in branch.named_parameters())
     return weights

@@ -29,7 +29,7 @@ from star.hybrids.linearise.recall import TASKS
 from star.hybrids.linearise.running import Running
 from star.hybrids.linearise.stages import Alignment, Distillation, GateTraining
 from star.models import LanguageModel, decode_tried
-from star.models.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
+from star.models.checkpoint import GENOME, MODEL, WEIGHTS, Checkpoint, load_checkpoint
 from star.models.language_model import LivModule
 from star.runs.claim import claimed_folder
 from star.runs.provenance import check_same_run, new_folder, write_provenance
@@ -186,7 +186,7 @@ def opened_linearisation(
     folder = expanded(config.run_dir) if config.run_dir else new_folder("linearise")
     with claimed_folder(
         folder,
-        (ALIGN, GATES, DISTIL),
+        (ALIGN, GATES, DISTIL, GENOME, MODEL, WEIGHTS),  # never in a checkpoint's own folder
         lambda: check_same_run(folder, "a linearisation", settings, FREE),
     ):
         write_provenance(folder, "linearise", settings, corpus.fingerprint, arguments)

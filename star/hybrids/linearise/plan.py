@@ -5,6 +5,7 @@ over all positions. LIVs that share weights or features stay or go together, as 
 their place shares nothing.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -151,11 +152,6 @@ class Plan:
         """Places of all LIVs that may be replaced, by unit."""
         return tuple(index for unit in self.units for index in unit.livs)
 
-    @property
-    def rest_bytes(self) -> int:
-        """Of the cache of all other LIVs."""
-        return self.original_bytes - sum(unit.kept_bytes for unit in self.units)
-
     def genome_of(self, kept: Sequence[bool]) -> Genome:
         """The genome in which the units that are not kept are replaced. kept: by unit."""
         replaced = self.replaced_livs(kept)
@@ -180,10 +176,7 @@ class Plan:
         """
         most = budget * self.original_bytes
         kept = [unit.saved_bytes <= 0 for unit in self.units]
-        total = self.rest_bytes + sum(
-            unit.kept_bytes if is_kept else unit.replaced_bytes
-            for unit, is_kept in zip(self.units, kept, strict=True)
-        )
+        total = self.bytes_of(kept)
         if total > most:
             raise UserError(
                 f"budget={budget:g}: with all {len(self.units)} attention units replaced the cache "
@@ -196,3 +189,23 @@ class Plan:
             if not kept[number] and total + extra <= most:
                 kept[number], total = True, total + extra
         return tuple(kept)
+
+    def bytes_of(self, kept: Sequence[bool]) -> int:
+        """Of the cache when only the units that are not kept are replaced. kept: by unit."""
+        pairs = zip(self.units, kept, strict=True)
+        return self.original_bytes - sum(u.saved_bytes for u, is_kept in pairs if not is_kept)
+
+    def next_budget(self, importance: Sequence[float], kept: Sequence[bool]) -> float | None:
+        """The budget at which the most important unit that was replaced would stay too; None where
+        all stay, or nothing else would.
+
+        Args:
+            importance: of each unit.
+            kept: by unit, of `choose`.
+        """
+        gone = [number for number, is_kept in enumerate(kept) if not is_kept]
+        if len(gone) < 2:
+            return None
+        first = min(gone, key=lambda n: (-importance[n], n))
+        more = self.bytes_of(kept) + self.units[first].saved_bytes
+        return math.ceil(1e4 * more / self.original_bytes) / 1e4
