@@ -63,6 +63,8 @@ SMALLEST_IS_0 = {
     *(f"search.variation.{name}_probability" for name in ("sharing", "sharing_mutation")),
     "search.variation.operator_probability",
     *("search.replication.most", "validation.sample", "weight_decays"),
+    *("align.steps", "align.recall", "gates.language", "gates.penalty", "distil.teacher"),
+    "distil.recall",
 }
 
 

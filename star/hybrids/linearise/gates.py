@@ -3,7 +3,7 @@ one for each unit."""
 
 import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -78,14 +78,12 @@ def gated_model(
 
 def merged_weights(
     original: LanguageModel, branches: Mapping[int, LivModule]
-) -> dict[str, torch.Tensor]:
+) -> Mapping[str, torch.Tensor]:
     """Weights of the original by name, with those of branches in place of what they replace.
 
     Units are replaced as a whole, so that nothing that stays is tied to what goes.
     """
     gone = tuple(f"livs.{place}." for place in branches)
-    named: Iterable[tuple[str, torch.Tensor]] = original.named_parameters()
-    weights = {name: tensor for name, tensor in named if not name.startswith(gone)}
-    for place, branch in branches.items():
-        weights.update((f"livs.{place}.{name}", w) for name, w in branch.named_parameters())
-    return weights
+    kept = {name: w for name, w in original.named_parameters() if not name.startswith(gone)}
+    new = {f"livs.{n}.{name}": w for n, b in branches.items() for name, w in b.named_parameters()}
+    return {**kept, **new}
