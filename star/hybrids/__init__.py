@@ -1,5 +1,5 @@
-"""Hybrids: models that are made of others.
+"""Hybrids of pretrained models: components opened from folders, the search for a mixture, and
+attention replaced where it is not needed (`linearise`).
 
-`linearise` puts recurrences in the place of a checkpoint's attention. Neighbours: `star.models`
-decodes genomes, `star.training` trains, `star.composing` grows designs.
+What a hybrid is and costs is said in `star.genomes.hybrids`, its model in `star.models.hybrid`.
 """

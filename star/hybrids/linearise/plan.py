@@ -19,7 +19,7 @@ from star.genomes import (
     Liv,
     LivClass,
     ModelConfig,
-    growing_livs,
+    growing_bytes,
     liv_cache_bytes,
     with_operators,
 )
@@ -59,7 +59,7 @@ def _is_recurrent(liv_class: LivClass, model: ModelConfig) -> bool:
     ):
         return False
     alone = Genome((Liv(liv_class.id),), ALPHABETS["released"])
-    return not any(growing_livs(alone, model))
+    return not any(growing_bytes(alone, model, CacheSetting()))
 
 
 def replaced_genome(genome: Genome, livs: Collection[int], replacement: LivClass) -> Genome:
@@ -83,7 +83,7 @@ def _alphabet_of(ids: Collection[int], first: Alphabet) -> Alphabet:
 def _groups(genome: Genome, model: ModelConfig) -> Iterator[tuple[int, ...]]:
     """Places of LIVs that share, directly or through others, where the cache of any of them
     grows."""
-    grows = growing_livs(genome, model)
+    grows = growing_bytes(genome, model, CacheSetting())
     first = list(range(genome.depth))  # the shallowest that each one is joined with
     for index, sharing in enumerate(genome.sharing):
         for other in {sharing.feature_owner, *sharing.weight_owner.values()}:
@@ -128,9 +128,11 @@ class Plan:
             replacement: name of the class that takes the place of attention.
 
         Raises:
-            UserError: for a class that is no replacement, and a genome without attention.
+            UserError: for a class that is no replacement, a genome without attention, and a hybrid.
             GenomeError: for a genome that is invalid or does not fit the sizes.
         """
+        if genome.alphabet.hybrid is not None:
+            raise UserError("checkpoint: is a hybrid of several; linearise its components instead")
         genome, liv_class = genome.canonical(), find_replacement(replacement, model)
         groups = tuple(_groups(genome, model))
         if not groups:
