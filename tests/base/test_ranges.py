@@ -34,7 +34,8 @@ REQUIRED = {
     "linearise": ["checkpoint=x", "to=y"],
 }
 # Where a value that is hardly meant does no harm.
-ALIASES = ("width", "context", "batch", "steps", "distil.steps")  # of other keys, once a command is composed
+# of other keys, once a command is composed
+ALIASES = ("width", "context", "batch", "steps", "distil.steps")
 HUGE = {1e9, 1e18, 10**400}
 HARMLESS: dict[str, set[float]] = {
     "seed": {0, 1e9, 1e18},

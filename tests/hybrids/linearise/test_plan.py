@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from star.base.errors import UserError
 from star.genomes import CacheSetting, Genome, ModelConfig, cache_bytes, random_genome
+from star.genomes.hybrids import GenomeComponent, Hybrid, hybrid_alphabet
 from star.genomes.widths import fits
 from star.hybrids.linearise import Plan
 from star.hybrids.linearise.plan import find_replacement
@@ -98,6 +99,13 @@ def test_states_count_and_the_next_budget_says_so(budget: float, count: int) -> 
 def test_what_cannot_be_planned(genome: Genome, replacement: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         plan(genome, replacement)
+
+
+def test_a_hybrid_of_several_is_refused() -> None:
+    components = tuple(GenomeComponent(name, name, GENOME, SIZES) for name in ("one", "two"))
+    alphabet = hybrid_alphabet("hybrid:here", Hybrid("both", components, 2), "digest")
+    with pytest.raises(UserError, match="is a hybrid of several"):
+        plan(Genome.from_text("11111-21111", alphabet))
 
 
 def test_replacements_are_recurrences() -> None:
