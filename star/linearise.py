@@ -7,6 +7,7 @@ same command again, with a run_dir, resumes an interrupted one.
 
 import json
 from dataclasses import asdict, replace
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +34,7 @@ from star.runs.extensions import use_extensions
 from star.runs.origin import origin_settings
 from star.training import Diverged
 
+REPORT = "linearisation.json"  # in the new checkpoint's folder
 SHOWN = ("validation_loss", "repeat_loss", RECALL)  # of the metrics, with four decimals
 
 
@@ -46,13 +48,27 @@ def write_checkpoint(work: Linearisation, result: Result) -> None:
         "model": asdict(work.plan.model),
         "data_fingerprint": work.corpus.fingerprint,
     }
-    content = replace(genome_file(work, result), settings=origin_settings(settings))
+    genome = replace(genome_file(work, result), settings=origin_settings(settings))
     folder = expanded(work.config.to)
     with new_folder(folder) as unfinished, writing(folder):
-        save_checkpoint(unfinished, result.model, content, work.plan.model)
+        save_checkpoint(unfinished, result.model, genome, work.plan.model)
         copy_tokenizer(work.corpus.tokenizer, unfinished)
-        text = json.dumps(result.metrics, indent=2)
-        files.write_text(unfinished / EVALUATION, f"{text}\n")
+        content = {EVALUATION: result.metrics["distilled"], REPORT: report(work, result)}
+        for name, values in content.items():
+            files.write_text(unfinished / name, json.dumps(values, indent=2) + "\n")
+
+
+def report(work: Linearisation, result: Result) -> dict[str, Any]:
+    """What was made of which checkpoint: each unit's gate and fate, and all that was measured."""
+    units = zip(work.plan.units, result.gates, result.kept, strict=True)
+    return {
+        "checkpoint": str(expanded(work.config.checkpoint).absolute()),
+        "genome_id": work.plan.genome.id,
+        "budget": work.config.budget,
+        "replacement": work.plan.replacement.name,
+        "units": [{"livs": u.livs, "gate": gate, "kept": is_kept} for u, gate, is_kept in units],
+        **result.metrics,
+    }
 
 
 def livs_table(work: Linearisation, result: Result) -> Table:

@@ -53,9 +53,13 @@ def test_it_leaves_a_checkpoint_within_the_budget(small: Path, command: Command)
     content = read_genome_file(folder / "genome.yaml")
     assert content.parents == [before.genome.genome.id]
     assert "kept" in content.notes and "replaced" in content.notes and "gate 0." in content.notes
-    measured = json.loads((folder / "evaluation.json").read_text())
-    assert measured["distilled"]["cache_bytes"] == costs[1] == content.metrics["cache_bytes"]
-    assert content.metrics["original_validation_loss"] == measured["original"]["validation_loss"]
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    report = json.loads((folder / "linearisation.json").read_text())
+    assert evaluation == report["distilled"] and evaluation["cache_bytes"] == costs[1]
+    assert [unit["livs"] for unit in report["units"]] == [[0], [2]]
+    assert [unit["kept"] for unit in report["units"]] == [name == "SA-1" for name in names[::2]]
+    expected = {f"original_{key}": value for key, value in report["original"].items()}
+    assert content.metrics == {**evaluation, **expected}
     command_line = (small.parent / "run" / "command.txt").read_text()
     assert command_line.startswith("python -m star.linearise checkpoint=small to=out")
 
@@ -65,6 +69,8 @@ def test_other_commands_take_the_checkpoint(small: Path, command: Command) -> No
     assert command("linearise", *SHORT).returncode == 0
     described = command("describe", "genome=out", "format=json")
     assert json.loads(described.stdout)["width"] == 16
+    exported = command("export", "checkpoint=out", "to=theirs")
+    assert exported.returncode == 0, exported.stderr
     generated = command("generate", "checkpoint=out", "prompt=def", "tokens=3")
     assert generated.returncode == 0 and generated.stdout.startswith("def")
     begin = ("genome=out", "training.init_from=out", "steps=1", "run_dir=more", "tensorboard=never")
@@ -89,7 +95,7 @@ def test_another_budget_goes_on_from_the_gates(small: Path, command: Command) ->
 def test_parts_may_be_left_out(small: Path, command: Command) -> None:
     result = command("linearise", *changed("align.steps=0", "distil.steps=0"))
     assert result.returncode == 0, result.stderr
-    measured = json.loads((small.parent / "out" / "evaluation.json").read_text())
+    measured = json.loads((small.parent / "out" / "linearisation.json").read_text())
     assert measured["replaced"] == measured["distilled"]
     assert sorted(path.name for path in (small.parent / "run").iterdir() if path.is_dir()) == [
         "gates"
