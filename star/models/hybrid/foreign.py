@@ -21,7 +21,7 @@ from star.genomes.hybrids import ForeignComponent, ForeignSegment
 
 from ..cache import Memory
 from ..hugging_face.causal_lm import CACHE
-from ..hugging_face.family import expect_values
+from ..hugging_face.family import NO_TOKENS, expect_values
 from .components import State
 
 # What a configuration has beside what decides the model.
@@ -91,7 +91,7 @@ def read_config(family: str, content: Mapping[str, Any]) -> Any:
     """
     adapter = ADAPTERS[family]
     config = adapter.model_class.config_class.from_dict(
-        {key: value for key, value in content.items() if key not in UNUSED}
+        NO_TOKENS | {key: value for key, value in content.items() if key not in UNUSED}
     )
     if config.num_hidden_layers < 1:
         raise UserError(f"num_hidden_layers={config.num_hidden_layers}: expected at least 1")
@@ -280,7 +280,9 @@ class ForeignModule(nn.Module):
         super().__init__()
         if component.family not in ADAPTERS:
             known = ", ".join(ADAPTERS)
-            raise UserError(f"component {component.name}: family={component.family}: not {known}")
+            raise UserError(
+                f"component {component.name}: family={component.family}: expected one of {known}"
+            )
         self._component, self._adapter = component, ADAPTERS[component.family]
         try:
             theirs = build_theirs(component.family, component.config)
