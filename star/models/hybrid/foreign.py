@@ -349,6 +349,7 @@ class ForeignModule(nn.Module):
             )
         return x + self.positions(torch.arange(position, end, device=tokens.device))
 
+    @torch.compiler.disable  # torch.compile cannot follow the copy; what is around it is compiled
     def run(
         self, layers: range, x: torch.Tensor, state: State, memories: Sequence[Memory | None]
     ) -> torch.Tensor:
