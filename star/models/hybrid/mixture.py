@@ -45,6 +45,11 @@ def gate(
     return (1 - weight) * projector(x) + weight * fitted(x, width)
 
 
+def counts(weight: float | torch.Tensor) -> bool:
+    """Whether a weight is not zero."""
+    return bool(weight.detach() if isinstance(weight, torch.Tensor) else weight)
+
+
 class Ends(nn.Module):
     """An embedding, norm and head of the hybrid's own."""
 
@@ -85,7 +90,6 @@ class HybridModel(LanguageModel):
         self.into = self._projectors(is_out=False)
         self.out = self._projectors(is_out=True)
         self.ends = Ends(hybrid) if hybrid.ends == SHARED else None
-        self._places: dict[tuple[int, int], int] = {}  # of memories, by component and layer
 
     def _projectors(self, is_out: bool) -> nn.ModuleDict:
         """By block and component, `1_0`: where its weight is neither 0 nor 1."""
@@ -182,7 +186,7 @@ class HybridModel(LanguageModel):
         into, out = (self._projector(modules, name) for modules in (self.into, self.out))
         own = gate(weight, into, x, self.hybrid.components[number].width)
         own = module.run(self._layers(number, block), own, state, memories)
-        if into is None and float(weight) == 0:
+        if into is None and not counts(weight):
             return 0.0
         return weight * gate(weight, out, own, self.hybrid.width)
 
@@ -203,7 +207,7 @@ class HybridModel(LanguageModel):
         return sum(  # type: ignore[return-value]
             weight * fitted(modules[number].begin(tokens, position), self.hybrid.width)
             for number, weight in enumerate(self._end_weights(0))
-            if float(weight)
+            if counts(weight)
         )
 
     def _finish(self, x: torch.Tensor) -> torch.Tensor:
@@ -213,7 +217,7 @@ class HybridModel(LanguageModel):
         return sum(  # type: ignore[return-value]
             weight * modules[number].finish(fitted(x, self.hybrid.components[number].width))
             for number, weight in enumerate(self._end_weights(-1))
-            if float(weight)
+            if counts(weight)
         )
 
 
