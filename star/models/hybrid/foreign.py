@@ -30,6 +30,7 @@ UNUSED = (
     "output_attentions", "output_hidden_states", "pad_token_id", "quantization_config",
     "return_dict", "task_specific_params", "torch_dtype", "transformers_version", "use_cache",
 )  # fmt: skip
+MOST_LAYERS = 1000
 STATIC_ROTATIONS = ("default", "linear", "llama3", "yarn")  # of every length alike
 
 
@@ -93,8 +94,9 @@ def read_config(family: str, content: Mapping[str, Any]) -> Any:
     config = adapter.model_class.config_class.from_dict(
         NO_TOKENS | {key: value for key, value in content.items() if key not in UNUSED}
     )
-    if config.num_hidden_layers < 1:
-        raise UserError(f"num_hidden_layers={config.num_hidden_layers}: expected at least 1")
+    if not 1 <= config.num_hidden_layers <= MOST_LAYERS:
+        count = shown(str(config.num_hidden_layers))
+        raise UserError(f"num_hidden_layers={count}: expected 1 to {MOST_LAYERS:,}")
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention"}
     if kinds:
         kind = shown(str(min(kinds)))
@@ -271,6 +273,24 @@ def kept(layers: range, memories: Sequence[Any], count: int) -> TheirCache:
     return TheirCache(layers=[own[place] for place in places])
 
 
+def run_segment(base: Any, name: str, layers: Sequence[nn.Module], **given: Any) -> torch.Tensor:
+    """What a base model of theirs makes of its inputs with some layers in place of its own.
+
+    Args:
+        base: the model, which stays as it is.
+        name: the attribute of its layers.
+        layers: those that are run.
+        given: to the model, `inputs_embeds` (batch, length, width) among them.
+    """
+    own = copy(base)  # which shares all but the list of its modules
+    own._modules = {**base._modules, name: nn.ModuleList(layers)}
+    return own(**given).last_hidden_state
+
+
+# torch.compile cannot follow the copy; what is around a segment is compiled.
+_run_segment: Any = torch.compiler.disable(run_segment)
+
+
 class ForeignModule(nn.Module):
     """A component of a family that no genome is, a `ComponentModule`."""
 
@@ -349,17 +369,16 @@ class ForeignModule(nn.Module):
             )
         return x + self.positions(torch.arange(position, end, device=tokens.device))
 
-    @torch.compiler.disable  # torch.compile cannot follow the copy; what is around it is compiled
     def run(
         self, layers: range, x: torch.Tensor, state: State, memories: Sequence[Memory | None]
     ) -> torch.Tensor:
         """As `ComponentModule`."""
-        base = copy(self.base)  # which shares all but the list of its modules
-        segment = nn.ModuleList(self.layers[str(layer)] for layer in layers)
-        base._modules = {**self.base._modules, self._adapter.layers: segment}
         is_kept = memories[0] is not None
         given = {CACHE: kept(layers, memories, self._component.layers)} if is_kept else {}
-        return base(inputs_embeds=x, use_cache=is_kept, **given).last_hidden_state
+        segment = [self.layers[str(layer)] for layer in layers]
+        return _run_segment(
+            self.base, self._adapter.layers, segment, inputs_embeds=x, use_cache=is_kept, **given
+        )
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
         """As `ComponentModule`."""
