@@ -129,7 +129,8 @@ def test_steps_cost_what_torch_counts(case: str, tmp_path: Path) -> None:
         costs_are_predicted(genome, model, cache)
 
 
-@pytest.mark.parametrize("ends", quick("mixed", of=("mixed", "averaged", "shared", "0", "1")))
+@pytest.mark.slow
+@pytest.mark.parametrize("ends", ["mixed", "averaged", "shared", "0", "1"])
 @torch.no_grad()
 def test_a_mixture_in_steps_is_the_mixture_in_parallel(ends: str, tmp_path: Path) -> None:
     """Of a foreign component, one that became a genome, and ours."""

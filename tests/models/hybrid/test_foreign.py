@@ -166,6 +166,7 @@ def test_every_row_has_a_case() -> None:
     assert {foreign(case).config.model_type for case in FOREIGN} == set(ADAPTERS)
 
 
+@pytest.mark.slow
 def test_what_is_around_it_can_be_compiled() -> None:
     module, tokens = module_of(foreign("gpt2")), torch.randint(256, (2, 5))
     compiled = torch.compile(module.whole, backend="eager")
