@@ -31,9 +31,11 @@ REQUIRED = {
     "front": [f"run={TRAINED}"],
     "validate": [f"run={TRAINED}"],
     "mad": ["genome=lfm2"],
+    "linearise": ["checkpoint=x", "to=y"],
 }
 # Where a value that is hardly meant does no harm.
-ALIASES = ("width", "context", "batch", "steps")  # of other keys, once a command is composed
+# of other keys, once a command is composed
+ALIASES = ("width", "context", "batch", "steps", "distil.steps")
 HUGE = {1e9, 1e18, 10**400}
 HARMLESS: dict[str, set[float]] = {
     "seed": {0, 1e9, 1e18},
@@ -62,6 +64,8 @@ SMALLEST_IS_0 = {
     *(f"search.variation.{name}_probability" for name in ("sharing", "sharing_mutation")),
     "search.variation.operator_probability",
     *("search.replication.most", "validation.sample", "weight_decays"),
+    *("align.steps", "align.recall", "gates.language", "gates.penalty", "distil.teacher"),
+    "distil.recall",
 }
 
 
@@ -107,6 +111,7 @@ JUDGES: dict[str, Callable[[Any], None]] = {
     "evolve": judge_evolve,
     "train": lambda config: config.check(),
     "generate": lambda config: config.check(),
+    "linearise": lambda config: config.check(),
     "describe": judge_describe,
     "front": judge_front,
     "validate": judge_validate,
