@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -16,18 +15,16 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from star.exporting.tokenizer import byte_tokenizer
-from star.genomes import Genome, GenomeFile, ModelConfig, arrays, get_alphabet
-from star.genomes.widths import fits
-from star.models import LanguageModel, load_checkpoint, save_checkpoint
-from star.models.hugging_face.causal_lm import StarConfig, StarForCausalLM, first_columns
+from star.genomes import Genome, GenomeFile, ModelConfig
+from star.models import Cache, LanguageModel, load_checkpoint, save_checkpoint
+from star.models.generation import Sampling, generate
+from star.models.hugging_face.causal_lm import first_columns
 from star.models.hugging_face.native import FAMILIES, as_native, family_of
 from tests.exporting.families import family_here
+from tests.exporting.small_models import disturbed, generated, ours, prompts, random_genomes, sizes
 
 Command = Callable[..., Any]
-EXTENDED = get_alphabet("extended+operators")
-VOCABULARY = 48
 PREFIXES = {family.name: family.prefix for family in FAMILIES}
-PADDING = 0  # which no prompt here holds
 NATIVE = {
     "Llama": ("1.1.1.1.1-9.1.1.1.1", "3.1.1.1.1-9.1.1.1.1-3.1.1.1.1-9.1.1.1.1"),
     "Mistral": ("19.1.1.1.1-9.1.1.1.1", "35.1.1.1.1-9.1.1.1.1"),
@@ -41,44 +38,6 @@ NATIVE = {
     "Mamba-2": ("23.1.1.1.1-23.1.1.1.1",),
     "Nemotron-H": ("29.1.1.1.1-23.1.1.1.1-42.1.1.1.1", "28.1.1.1.1"),
 }
-
-
-def disturbed(model: Any) -> Any:
-    """No weight is zero or one any more."""
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights.add_(0.05 * torch.randn_like(weights))
-    return model.eval()
-
-
-def sizes(**given: Any) -> ModelConfig:
-    return ModelConfig(**{"width": 32, "vocabulary": VOCABULARY, "window": 7, **given})
-
-
-def random_genomes(count: int, seed: int) -> list[Genome]:
-    letters = EXTENDED.restricted(c.name for c in EXTENDED.classes if fits(c, sizes()))
-    rows = arrays.sample(count, 4, np.random.default_rng(seed), letters, 0.5)
-    return [Genome.from_array(livs.reshape(-1), letters) for livs in rows]
-
-
-def ours(genome: Genome, **given: Any) -> StarForCausalLM:
-    torch.manual_seed(0)
-    own = vars(sizes(**given))
-    return disturbed(StarForCausalLM(StarConfig(str(genome), genome.alphabet.name, **own)))
-
-
-def prompts(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens padded on the left, and their mask."""
-    most = max(lengths)
-    random = torch.Generator().manual_seed(1)
-    tokens = torch.randint(1, VOCABULARY, (len(lengths), most), generator=random)
-    mask = (torch.arange(most) >= most - torch.tensor(lengths)[:, None]).long()
-    return tokens * mask, mask
-
-
-def generated(model: Any, tokens: torch.Tensor, mask: torch.Tensor, **how: Any) -> torch.Tensor:
-    how = {"max_new_tokens": 64, "do_sample": False, "pad_token_id": PADDING, **how}
-    return model.generate(tokens, attention_mask=mask, **how)
 
 
 def check_all_forms(genome: Genome, folder: Path) -> None:
@@ -96,9 +55,15 @@ def check_all_forms(genome: Genome, folder: Path) -> None:
     assert torch.equal(together, generated(loaded, tokens, mask, use_cache=False))
     alone = generated(loaded, tokens[1:, 4:], mask[1:, 4:])
     assert torch.equal(together[1, 4:], alone[0])
+    cache = Cache.allocate(model.model, context=5 + 64)
+    following = generate(model.model, cache, tokens[1, 4:].tolist(), Sampling(temperature=0))
+    assert alone[0, 5:].tolist() == list(following)[:64]
     beams = {"num_beams": 3, "max_new_tokens": 8}
-    with_cache = generated(loaded, tokens, mask, **beams)
-    assert torch.equal(with_cache, generated(loaded, tokens, mask, use_cache=False, **beams))
+    for how in (beams, {"do_sample": True, "max_new_tokens": 8}):
+        torch.manual_seed(0)
+        with_cache = generated(loaded, tokens, mask, **how)
+        torch.manual_seed(0)
+        assert torch.equal(with_cache, generated(loaded, tokens, mask, use_cache=False, **how))
 
 
 @pytest.mark.parametrize("genome", random_genomes(6, seed=0), ids=str)
