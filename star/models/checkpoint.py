@@ -21,7 +21,6 @@ from star.genomes import (
     genome_file_text,
     read_genome_file,
 )
-from star.genomes.model_config import OPTIONAL
 
 from .language_model import LanguageModel
 from .trial import decode_tried
@@ -97,8 +96,10 @@ def read_model_config(path: Path) -> ModelConfig:
         raise UserError(
             f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes"
         )
-    expected = {field.name: type(field.default) for field in fields(ModelConfig)}
-    expected |= dict.fromkeys(OPTIONAL, int)  # where they are given
+    expected = {
+        field.name: int if field.default is None else type(field.default)  # where they are given
+        for field in fields(ModelConfig)
+    }
     for key in (*content, *ModelConfig().content()):
         if key not in expected:
             raise UserError(

@@ -119,6 +119,7 @@ def test_what_no_family_holds(text: str) -> None:
         ("1.1.1.1.1-9.1.1.1.1", {"norms": "sandwich"}),
         ("31.1.1.1.1-9.1.1.1.1", {"norms": "post"}),
         ("1.1.1.1.1-9.1.1.1.1", {"residual_scale": 0.5}),
+        ("31.1.1.1.1-9.1.1.1.1", {"rope_factor": 2.0}),
     ],
 )
 def test_sizes_that_no_family_has(text: str, own: dict[str, Any]) -> None:
