@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,60 @@ def test_a_fresh_process_elsewhere_loads_it(
         with torch.no_grad():
             expected = load_checkpoint(checkpoint).model(torch.arange(9)[None]).double().sum()
         assert float(found.stdout) == pytest.approx(float(expected), abs=1e-2)
+
+
+BESIDE_KERNELS = """
+import sys
+if {blocked}:
+    sys.modules["kernels"] = None
+import torch
+from transformers import AutoModelForCausalLM
+tokens = torch.arange(9)[None]
+load = AutoModelForCausalLM.from_pretrained
+logits = [load({folder!r}, trust_remote_code=True)(tokens).logits]
+import star.models.hugging_face.causal_lm
+logits.append(load({folder!r})(tokens).logits)
+torch.save(logits, {result!r})
+if not {blocked}:
+    import kernels
+    import star.kernels
+    from star.kernels.gated_short_conv import gated_short_conv
+    print(kernels.get_kernel.__module__, kernels.__file__, *star.kernels.__path__, sep="\\n")
+"""
+
+
+def has_kernels() -> bool:
+    """Whether Hugging Face's `kernels` is installed, which our folder of that name is not."""
+    found = find_spec("kernels")
+    return found is not None and found.origin is not None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_kernels(), reason="Hugging Face's kernels is not installed")
+def test_hugging_faces_kernels_beside_ours(
+    checkpoint: Path, command: Command, tmp_path: Path
+) -> None:
+    """Neither hides the other, and logits are the same to the bit."""
+    assert command("export", f"checkpoint={checkpoint}", "to=exported").returncode == 0
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    logits: list[torch.Tensor] = []
+    for blocked in (True, False):
+        result = str(tmp_path / "logits.pt")
+        code = BESIDE_KERNELS.format(
+            blocked=blocked, folder=str(tmp_path / "exported"), result=result
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True,
+            text=True, check=False, timeout=240,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stderr
+        logits += torch.load(result, weights_only=True)
+    assert len(logits) == 4 and logits[0].std() > 0.1
+    assert all(torch.equal(logits[0], others) for others in logits[1:])
+    module, theirs, ours = found.stdout.splitlines()
+    spec = find_spec("kernels")
+    assert module.startswith("kernels.") and spec is not None and theirs == spec.origin
+    assert Path(theirs).parent != Path(ours) and (Path(ours) / "gated_short_conv").is_dir()
 
 
 @pytest.mark.parametrize(
