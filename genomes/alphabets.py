@@ -6,13 +6,19 @@ A backbone genome (`genome.py`) is a sequence of LIV classes with their sharing 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 from . import structures as structures  # fills the table that codes are read with
 from .class_table import EXTENDED, FIRST_FREE, LAST_FREE, RELEASED, STAR, UNNAMED, ClassRow
 from .errors import GenomeError
 from .operators import LivClass, read_code
+
+if TYPE_CHECKING:
+    from .hybrids import Hybrid
+
+HYBRID = "hybrid:"  # and the folder of one: an alphabet whose letters are mixtures
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,8 @@ class Alphabet:
 
     name: str
     classes: tuple[LivClass, ...]
+    # of alphabets whose letters mix pretrained components (`hybrids.py`)
+    hybrid: ClassVar["Hybrid | None"] = None
 
     def __hash__(self) -> int:
         """Of name and ids: tables are cached by alphabet, and are asked for often."""
@@ -71,7 +79,7 @@ class Alphabet:
                 f"class {unknown[0]!r} is unknown in alphabet {self.name}; available: {available}"
             )
         kept = tuple(c for c in self.classes if c.name in wanted or not wanted)
-        return self if kept == self.classes else Alphabet(self.name, kept)
+        return self if kept == self.classes else replace(self, classes=kept)
 
 
 def _named(rows: Iterable[ClassRow]) -> tuple[LivClass, ...]:
@@ -104,12 +112,16 @@ def with_operators(alphabet: Alphabet) -> Alphabet:
 
 def get_alphabet(alphabet: "str | Alphabet") -> Alphabet:
     """The alphabet of that name, or the alphabet itself; `<name>+operators` is `with_operators` of
-    it.
+    it, `hybrid:<folder>` that of a hybrid's blocks.
 
-    Raises `GenomeError` for an unknown name.
+    Raises `GenomeError` for an unknown name, and for a folder that holds no hybrid.
     """
     if isinstance(alphabet, Alphabet):
         return alphabet
+    if alphabet.startswith(HYBRID):
+        from .hybrids import read_hybrid
+
+        return read_hybrid(alphabet.removeprefix(HYBRID))
     if alphabet.endswith(OPERATORS):
         return with_operators(get_alphabet(alphabet.removesuffix(OPERATORS)))
     if alphabet not in ALPHABETS:

@@ -53,6 +53,9 @@ def _own_parameters(liv_class: LivClass, model: ModelConfig) -> int:
 def check_fits(genome: Genome, model: ModelConfig) -> None:
     """Raise `GenomeError` unless the genome is valid and can be built at these sizes."""
     model.check()
+    if genome.alphabet.hybrid is not None:
+        genome.alphabet.hybrid.check_fits(genome.check(), model)
+        return
     for liv_class in set(genome.classes()):
         check_heads(liv_class, model)
 
@@ -60,6 +63,8 @@ def check_fits(genome: Genome, model: ModelConfig) -> None:
 def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
     """Count parameters. Raises `GenomeError` for an invalid genome or a width it cannot have."""
     check_fits(genome, model)
+    if genome.alphabet.hybrid is not None:
+        return genome.alphabet.hybrid.parameter_count(genome)
     per_liv: list[int] = []
     for index, (liv_class, sharing) in enumerate(
         zip(genome.classes(), genome.sharing, strict=True)
@@ -99,6 +104,8 @@ def liv_cache_bytes(
     cache = cache or CacheSetting()
     cache.check()
     check_fits(genome, model)
+    if genome.alphabet.hybrid is not None:
+        return genome.alphabet.hybrid.cache_bytes(genome, cache)
     per_liv = []
     for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
         structure, tails = liv_class.operator.structure, _tails(liv_class, sharing, model)
@@ -123,18 +130,20 @@ def state_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None =
     it. Arguments and errors as `liv_cache_bytes`.
     """
     cache = cache or CacheSetting()
-    return cache_bytes(genome, model, cache) - _growing_bytes(genome, model, cache)
+    return cache_bytes(genome, model, cache) - sum(growing_bytes(genome, model, cache))
 
 
-def _growing_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting) -> int:
-    """Bytes of what is written once for every position, however many there are."""
-    elements = 0
+def growing_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting) -> tuple[int, ...]:
+    """Bytes of what is written once for every position, however many there are, a LIV each."""
+    if genome.alphabet.hybrid is not None:
+        return genome.alphabet.hybrid.growing_bytes(genome, cache)
+    elements = []
     for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True):
         written = liv_class.operator.structure.cache
         near, further = (written(liv_class, sharing.borrowed, model, n) for n in (FAR, 2 * FAR))
-        if further > near:
-            elements += written(liv_class, sharing.borrowed, model, cache.context)
-    return cache.batch * DTYPE_BYTES[cache.dtype] * elements
+        count = written(liv_class, sharing.borrowed, model, cache.context) if further > near else 0
+        elements.append(count)
+    return tuple(cache.batch * DTYPE_BYTES[cache.dtype] * count for count in elements)
 
 
 def footprint_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None = None) -> int:

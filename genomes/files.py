@@ -14,7 +14,7 @@ from star.base.errors import UserError, shown
 from star.base.reading import expanded, is_folder, kind_of, list_folder, read_text
 from star.base.safe_yaml import parse_yaml
 
-from .alphabets import OPERATORS, Alphabet, get_alphabet, with_operators
+from .alphabets import HYBRID, OPERATORS, Alphabet, get_alphabet, with_operators
 from .errors import GenomeError
 from .genome import Genome, Liv, fit_depth
 from .identity import current_id
@@ -103,7 +103,7 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
     _check_keys(content, source)
     try:
         written = content["pattern" if "pattern" in content else "genome"]
-        alphabet = get_alphabet(content.get("alphabet", "star"))
+        alphabet = get_alphabet(_placed(content.get("alphabet", "star"), source))
         operators = content.get("operators")
         genome = (
             Genome.from_text(written, alphabet).check()
@@ -121,6 +121,11 @@ def parse_genome_file(text: str, source: str) -> GenomeFile:
         settings=content.get("settings", {}),
         parents=[current_id(str(parent)) for parent in content.get("parents", [])],
     )
+
+
+def _placed(alphabet: str, source: str) -> str:
+    """The name of an alphabet; of the hybrid beside a file, with the file's folder."""
+    return f"{HYBRID}{Path(source).parent}" if alphabet == f"{HYBRID}." else alphabet
 
 
 def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:

@@ -58,6 +58,12 @@ def flops_per_token(genome: Genome, model: ModelConfig, context: int = 4096) -> 
             that does not say its multiply-adds.
     """
     check_fits(genome, model)
+    if genome.alphabet.hybrid is not None:
+        return 2 * genome.alphabet.hybrid.products(genome, context)
+    return 2 * (sum(liv_products(genome, model, context)) + model.vocabulary * model.width)
+
+
+def liv_products(genome: Genome, model: ModelConfig, context: int) -> tuple[int, ...]:
+    """Multiply-adds of each LIV; arguments and errors as `flops_per_token`."""
     livs = zip(genome.classes(), genome.sharing, strict=True)
-    backbone = sum(_liv_products(*liv, model, context) for liv in livs)
-    return 2 * (backbone + model.vocabulary * model.width)
+    return tuple(_liv_products(*liv, model, context) for liv in livs)

@@ -1,7 +1,7 @@
 """Checkpoints: a folder with `genome.yaml`, `model.yaml` and `model.safetensors`. Nothing in it is
 unpickled."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from star.genomes import (
     ModelConfig,
     current_id,
     genome_file_text,
+    hybrids,
     read_genome_file,
 )
 
@@ -49,7 +50,11 @@ def save_checkpoint(
     folder: Path, model: LanguageModel, genome: GenomeFile, config: ModelConfig
 ) -> None:
     """Write the three files into an existing folder, each whole or not at all; weights in float32
-    or as they are."""
+    or as they are. Beside those of a hybrid stands what it is."""
+    hybrid = genome.genome.alphabet.hybrid
+    if hybrid is not None:
+        files.write_text(folder / hybrids.FILE, hybrids.hybrid_text(hybrid))
+        genome = replace(genome, genome=hybrids.beside(genome.genome))
     files.write_text(folder / GENOME, genome_file_text(genome))
     files.write_text(
         folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **config.content()}, sort_keys=False)

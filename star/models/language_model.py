@@ -172,7 +172,12 @@ def decode(genome: Genome, model: ModelConfig) -> LanguageModel:
     """Build the language model of a genome, with fresh weights from torch's global generator.
 
     The architecture is a pure function of its arguments; `torch.manual_seed` before the call fixes
-    the weights. Raises `GenomeError` for an invalid genome or a width it cannot have.
+    the weights. Those of a hybrid are what its components were trained to (`star.models.hybrid`).
+    Raises `GenomeError` for an invalid genome or a width it cannot have.
     """
     check_fits(genome, model)
+    if genome.alphabet.hybrid is not None:
+        from .hybrid import decode_hybrid
+
+        return decode_hybrid(genome)
     return LanguageModel(genome, model)
