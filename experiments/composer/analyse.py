@@ -83,23 +83,6 @@ def print_agreement(small: dict[int, pd.DataFrame]) -> None:
     print(f"| mean {LOSS} and mean {RECALL} | {correlation(loss.tolist(), recall.tolist())} |")
 
 
-def print_partial_seeds(small: dict[int, pd.DataFrame]) -> None:
-    """How far the first seed agrees with one that was interrupted, over the designs of both."""
-    published = load_genome(PUBLISHED)[0].canonical().to_text()
-    for path in sorted(HERE.glob("partial_small_*.csv")):
-        frame = pd.read_csv(path).set_index("genome")
-        frame = frame[frame["status"] == "ok"]
-        for column in (LOSS, RECALL):
-            one, other = small[0][column].align(frame[column], join="inner")
-            found = correlation(one.tolist(), other.tolist())
-            ranks = [int((x < x[published]).sum()) + 1 for x in (one, other)]
-            print(
-                f"\n{path.stem}, {len(one)} designs, {column}: Spearman with seed 0 {found}, "
-                f"differences of {(one - other).std():.3f}, 2A+4M {ranks[0]} with seed 0 and "
-                f"{ranks[1]} here"
-            )
-
-
 def print_positions() -> None:
     """How often the best sixteen have an attention at each position, and the aggregates."""
     losses = mean_losses()
@@ -173,10 +156,12 @@ def print_full_depth(grown: dict[int, pd.DataFrame], finals: dict[int, pd.DataFr
         pd.concat([table[LOSS] for table in stage.values()], axis=1).mean(axis=1)
         for stage in (grown, finals)
     )
-    best = Genome.from_text(str(mean_losses().index[0]))
-    stacked = METHODS["stack"](best, LARGE).canonical().to_text()
+    ranked = [Genome.from_text(str(text)) for text in mean_losses().index]
+    deep = [METHODS["stack"](genome, LARGE).canonical().to_text() for genome in ranked]
+    place = next(n for n, text in enumerate(deep) if text in large.index)
     print(f"\n| search | its best | loss after {LARGE_STEPS} steps |\n|---|---|---|")
-    print(f"| all 64 of 6 LIVs, then stacked | {word(best)} | {large[stacked]:.3f} |")
+    first = f"all 64 of 6 LIVs, then place {place + 1} stacked, the first that was grown"
+    print(f"| {first} | {word(ranked[place])} | {large[deep[place]]:.3f} |")
     for place, text in enumerate(mean_losses("deep").index[: len(found)], start=1):
         name = f"{DEEP} of 12 LIVs at random, the same tokens times parameters, place {place}"
         print(f"| {name} | {word(Genome.from_text(str(text)))} | {found[text]:.3f} |")
@@ -199,7 +184,6 @@ def main() -> None:
         raise SystemExit(f"{HERE}: no small_<seed>.csv; study.py makes them")
     print_ranks(small)
     print_agreement(small)
-    print_partial_seeds(small)
     print_positions()
     if tables("four"):
         print_incremental(small)
