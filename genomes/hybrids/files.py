@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from star.base.errors import UserError, shown
+from star.base.files import write_text
 from star.base.reading import expanded, is_file, kind_of, read_text
 from star.base.safe_yaml import parse_yaml
 
@@ -143,5 +144,5 @@ def beside(genome: Genome) -> Genome:
 def write_hybrid(folder: Path, hybrid: Hybrid) -> HybridAlphabet:
     """Write the file of a hybrid into a folder that is there; returns its alphabet."""
     hybrid.check()
-    (folder / FILE).write_text(hybrid_text(hybrid), encoding="utf-8")
+    write_text(folder / FILE, hybrid_text(hybrid))
     return read_hybrid(str(folder))

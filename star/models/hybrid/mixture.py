@@ -45,6 +45,11 @@ def gate(
     return (1 - weight) * projector(x) + weight * fitted(x, width)
 
 
+def _counts(weight: float | torch.Tensor) -> bool:
+    """Whether a weight, a number or a tensor of none dimension, is not zero."""
+    return bool(weight.detach() if isinstance(weight, torch.Tensor) else weight)
+
+
 class Ends(nn.Module):
     """An embedding, norm and head of the hybrid's own."""
 
@@ -182,7 +187,7 @@ class HybridModel(LanguageModel):
         into, out = (self._projector(modules, name) for modules in (self.into, self.out))
         own = gate(weight, into, x, self.hybrid.components[number].width)
         own = module.run(self._layers(number, block), own, state, memories)
-        if into is None and float(weight) == 0:
+        if into is None and not _counts(weight):
             return 0.0
         return weight * gate(weight, out, own, self.hybrid.width)
 
@@ -203,7 +208,7 @@ class HybridModel(LanguageModel):
         return sum(  # type: ignore[return-value]
             weight * fitted(modules[number].begin(tokens, position), self.hybrid.width)
             for number, weight in enumerate(self._end_weights(0))
-            if float(weight)
+            if _counts(weight)
         )
 
     def _finish(self, x: torch.Tensor) -> torch.Tensor:
@@ -213,7 +218,7 @@ class HybridModel(LanguageModel):
         return sum(  # type: ignore[return-value]
             weight * modules[number].finish(fitted(x, self.hybrid.components[number].width))
             for number, weight in enumerate(self._end_weights(-1))
-            if float(weight)
+            if _counts(weight)
         )
 
 
