@@ -105,7 +105,7 @@ class HybridConfig:
         expect_one_of("hybrid.method", self.method, ALL_METHODS)
         expect_one_of("hybrid.discretise", self.discretise, DISCRETISATIONS)
         self._check_cost()
-        self.programming.check(self.blocks)
+        self.programming.check(self.blocks if self.method == MAD else 1)
         if self.method == GIVEN:
             self.given_mixture()
         else:
@@ -198,5 +198,5 @@ def expect_mixture(rows: tuple[tuple[float, ...], ...], blocks: int, components:
         if len(row) != components or min(row) < 0 or not abs(sum(row) - 1) <= TOLERANCE:
             raise UserError(
                 f"{key}: the weights of block {block} are {shown(str(list(row)))}, expected "
-                f"{components}, none below 0, with a sum of 1"
+                f"{components} numbers, none below 0, with a sum of 1"
             )

@@ -12,6 +12,7 @@ from star.data.subwords import kept_content
 from star.genomes import Genome
 from star.models import LanguageModel
 from star.models.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
+from star.models.hybrid import has_components
 from star.models.transfer import sources_of, transfer
 from star.training.config import IDENTITY
 
@@ -76,6 +77,14 @@ def expect_same_hybrid(config: TrainConfig, small: Checkpoint, genome: Genome) -
             f"training.init_from={config.training.init_from}: holds genome {there.id}; a hybrid "
             f"begins from a checkpoint of the same hybrid and mixture only, {genome.id}"
         )
+
+
+def fresh_hybrid(genome: Genome) -> list[str]:
+    """A notice where the genome is of a hybrid without pretrained components beside it."""
+    name = genome.alphabet.name
+    if genome.alphabet.hybrid is None or has_components(name):
+        return []
+    return [f"{name} holds no pretrained components: all weights are fresh"]
 
 
 def begin_from(config: TrainConfig, small: Checkpoint, genome: Genome, model: LanguageModel) -> str:

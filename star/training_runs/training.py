@@ -34,7 +34,13 @@ from star.runs.provenance import (
 from star.training import Diverged, Trainer, load_state, save_state, validate
 from star.training.log import TrainingLog, chosen_loggers
 
-from .beginning import begin_from, beginning_settings, expect_same_hybrid, read_beginning
+from .beginning import (
+    begin_from,
+    beginning_settings,
+    expect_same_hybrid,
+    fresh_hybrid,
+    read_beginning,
+)
 from .config import BEGINNING, FREE, STATE, STEPS, WRITTEN, TrainConfig, upgrade_settings
 from .progress import Stage, show_steps
 
@@ -145,6 +151,7 @@ def opened_training(
     ):
         torch.manual_seed(config.seed)
         model = decode_tried(genome, config.model)
+        notices += fresh_hybrid(genome) if small is None else []
         if small is not None:
             notices.append(begin_from(config, small, genome, model))
         trainer = Trainer(model, corpus, config.training, config.seed)
