@@ -26,14 +26,25 @@ from star.models.hybrid.mixture import load_components
 from star.training import Trainer
 from star.training.loop import token_loss
 
-from .tiny import FIRST, component, corpus, fresh, hybrid, trained, training, uniform_model, write
+from .tiny import (
+    FIRST,
+    alike,
+    component,
+    corpus,
+    fresh,
+    hybrid,
+    trained,
+    training,
+    uniform_model,
+    write,
+)
 
 CACHE = CacheSetting(context=32)
 TOKENS = torch.randint(256, (2, 9), generator=torch.Generator().manual_seed(0))
 
 
 def test_the_gradient_of_a_mixture_is_that_of_its_loss() -> None:
-    model = uniform_model(hybrid()).double()
+    model = uniform_model(alike()).double()
     values = torch.tensor([[0.3, -0.2], [-1.0, 0.4]], dtype=torch.float64, requires_grad=True)
 
     def loss(given: torch.Tensor) -> torch.Tensor:
@@ -51,12 +62,12 @@ def test_the_gradient_of_a_mixture_is_that_of_its_loss() -> None:
 
     losses = [lambda: half(TOKENS[:1]), lambda: half(TOKENS[1:])]
     found, value = mixture_gradient(model, values, weights, losses)
-    assert torch.allclose(found, wanted) and value == pytest.approx(float(loss(values)))
+    assert torch.allclose(found, wanted) and value == pytest.approx(loss(values).item())
     assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_a_cost_is_added_to_the_gradient() -> None:
-    model = uniform_model(hybrid())
+    model = uniform_model(alike())
     values = torch.zeros(2, 2, requires_grad=True)
     costs = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
 
@@ -79,7 +90,7 @@ def search_of(
     """Of a folder whose second component is the trained one."""
     pair = (component(FIRST, "untrained"), component(FIRST, "trained"))
     one = hybrid(components=pair, projector="identity")
-    write(folder, one, [fresh(pair[0], 3), trained(pair[1])])
+    write(folder, one, [fresh(pair[0], 3), trained(FIRST)])
     model = uniform_model(one)
     load_components(model, folder)
     own, other = parts(corpus(), 12)
@@ -127,7 +138,10 @@ def test_a_cost_moves_the_mixture_to_the_cheap_component() -> None:
     table = cost_table(one, "cache_bytes", CACHE)
     for budget in (None, 1.1 * table.cheapest):
         mixture = METHODS["darts"]((2, 2), 0.1, torch.device("cpu"))
-        cost, before = Penalty(table, 5.0, budget), float(table.expected(mixture.weights()))
+        cost, before = (
+            Penalty(table, 5.0, budget),
+            float(table.expected(mixture.weights().detach())),
+        )
         for _ in range(60):
             (gradient,) = torch.autograd.grad(cost(mixture.weights()), mixture.values)
             mixture.update(gradient)

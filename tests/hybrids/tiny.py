@@ -1,5 +1,6 @@
 """Small hybrids of fresh and of trained components, shared by the tests of the search."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,11 @@ def hybrid(**changes: object) -> Hybrid:
     return Hybrid(**{**usual, **changes})  # type: ignore[arg-type]
 
 
+def alike(**changes: object) -> Hybrid:
+    """Attention twice, at widths 16 and 32, which is faster."""
+    return hybrid(components=(component(FIRST, "narrow"), component(FIRST, "wide", 32)), **changes)
+
+
 def uniform_model(one: Hybrid, seed: int = 0) -> HybridModel:
     count = len(one.components)
     torch.manual_seed(seed)
@@ -52,8 +58,10 @@ def fresh(one: GenomeComponent, seed: int = 0) -> LanguageModel:
     return decode(one.genome, one.sizes)
 
 
-def trained(one: GenomeComponent, steps: int = 60) -> LanguageModel:
-    model = fresh(one)
+@cache
+def trained(text: str, steps: int = 40) -> LanguageModel:
+    """One of width 16 that has learnt the text."""
+    model = fresh(component(text, "trained"))
     trainer = Trainer(model, corpus(), training(steps=steps, learning_rate=1e-2), 1)
     for _ in range(steps):
         trainer.advance()
