@@ -26,6 +26,10 @@ ADDED = {
     "report": {"figures": "false"},
     "aggregate": {"clusters": "2"},
     "extrapolate": {},
+    "hybridize": {
+        "steps": "2", "hybrid.projector_steps": "1", "hybrid.search_steps": "2",
+        "hybrid.programming.steps": "1", "training.validation_batches": "1",
+    },
     "export": {},
     "adopt": {},
     "evaluate": {"limit": "2", "device": "cpu"},
