@@ -33,6 +33,7 @@ from star.hybrids.stages import (
     SEARCH_LOG,
     SEARCH_STATE,
     Making,
+    distinct_names,
     find_mixture,
     settle,
     train_projectors,
@@ -59,15 +60,14 @@ FREE = {
 
 
 def open_models(config: HybridizeConfig) -> list[Opened]:
-    """The components, named apart. Raises `UserError` or `GenomeError` for ones that cannot be
-    used together."""
+    """The components, named by their folders. Raises `UserError` or `GenomeError` for ones that
+    cannot be used together."""
     opened = [open_component(given) for given in config.models]
     expect_one_tokenizer(config.models, opened)
-    names = [one.component.name for one in opened]
-    for number, one in enumerate(opened):
-        if names.count(names[number]) > 1:
-            named: Any = replace(one.component, name=f"{names[number]}_{number}")  # type: ignore[type-var]
-            opened[number] = one._replace(component=named)
+    names = distinct_names(config.models)
+    for number, (one, name) in enumerate(zip(opened, names, strict=True)):
+        named: Any = replace(one.component, name=name)  # type: ignore[type-var]
+        opened[number] = one._replace(component=named)
     return opened
 
 

@@ -58,9 +58,9 @@ def test_a_hybrid_is_made_and_read_by_the_other_commands(folder: Path, command: 
     for line in ("mixing one and two in run", "mixture of one-two", "checkpoint: run/model"):
         assert line in made.stdout
     table = pd.read_csv(folder / "run" / "mixture.csv")
-    assert list(table["component"]) == ["one", "two"] * 2
-    sums = table.groupby("block")["weight"].sum()
-    assert sums.to_list() == pytest.approx([1, 1]) and not (table["weight"] == 0.5).all()
+    assert list(table["letter"]) == ["found"] * 2
+    assert (table["one"] + table["two"]).to_list() == pytest.approx([1, 1])
+    assert not (table["one"] == 0.5).any()
     _expect_generation(folder / "run" / "model")
     described = command("describe", "genome=run/genome.yaml", "format=json", cwd=folder)
     content = json.loads(described.stdout)
@@ -243,4 +243,5 @@ def test_a_mixture_is_found_on_tasks_and_reused(folder: Path, command: Command) 
     assert set(found["task"]) == {"memorization", "noisy_recall"}
     means = found.groupby(["block", "number"])["weight"].mean()
     table = pd.read_csv(folder / "run" / "mixture.csv")
-    assert table["weight"].to_list() == pytest.approx(means.to_list())
+    weights = table[["one", "two"]].to_numpy().flatten().tolist()
+    assert weights == pytest.approx(means.to_list())

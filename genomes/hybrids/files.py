@@ -36,6 +36,8 @@ _KEYS = {"schema", "name", "blocks", "parts", "projector", "ends", "components",
 
 def read_hybrid(folder: str) -> HybridAlphabet:
     """The alphabet of the hybrid in a folder. Raises `GenomeError` where there is none."""
+    if not folder:
+        raise GenomeError(f"alphabet={HYBRID}: expected the folder of a hybrid behind it")
     path = expanded(folder).resolve() / FILE
     if not is_file(path):
         what = kind_of(path) or "missing"

@@ -61,6 +61,12 @@ class HybridAlphabet(Alphabet):
 
     __hash__: ClassVar = Alphabet.__hash__
 
+    def alone(self, number: int) -> LivClass:
+        """The letter of one component by itself."""
+        parts = self.hybrid.parts
+        shares = tuple(parts * (n == number) for n in range(len(self.hybrid.components)))
+        return next(letter for letter in self.classes if getattr(letter, "shares", ()) == shares)
+
 
 def compositions(parts: int, components: int) -> list[tuple[int, ...]]:
     """All ways to give so many parts to components, the first one's falling: 4-0, 3-1, 2-2, 1-3,

@@ -5,7 +5,7 @@ file is done. Weights that a search trains are thrown away: the hybrid begins ag
 pretrained.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ GENOME = "genome.yaml"
 MIXTURE = "mixture.csv"
 SEARCH_LOG = "search.csv"
 PROJECTOR_STATE, SEARCH_STATE = "projectors_state.safetensors", "search_state.safetensors"
-COLUMNS = ("block", "number", "component", "found", "weight")
+BLOCK, LETTER, WAS_FOUND = "block", "letter", "found_"  # columns of `mixture.csv`, and a beginning
 Mix = tuple[tuple[float, ...], ...]  # (blocks, components)
 
 
@@ -244,7 +244,7 @@ def settle(making: Making, rows: Mix) -> tuple[Genome, Mix]:
         )
         files.write_text(making.folder / GENOME, genome_file_text(content))
         weights = hybrid.weights(genome)
-        files.write_text(making.folder / MIXTURE, _mixture_text(hybrid, rows, weights))
+        files.write_text(making.folder / MIXTURE, _mixture_text(genome, rows, weights))
     remove(making.folder / SEARCH_STATE)
     return genome, weights
 
@@ -259,28 +259,43 @@ def _letters(alphabet: HybridAlphabet, rows: Mix, kind: str) -> list[int]:
     return one_hot_letters(alphabet, rows) if kind == ONE_HOT else nearest_letters(alphabet, rows)
 
 
-def _mixture_text(hybrid: Hybrid, found: Mix, weights: Mix) -> str:
+def _mixture_text(genome: Genome, found: Mix, weights: Mix) -> str:
+    """A row a block: its letter, the weight of each component, and what was found for it before it
+    was discretised."""
+    hybrid = genome.alphabet.hybrid
+    assert hybrid is not None
+    names = [component.name for component in hybrid.components]
     rows = [
         {
-            "block": block,
-            "number": number,
-            "component": component.name,
-            "found": found[block][number],
-            "weight": weights[block][number],
+            BLOCK: block,
+            LETTER: letter.name,
+            **dict(zip(names, weights[block], strict=True)),
+            **{f"{WAS_FOUND}{n}": w for n, w in zip(names, found[block], strict=True)},
         }
-        for block in range(hybrid.blocks)
-        for number, component in enumerate(hybrid.components)
+        for block, letter in enumerate(genome.classes())
     ]
-    return csv_text(COLUMNS, rows)
+    return csv_text(list(rows[0]), rows)
 
 
 def read_mixture(path: Path, hybrid: Hybrid) -> Mix:
     """The mixture that was found, of `mixture.csv`. Raises `UserError` where it cannot be read."""
-    shape = (hybrid.blocks, len(hybrid.components))
+    columns = [f"{WAS_FOUND}{component.name}" for component in hybrid.components]
     try:
-        table = read_csv(path).sort_values(["block", "number"])
-        return tuple(map(tuple, table["found"].to_numpy(dtype=float).reshape(shape).tolist()))
+        found = read_csv(path).sort_values(BLOCK)[columns].to_numpy(dtype=float)
+        return tuple(map(tuple, found.reshape(hybrid.blocks, len(columns)).tolist()))
     except (OSError, ValueError, KeyError, TypeError, pd.errors.ParserError) as error:
         raise UserError(
             f"{path}: not readable as a mixture ({plain(error)}); delete it to find it anew"
         ) from None
+
+
+def distinct_names(given: Sequence[str]) -> list[str]:
+    """Names of components: the last part of each path, with a number behind it where two are alike
+    or it is a column of `mixture.csv`."""
+    names = [Path(path).name or path for path in given]
+    return [
+        f"{name}_{number}"
+        if names.count(name) > 1 or name in (BLOCK, LETTER) or name.startswith(WAS_FOUND)
+        else name
+        for number, name in enumerate(names)
+    ]

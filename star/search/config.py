@@ -26,6 +26,7 @@ from star.genomes import (
     get_alphabet,
     with_operators,
 )
+from star.genomes.alphabets import HYBRID
 from star.genomes.genome import MOST_LIVS
 from star.search.halving import HalvingConfig
 from star.search.prescreening.config import PrescreenConfig
@@ -46,7 +47,8 @@ NSGA2 = "pymoo.algorithms.moo.nsga2.NSGA2"
 class SpaceConfig:
     """Which genomes there are."""
 
-    alphabet: str = "star"  # LIV classes to choose from; or extended, released, <one>+operators
+    # LIV classes to choose from; or extended, released, <one>+operators; hybrid:<folder>
+    alphabet: str = "star"
     classes: list[str] = field(default_factory=list)  # of the alphabet, by name; all when empty
     motif: int | None = None  # LIVs of a block that is evolved and repeated to the depth
     depths: list[int] = field(default_factory=list)  # [least, most] LIVs, which then vary
@@ -93,9 +95,12 @@ class SpaceConfig:
         """The classes that random genomes are made of. Raises `UserError` for an unknown one."""
         try:
             alphabet = get_alphabet(self.alphabet)
-        except GenomeError:
+        except GenomeError as error:
+            if self.alphabet.startswith(HYBRID):
+                raise UserError(f"search.space.{error}") from None
             raise UserError(
-                f"search.space.alphabet={self.alphabet}: expected one of {', '.join(ALPHABETS)}"
+                f"search.space.alphabet={self.alphabet}: expected one of {', '.join(ALPHABETS)}, "
+                f"or {HYBRID} and the folder of a hybrid"
             ) from None
         try:
             return alphabet.restricted(self.classes)

@@ -62,6 +62,7 @@ from star.search.recipe import device_notices, make_recipe, read_fingerprint
 from star.search.replication import Replication
 from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
+from star.search.space.mixing import expect_pretrained, of_hybrid
 from star.search.space.problem import GenomeProblem
 from star.search.space.seeds import read_seeds
 from star.search.stopping import Stopping
@@ -113,8 +114,10 @@ class Search:
         """
         use_extensions(config.plugins, config.library)
         config, kept = count_as_before(config)
+        config, follows = of_hybrid(config)
         config.check()
         measured, recipe = make_recipe(config)
+        expect_pretrained(measured, config.search.space.alphabet)
         objectives = measured.selected(config.search.objectives)
         sizes = [] if config.model.match else [config.model, config.model.when_trained()]
         problem = GenomeProblem.from_config(config.search, config.depth, len(objectives), sizes)
@@ -125,6 +128,7 @@ class Search:
         seeds, notices = read_seeds([] if is_growing else config.search.seeds, problem, own)
         notices = [
             *kept,
+            *follows,
             *problem.notices(config.model.width),
             *notices,
             *config.search.halving.notices(measured),

@@ -148,7 +148,7 @@ def test_a_cost_moves_the_mixture_to_the_cheap_component() -> None:
         after = float(table.expected(mixture.weights().detach()))
         assert after < before
         assert after < (budget or before) * 1.01
-    assert float(Penalty(table, 5.0, 2 * table.dearest)(mixture.weights())) == 0
+    assert Penalty(table, 5.0, 2 * table.dearest)(mixture.weights()).item() == 0
 
 
 @pytest.mark.parametrize("ends", ["mixed", "averaged", "shared", "1"])

@@ -19,6 +19,7 @@ from star.hybrids.stages import (
     SEARCH_LOG,
     SEARCH_STATE,
     Making,
+    distinct_names,
     find_mixture,
     freeze_all_but_projectors,
     read_mixture,
@@ -126,9 +127,15 @@ def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     assert find_mixture(one) == ((0.5, 0.5), (1.0, 0.0))
 
 
+def test_components_are_named_apart() -> None:
+    given = ["runs/one", "runs/two/", "other/one", "letter", "found_x", "org/gpt2"]
+    expected = ["one_0", "two", "one_2", "letter_3", "found_x_4", "gpt2"]
+    assert distinct_names(given) == expected
+
+
 def test_a_damaged_mixture_is_named(tmp_path: Path) -> None:
     one = making(tmp_path / "one")
-    (one.folder / MIXTURE).write_text("block,number,found\n0,0,1\n")
+    (one.folder / MIXTURE).write_text("block,found_narrow\n0,1\n")
     with pytest.raises(UserError, match="mixture.csv: not readable as a mixture"):
         find_mixture(one)
 

@@ -54,6 +54,7 @@ class Objective(ABC):
     # why it may be missing, of ours that are measured always where they can be; empty: it never is
     optional: ClassVar[str] = ""
     repeatable: ClassVar[bool] = True  # False: a timing, which differs a little every time
+    from_nothing: ClassVar[bool] = False  # trains the genome anew, on tokens of its own
     on_device: ClassVar[bool] = False  # depends on the device: `device` is a setting, in the recipe
     version: ClassVar[int] = 1  # of ours: rises when the same settings can give another result
 

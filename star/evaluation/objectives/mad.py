@@ -26,7 +26,7 @@ class MadScore(Objective):
     seeds: list[int] = field(default_factory=lambda: [0])  # of instances, weights and batches
 
     name, unit, label, cost, maximised = "mad_score", "", "MAD", OWN, True
-    bounds = (0.0, 1.0)
+    bounds, from_nothing = (0.0, 1.0), True
 
     def __post_init__(self) -> None:
         """Raise `UserError` for a setting that cannot be used."""

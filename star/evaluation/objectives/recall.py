@@ -44,6 +44,7 @@ class RecallError(Objective):
     """
 
     name, label, cost, bounds = "recall_error", "recall", OWN, (0.0, 1.0)
+    from_nothing = True
 
     # `pairs_<keys>` and `adjacent_<vocabulary>_<length>`; of each form the easiest first
     tasks: list[str] = field(default_factory=lambda: ["pairs_4", "pairs_8", "adjacent_8_32"])

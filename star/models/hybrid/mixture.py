@@ -45,8 +45,8 @@ def gate(
     return (1 - weight) * projector(x) + weight * fitted(x, width)
 
 
-def _counts(weight: float | torch.Tensor) -> bool:
-    """Whether a weight, a number or a tensor of none dimension, is not zero."""
+def counts(weight: float | torch.Tensor) -> bool:
+    """Whether a weight is not zero."""
     return bool(weight.detach() if isinstance(weight, torch.Tensor) else weight)
 
 
@@ -90,7 +90,6 @@ class HybridModel(LanguageModel):
         self.into = self._projectors(is_out=False)
         self.out = self._projectors(is_out=True)
         self.ends = Ends(hybrid) if hybrid.ends == SHARED else None
-        self._places: dict[tuple[int, int], int] = {}  # of memories, by component and layer
 
     def _projectors(self, is_out: bool) -> nn.ModuleDict:
         """By block and component, `1_0`: where its weight is neither 0 nor 1."""
@@ -187,7 +186,7 @@ class HybridModel(LanguageModel):
         into, out = (self._projector(modules, name) for modules in (self.into, self.out))
         own = gate(weight, into, x, self.hybrid.components[number].width)
         own = module.run(self._layers(number, block), own, state, memories)
-        if into is None and not _counts(weight):
+        if into is None and not counts(weight):
             return 0.0
         return weight * gate(weight, out, own, self.hybrid.width)
 
@@ -208,7 +207,7 @@ class HybridModel(LanguageModel):
         return sum(  # type: ignore[return-value]
             weight * fitted(modules[number].begin(tokens, position), self.hybrid.width)
             for number, weight in enumerate(self._end_weights(0))
-            if _counts(weight)
+            if counts(weight)
         )
 
     def _finish(self, x: torch.Tensor) -> torch.Tensor:
@@ -218,7 +217,7 @@ class HybridModel(LanguageModel):
         return sum(  # type: ignore[return-value]
             weight * modules[number].finish(fitted(x, self.hybrid.components[number].width))
             for number, weight in enumerate(self._end_weights(-1))
-            if _counts(weight)
+            if counts(weight)
         )
 
 

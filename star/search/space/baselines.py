@@ -13,6 +13,7 @@ from star.runs.folder import POPULATION
 from star.runs.genome_files import genome_paths
 from star.runs.run import Run
 from star.search.config import EvolveConfig
+from star.search.space.mixing import components_alone
 
 KEY = "search.baselines"
 
@@ -30,17 +31,19 @@ class Design:
 def read_baselines(config: EvolveConfig) -> tuple[dict[str, Genome], list[str]]:
     """The designs by name, at the search's depth, and notices about those repeated or cut.
 
-    A file's name is its own without the suffix, and of a run each genome's is its id; where two
-    designs have one name, the second is called by its path.
+    Components of a hybrid that is searched are always among them. A file's name is its own without
+    the suffix, and of a run each genome's is its id; where two designs have one name, the second is
+    called by its path.
 
     Raises:
         UserError: for one that is missing, malformed or invalid.
         GenomeError: for one that cannot be built at the model's sizes.
     """
-    baselines: dict[str, Genome] = {}
+    alphabet = config.search.alphabet().name
+    baselines = components_alone(alphabet)
     notices: list[str] = []
     for reference in config.search.baselines:
-        for design in _read(reference, config.depth, config.search.alphabet().name):
+        for design in _read(reference, config.depth, alphabet):
             genome = design.genome.canonical()
             check_fits(genome, config.model)
             check_fits(genome, config.model.when_trained())

@@ -1,0 +1,75 @@
+"""Searches over the letters of a hybrid: what follows from it, and its components as designs to
+compare with."""
+
+from dataclasses import replace
+
+from star.base.errors import UserError
+from star.evaluation import Measured
+from star.genomes import Genome, get_alphabet
+from star.genomes.alphabets import HYBRID
+from star.search.config import ONE_SHOT, EvolveConfig
+
+KEY = "search.space.alphabet"
+
+
+def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
+    """The settings of a search, with the depth, width and vocabulary of the hybrid that it is over,
+    and a notice of them; as they are where it is over none.
+
+    Raises:
+        GenomeError: for a folder that holds no hybrid.
+        UserError: for a setting that searches of hybrids do not have.
+    """
+    space = config.search.space
+    if not space.alphabet.startswith(HYBRID):
+        return config, []
+    alphabet = get_alphabet(space.alphabet)
+    hybrid = alphabet.hybrid
+    assert hybrid is not None
+    refused = {
+        "search.space.mode": space.mode != ONE_SHOT,
+        "search.space.depths": bool(space.depths),
+        "search.space.motif": space.motif is not None,
+        "search.variation.operator_probability": config.search.variation.operator_probability > 0,
+        "model.match": config.model.match is not None,
+        "model.search_width": config.model.search_width is not None,
+    }
+    for key, is_set in refused.items():
+        if is_set:
+            raise UserError(
+                f"{key}: not together with {KEY}={space.alphabet}, whose genomes have one letter "
+                f"for each of {hybrid.blocks} blocks at width {hybrid.width}"
+            )
+    model = replace(config.model, width=hybrid.width, vocabulary=hybrid.vocabulary)
+    named = replace(config.search, space=replace(space, alphabet=alphabet.name))
+    fitted = replace(config, depth=hybrid.blocks, width=hybrid.width, model=model, search=named)
+    follows = f"depth={hybrid.blocks}, model.width={hybrid.width}, vocabulary={hybrid.vocabulary}"
+    return fitted, [f"of hybrid {hybrid.name} follow {follows}"]
+
+
+def expect_pretrained(measured: Measured, alphabet: str) -> None:
+    """Raise `UserError` for an objective that trains genomes from nothing, in a search over a
+    hybrid, whose components were trained before."""
+    if not alphabet.startswith(HYBRID):
+        return
+    for name, objective in measured.objectives.items():
+        if objective.from_nothing:
+            raise UserError(
+                f"{name}: trains a genome from nothing on tokens of its own, which is not together "
+                f"with {KEY}={alphabet}; leave it out of objectives, also_measure and constraints"
+            )
+
+
+def components_alone(alphabet_name: str) -> dict[str, Genome]:
+    """Each component of a hybrid by itself, by its name; none of an alphabet that is no hybrid."""
+    if not alphabet_name.startswith(HYBRID):
+        return {}
+    alphabet = get_alphabet(alphabet_name)
+    hybrid = alphabet.hybrid
+    assert hybrid is not None
+    found: dict[str, Genome] = {}
+    for number, component in enumerate(hybrid.components):
+        letter = alphabet.alone(number)  # type: ignore[attr-defined]
+        name = component.name if component.name not in found else f"{component.name}_{number}"
+        found[name] = Genome.from_genes([[letter.id, 1, 1, 1, 1]] * hybrid.blocks, alphabet)
+    return found

@@ -1,0 +1,92 @@
+"""Searches over the letters of a hybrid."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from star.base.command_line import compose_config
+from star.base.errors import UserError
+from star.genomes import GenomeError
+from star.runs.columns import TIMING_COLUMNS
+from star.search import Search
+from tests.mixtures import hybrid_of, written
+
+QUICK = ("search.population=4", "search.generations=3", "training.steps=2", "training.length=16")
+EXPERIMENT = ("+experiment=hybrid_frontier", "scale=cpu", *QUICK, "training.validation_batches=1")
+
+
+@pytest.fixture
+def hybrid(tmp_path: Path) -> str:
+    written(tmp_path / "hybrid", hybrid_of("attention", "lfm2", blocks=3, parts=2))
+    return f"search.space.alphabet=hybrid:{tmp_path / 'hybrid'}"
+
+
+def test_sizes_follow_from_the_hybrid(hybrid: str) -> None:
+    search = Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid, "depth=9"]))
+    assert (search.config.depth, search.config.model.width) == (3, 64)
+    assert list(search.baselines) == ["attention", "lfm2"]
+    assert "of hybrid test follow depth=3, model.width=64, vocabulary=256" in search.notices
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("search.also_measure=[recall_error]", "recall_error: trains a genome from nothing"),
+        ("constraints.mad_score=0.5", "mad_score: trains a genome from nothing"),
+        ("search.space.depths=[2,4]", "search.space.depths: not together with"),
+        ("search.space.motif=1", "search.space.motif: not together with"),
+        ("model.search_width=32", "model.search_width: not together with"),
+    ],
+)
+def test_what_hybrids_do_not_have(hybrid: str, setting: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid, setting]))
+
+
+def test_no_hybrid_there(tmp_path: Path) -> None:
+    for folder, message in (("", "expected the folder of a hybrid"), (tmp_path, "is missing")):
+        setting = f"search.space.alphabet=hybrid:{folder}"
+        with pytest.raises((GenomeError, UserError), match=message):
+            Search.from_config(compose_config("evolve", [*EXPERIMENT, setting]))
+
+
+def command(hybrid: str, folder: Path) -> list[str]:
+    settings = (*EXPERIMENT, hybrid, "report=false", f"run_dir={folder}")
+    return [sys.executable, "-m", "star.evolve", *settings]
+
+
+def rows_of(folder: Path) -> int:
+    path = folder / "population.csv"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+@pytest.mark.slow
+def test_a_killed_search_ends_as_one_left_alone(hybrid: str, tmp_path: Path) -> None:
+    subprocess.run(
+        command(hybrid, tmp_path / "whole"), check=True, capture_output=True, timeout=600
+    )
+    killed = tmp_path / "killed"
+    for rows in (5, 9):
+        process = subprocess.Popen(
+            command(hybrid, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 300
+        while process.poll() is None and rows_of(killed) < rows:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command(hybrid, killed), check=True, capture_output=True, timeout=600)
+    for name in ("population.csv", "pareto.csv"):
+        found, expected = (
+            pd.read_csv(tmp_path / run / name).drop(columns=list(TIMING_COLUMNS))
+            for run in ("killed", "whole")
+        )
+        pd.testing.assert_frame_equal(found, expected)
