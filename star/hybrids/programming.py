@@ -212,7 +212,9 @@ def _read(path: Path, shape: Sequence[int]) -> list[Programmed]:
     try:
         table = read_csv(path)
         found = []
-        for (task, seed), part in table.groupby(["task", "seed"], sort=False):
+        keys = table[["task", "seed"]].drop_duplicates().itertuples(index=False)
+        for task, seed in keys:
+            part = table[(table["task"] == task) & (table["seed"] == seed)]
             ordered = part.sort_values(["block", "number"])["weight"]
             rows = ordered.to_numpy().reshape(tuple(shape)).tolist()
             found.append(Programmed(str(task), int(seed), rows))

@@ -16,6 +16,7 @@ from star.models.hybrid import HybridModel
 from star.training import Diverged, Trainer, load_state, save_state
 from star.training.loop import token_loss
 
+from .costs import Penalty
 from .mixtures import Parametrisation
 
 WEIGHTS, MIXTURE = 0, 1  # which of two steps noise is drawn for
@@ -70,7 +71,7 @@ class MixtureSearch:
         trainer: Trainer,
         mixture: Parametrisation,
         text: Corpus,
-        penalty: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        penalty: Penalty | None = None,
     ) -> None:
         """Build it.
 

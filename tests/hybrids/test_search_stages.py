@@ -62,8 +62,8 @@ def test_zero_projectors_begin_as_nothing_and_get_gradients() -> None:
     """A skip is `x` and a linear map that begins at zero: the hybrid begins as the average of
     components whose streams are joined in each block, and only the map's weights change."""
     model = uniform_model(alike(projector="skip"))
-    zero = [model.into[name].linear for name in model.into]  # type: ignore[union-attr]
-    assert all(not layer.weight.any() for layer in zero)
+    zero = [w for n, w in named_weights(model).items() if n.startswith(("into.", "out."))]
+    assert zero and not any(weight.any() for weight in zero)
     freeze_all_but_projectors(model)
     before = {name: weight.clone() for name, weight in named_weights(model).items()}
     optimizer = torch.optim.SGD([w for w in model.parameters() if w.requires_grad], 1.0)
@@ -145,7 +145,7 @@ def test_programming_finds_a_mixture_on_a_task(tmp_path: Path, task: str) -> Non
     own = HybridConfig(method="mad")
     own.programming.tasks, own.programming.steps, own.programming.width = [task], 2, 16
     own.programming.seeds, own.programming.depth = [0, 1], 2
-    found = []
+    found, losses = [], [0.0]
     for _ in range(2):  # the second one reads what the first has left
         programming = Programming(alike(), own.programming, training(), tmp_path)
         assert programming.total == 4
