@@ -58,6 +58,8 @@ FREE = {
     *("plugins", "library", "steps", "training.steps", "cache.state_dtype"),
 }
 
+KEYS = ("blocks=", "parts=", "projector=", "ends=")  # settings that a hybrid's own errors name
+
 
 def open_models(config: HybridizeConfig) -> list[Opened]:
     """The components, named by their folders. Raises `UserError` or `GenomeError` for ones that
@@ -77,7 +79,11 @@ def plan(config: HybridizeConfig, opened: list[Opened]) -> Hybrid:
     own, components = config.hybrid, tuple(one.component for one in opened)
     name = "-".join(component.name for component in components)
     hybrid = Hybrid(name, components, own.blocks, own.parts, own.projector, own.ends)
-    hybrid.check()
+    try:
+        hybrid.check()
+    except GenomeError as error:
+        message = str(error)
+        raise UserError(f"hybrid.{message}" if message.startswith(KEYS) else message) from None
     penalty(hybrid, own, config.cache)
     if own.method == GIVEN:
         expect_mixture(own.given_mixture(), own.blocks, len(components))

@@ -136,8 +136,11 @@ def test_a_budget_is_checked_and_said(
         (["models=[one,nowhere]"], "nowhere: no such folder"),
         (["models=[one,other]"], "one knows 256 tokens and other 300: expected components of one"),
         (["hybrid.method=nas"], "hybrid.method=nas: expected one of darts, gaea, dash, mad"),
-        (["hybrid.blocks=4"], "blocks=4: two has 3 layers only"),
-        (["hybrid.ends=third"], "ends=third: expected one of mixed, averaged, shared, 0, 1"),
+        (["hybrid.blocks=4"], "error: hybrid.blocks=4: two has 3 layers only"),
+        (
+            ["hybrid.ends=third"],
+            "error: hybrid.ends=third: expected one of mixed, averaged, shared, 0, 1",
+        ),
         (["hybrid.projector=cubic"], "hybrid.projector=cubic: expected one of linear"),
         (["hybrid.mixture=[[1,0]]"], "hybrid.mixture=[[1,0]]: expected null, since only"),
         (["hybrid.budget=4kB"], "hybrid.budget=4kB: expected null, since hybrid.cost=null"),
