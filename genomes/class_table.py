@@ -62,6 +62,9 @@ RELEASED = (  # operators of released models
     ClassRow("MLA", "31.2.1.2.3", 41, "multi-head latent attention"),
     ClassRow("ReLU2", "33.1.1.3.2", 42, "squared ReLU, no gate"),
     ClassRow("MLA-NoPE", "32.2.1.2.3", 43, "multi-head latent attention without positions"),
+    ClassRow("GatedDelta-Neg", "34.4.1.1.3", 44, "gated delta rule, negative eigenvalues"),
+    ClassRow("JointQKNorm", "35.2.1.2.3", 45, "softmax attention, QK-norm of all heads together"),
+    ClassRow("JointQKNorm-NoPE", "36.2.1.2.3", 46, "JointQKNorm without positions"),
 )
 
 # Ids of the other valid operators by code. `<alphabet>+operators` has them all.

@@ -13,13 +13,14 @@ DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
 HEAD_WIDTH = 64
 NARROW = 256  # below this width the head width is a quarter of the width
 WIDEST = 2**16
-# Optional widths, and what each is a multiple of: two operators may share a head, and rotations
-# take pairs of channels.
+# Optional sizes, and what each is a multiple of: two operators may share a head, and rotations take
+# pairs of channels.
 OPTIONAL = {
     "head_width": 4, "attention_width": 8, "recurrent_width": 8, "recurrent_head_width": 4,
-    "feed_forward_width": 8,
+    "recurrent_groups": 1, "feed_forward_width": 8,
 }  # fmt: skip
-NORMS = {"pre": 1, "post": 1, "sandwich": 2}  # how many norms a LIV has, by where they stand
+# How many norms a LIV has, by where they stand (`norms.py`).
+NORMS = {"pre": 1, "post": 1, "sandwich": 2, "post_attention": 1}
 LATER = {*OPTIONAL, "norms", "residual_scale"}  # sizes that recipes of before do not have
 SIZES = {
     "vocabulary": Range(1, 10**7),
@@ -45,8 +46,9 @@ class ModelConfig:
     attention_width: int | None = None  # channels of attention, heads x head width; null: width
     recurrent_width: int | None = None  # channels of recurrences; null: width, Mamba's are twice it
     recurrent_head_width: int | None = None  # of recurrences with heads; null: head_width
+    recurrent_groups: int | None = None  # of Mamba-2's heads, each with its own B and C; null: 1
     feed_forward_width: int | None = None  # channels of feed-forward layers; null: 8/3 of the width
-    norms: str = "pre"  # before each LIV; or post: behind it, or sandwich: both
+    norms: str = "pre"  # before each LIV; post: behind it; sandwich: both; post_attention: mixed
     residual_scale: float = 1.0  # factor of what each LIV adds
 
     def check(self) -> None:
@@ -63,7 +65,7 @@ class ModelConfig:
 
     @property
     def given(self) -> dict[str, int]:
-        """Widths that do not follow from the model's, by name."""
+        """Sizes that do not follow from the model's width, by name."""
         return {name: value for name in OPTIONAL if (value := getattr(self, name)) is not None}
 
     def content(self) -> dict[str, Any]:
@@ -99,9 +101,8 @@ def check_width(name: str, width: int) -> None:
 
 def _check_multiple(name: str, value: int, multiple: int) -> None:
     if value < multiple or value > WIDEST or value % multiple:
-        raise GenomeError(
-            f"model.{name}={value}: expected a multiple of {multiple} up to {WIDEST:,}"
-        )
+        what = "a whole number from 1" if multiple == 1 else f"a multiple of {multiple}"
+        raise GenomeError(f"model.{name}={value}: expected {what} up to {WIDEST:,}")
 
 
 def head_width(model: ModelConfig) -> int:

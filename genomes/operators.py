@@ -40,6 +40,7 @@ class FeatureGroup:
     nonlinearity: int = IDENTITY  # IDENTITY or SWISH, behind a projection
     expansion: Fraction = Fraction(1)  # width / model width, before `repeat`
     channels: int | None = None  # the width, where it is the same at every model width
+    grouped: bool = False  # as wide for each of `model.recurrent_groups`, groups of heads
     repeat: int = 1  # copies along the channels, as in grouped-query attention
     kernel_length: int = 0  # of the short convolution behind a projection, or of a kernel
     bias: bool = False  # of that convolution

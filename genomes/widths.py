@@ -13,13 +13,18 @@ def group_width(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) ->
     """Channels of a projected feature group before `repeat`; an expansion above 1 is rounded up to
     8. Where the structure's width is given, the share of it that V's copies leave."""
     if group.channels is not None:
-        return group.channels
+        return group.channels * (head_groups(model) if group.grouped else 1)
     inner = model.given.get(liv_class.operator.structure.inner)
     if inner is not None:
         value = liv_class.operator.group("V")
         return int(inner * group.expansion / (value.expansion * value.repeat))
     exact = group.expansion * model.width
     return 8 * ceil(exact / 8) if group.expansion > 1 else int(exact)
+
+
+def head_groups(model: ModelConfig) -> int:
+    """Groups of heads of a recurrence, where a group has feature groups in common."""
+    return 1 if model.recurrent_groups is None else model.recurrent_groups
 
 
 def inner_width(liv_class: LivClass, model: ModelConfig) -> int:
@@ -84,4 +89,9 @@ def check_heads(liv_class: LivClass, model: ModelConfig) -> None:
             f"a model width of {model.width} gives {heads} heads, but {liv_class.name} repeats "
             f"keys and values x{repeats}: "
             f"expected a width with a multiple of {repeats} heads of width {one}"
+        )
+    if any(group.grouped for group in operator.groups) and heads % head_groups(model):
+        raise GenomeError(
+            f"model.recurrent_groups={head_groups(model)}: {liv_class.name} has {heads} heads, "
+            "expected a number of groups that divides them"
         )

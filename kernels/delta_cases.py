@@ -35,6 +35,7 @@ def delta_operation(
     decay: DrawDecay,
     by_channel: bool,
     peers: Mapping[str, Callable[..., Any]],
+    strongest: float = 1.0,
 ) -> Operation:
     """The operation of a delta rule.
 
@@ -45,6 +46,7 @@ def delta_operation(
         decay: log decays from normal numbers.
         by_channel: whether every channel of a key decays apart.
         peers: others' implementations by name.
+        strongest: writing strengths are drawn between 0 and it.
     """
 
     def inputs(
@@ -63,7 +65,7 @@ def delta_operation(
             "q": q,
             "k": k,
             "decay": decays,
-            "beta": torch.sigmoid(draw(batch, heads, length)),
+            "beta": strongest * torch.sigmoid(draw(batch, heads, length)),
             "v": draw(batch, heads, length, value),
             "state": draw(batch, heads, key, value) if with_state else None,
         }
@@ -92,7 +94,10 @@ def delta_operation(
             _sizes(1, 1, 3, 2, 3, 1), _sizes(1, 2, 1, 3, 5, 1), _sizes(2, 1, 69, 10, 34, 1),
         ],
         quick=_QUICK,
-        full=[*_QUICK, _sizes(2, 4, 1024, 64, 64), _sizes(1, 2, 500, 128, 128, 1)],
+        full=[
+            *_QUICK, _sizes(2, 4, 1024, 64, 64), _sizes(1, 2, 500, 128, 128, 1),
+            _sizes(1, 2, 300, 96, 192, 1),  # OLMo-Hybrid's heads
+        ],
         cpu=[_sizes(8, 4, 128, 16, 16), _sizes(8, 4, 256, 16, 16)],
         bench=[_sizes(8, 4, 128, 16, 16), _sizes(8, 16, 4096, 128, 128)],
         cost=cost,

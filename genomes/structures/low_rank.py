@@ -24,7 +24,9 @@ from ..operators import (
 )
 from ..widths import group_width, head_count, inner_width
 
-NORMED, HEAD_GATE = "normed_projection", "head_gate"  # forms of QK-norm, and of a gate a head
+# Forms of QK-norm, by heads or of all heads together, and of a gate a head.
+NORMED, JOINTLY_NORMED = "normed_projection", "jointly_normed_projection"
+HEAD_GATE = "head_gate"
 
 
 def is_linear(operator: OperatorGenome) -> bool:
@@ -90,6 +92,11 @@ def _normed_projection(group: FeatureGroup, liv_class: LivClass, model: ModelCon
     return _normed_products(group, liv_class, model) + head_width(model)
 
 
+def _jointly_normed(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
+    """A projection, and a norm of all heads together."""
+    return (model.width + 1) * group_width(group, liv_class, model)
+
+
 def _head_gate(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """A projection to a number a head."""
     return model.width * head_count(liv_class, model)
@@ -101,17 +108,16 @@ def _grouped_query(repeat: int) -> Featurizer:
 
 
 def _of_released_models(
-    repeat: int, normed: bool = False, gate: FeatureGroup | None = None, **fields: Any
+    repeat: int, form: str = PROJECTION, gate: FeatureGroup | None = None, **fields: Any
 ) -> Featurizer:
     """A featurizer of softmax attention, plain, as released models have them.
 
     Args:
         repeat: query heads to a head of keys and values.
-        normed: whether queries and keys are normed by heads (QK-norm).
+        form: of queries and keys, which may be normed (QK-norm).
         gate: group G, whose sigmoid the outputs are multiplied by.
         fields: of the featurizer.
     """
-    form = NORMED if normed else PROJECTION
     shared: dict[str, Any] = {"expansion": Fraction(1, repeat), "repeat": repeat}
     groups = (
         FeatureGroup("C", form), FeatureGroup("B", form, **shared), FeatureGroup("V", **shared),
@@ -131,16 +137,16 @@ STRUCTURE = Structure(
         2: Featurizer(projections("CBV", kernel_length=3)),
         3: _grouped_query(repeat=4),
         4: _grouped_query(repeat=2),
-        12: _of_released_models(1, normed=True),
-        13: _of_released_models(2, normed=True),
-        14: _of_released_models(4, normed=True),
-        15: _of_released_models(8, normed=True),
+        12: _of_released_models(1, NORMED),
+        13: _of_released_models(2, NORMED),
+        14: _of_released_models(4, NORMED),
+        15: _of_released_models(8, NORMED),
         16: _of_released_models(1, rotary=Fraction(0)),
         17: _of_released_models(4, rotary=Fraction(0)),
-        18: _of_released_models(8, normed=True, gate=FeatureGroup("G"), rotary=Fraction(1, 4)),
+        18: _of_released_models(8, NORMED, gate=FeatureGroup("G"), rotary=Fraction(1, 4)),
         19: _of_released_models(
             4,
-            normed=True,
+            NORMED,
             gate=FeatureGroup("G", HEAD_GATE),
             rotary=Fraction(1, 2),
             proportional=True,
@@ -149,7 +155,7 @@ STRUCTURE = Structure(
         ),
         20: _of_released_models(
             4,
-            normed=True,
+            NORMED,
             gate=FeatureGroup("G", HEAD_GATE),
             rotary_base=1e4,
             window=256,
@@ -158,12 +164,22 @@ STRUCTURE = Structure(
         21: _of_released_models(3),
         22: _of_released_models(8),
         23: _of_released_models(4, window=256, sparsities=(BANDED,)),
+        35: _of_released_models(1, JOINTLY_NORMED, sparsities=(NO_SPARSITY,)),
+        36: _of_released_models(1, JOINTLY_NORMED, rotary=Fraction(0), sparsities=(NO_SPARSITY,)),
     },
     cache=_keys_and_values,
     states=_sum,
     products=_products,
-    forms={NORMED: _normed_projection, HEAD_GATE: _head_gate},
-    form_products={NORMED: _normed_products, HEAD_GATE: _head_gate},
+    forms={
+        NORMED: _normed_projection,
+        JOINTLY_NORMED: _jointly_normed,
+        HEAD_GATE: _head_gate,
+    },
+    form_products={
+        NORMED: _normed_products,
+        JOINTLY_NORMED: _normed_products,
+        HEAD_GATE: _head_gate,
+    },
     sparsities=(NO_SPARSITY, BANDED),
     nonlinearities=(IDENTITY, SOFTMAX, RELU, SWISH),
     inner="attention_width",

@@ -12,31 +12,32 @@ from ..operators import (
     Structure,
     projections,
 )
-from ..widths import head_count, inner_width, operator_copies, own_head_width
+from ..widths import group_width, head_count, operator_copies, own_head_width
 from .state_space import SHARING
 
 
-def _delta_transition(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
+def delta_transition(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """Projections to a step and a writing strength a head; the bias of the step, and its rate."""
     heads = head_count(liv_class, model)
     return 2 * model.width * heads + 2 * heads
 
 
-def _delta_gates(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
+def delta_gates(group: FeatureGroup, liv_class: LivClass, model: ModelConfig) -> int:
     """The two projections."""
     return 2 * model.width * head_count(liv_class, model)
 
 
 def head_norm(liv_class: LivClass, model: ModelConfig) -> int:
-    """The norm of a head, the same for all."""
+    """The norm of a head's values, the same for all heads."""
     return own_head_width(liv_class, model)
 
 
 def delta_states(
     liv_class: LivClass, borrowed: tuple[str, ...], model: ModelConfig, context: int
 ) -> int:
-    """A square matrix a head and operator."""
-    state = inner_width(liv_class, model) * own_head_width(liv_class, model)
+    """A matrix (key width, value width) a head and operator; B is the keys of all heads."""
+    keys = group_width(liv_class.operator.group("B"), liv_class, model)
+    state = keys * own_head_width(liv_class, model)
     return operator_copies(liv_class, "B") * state
 
 
@@ -64,9 +65,9 @@ STRUCTURE = Structure(
     },
     states=delta_states,
     parameters=head_norm,
-    forms={"delta_transition": _delta_transition},
+    forms={"delta_transition": delta_transition},
     products=delta_products,
-    form_products={"delta_transition": _delta_gates},
+    form_products={"delta_transition": delta_gates},
     paired=("A", "B", "C"),
     inner="recurrent_width",
 )

@@ -1,5 +1,5 @@
 """A matrix-valued state a head that decays by one number: state-space duality (Mamba-2, arXiv
-2405.21060), with one group of B and C for all heads."""
+2405.21060), with one B and C for all heads, or for each of `model.recurrent_groups`."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ from ..widths import head_count, inner_width
 from .state_space import SHARING, states_of_channels
 
 
-def _one_group(state: int, differential: bool = True) -> Featurizer:
-    """B and C of the state's width for all heads; V is of the inner width."""
+def _dual(state: int, differential: bool = True) -> Featurizer:
+    """B and C of the state's width for each group of heads; V is of the inner width."""
     convolved: dict[str, Any] = {"nonlinearity": SWISH, "kernel_length": 4, "bias": True}
     return Featurizer(
         (
             *projections("V", **convolved),
-            *projections("BC", **convolved, channels=state),
+            *projections("BC", **convolved, channels=state, grouped=True),
             FeatureGroup("G", nonlinearity=SWISH),
             FeatureGroup("A", "head_step"),
         ),
@@ -59,7 +59,7 @@ STRUCTURE = Structure(
     GROUPED,
     groups=("A", "B", "C", "V"),
     sharing=SHARING,
-    featurizers={11: _one_group(state=64), 26: _one_group(state=128, differential=False)},
+    featurizers={11: _dual(state=64), 26: _dual(state=128, differential=False)},
     states=states_of_channels,
     parameters=_skip_and_norm,
     forms={"head_step": _head_step},

@@ -30,7 +30,9 @@ def gated_delta_rule(
             too); longer keys can make the state grow without bound.
         v: (batch, heads, length, value width).
         decay: (batch, heads, length), at most 0; below -40 it counts as -40.
-        beta: (batch, heads, length), in 0..1.
+        beta: (batch, heads, length), in 0..2. Above 1 it writes more than it corrects: what the
+            state holds for a key changes its sign, which is an eigenvalue below 0 (arXiv
+            2411.12537).
         state: (batch, heads, key width, value width), S after the positions before these, zeros
             before the first. With it the inputs continue a sequence: it is read, and advanced in
             place. For generation: nothing is differentiable then.

@@ -47,4 +47,5 @@ GATED_DELTA_RULE = delta_operation(
     decay=_decay,
     by_channel=False,
     peers={"transformers chunk": _transformers, "fla": _fla},
+    strongest=2.0,
 )

@@ -1,5 +1,5 @@
 """Decoding: a genome to a language model of residual LIVs, `x <- x + LIV(RMSNorm(x))`; or with the
-norm behind the LIV, or with one on both sides (`ModelConfig.norms`)."""
+norm behind the LIV, or with one on both sides (`ModelConfig.norms`, `star.genomes.norms`)."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import Genome, LivClass, LivSharing, ModelConfig, check_fits
+from star.genomes.norms import Norms, norms_of
 from star.genomes.widths import inner_width
 
 from .cache import Cache, Memory
@@ -26,6 +27,7 @@ class LivModule(nn.Module):
         sharing: LivSharing,
         groups: dict[str, nn.ModuleList],
         model: ModelConfig,
+        norms: Norms,
         depth: int,
     ) -> None:
         """Build it.
@@ -36,13 +38,14 @@ class LivModule(nn.Module):
             sharing: which features it borrows, and whose.
             groups: the modules of the feature groups that it computes itself.
             model: the sizes.
+            norms: where it has one.
             depth: LIVs of the backbone; the deeper it is, the smaller each output begins.
         """
         super().__init__()
         self.index = index
         self.sharing = sharing
-        self.norm: nn.Module = _norm(model, model.norms != "post")
-        self.output_norm = _norm(model, model.norms != "pre")
+        self.norm: nn.Module = _norm(model, norms.before)
+        self.output_norm = _norm(model, norms.behind)
         self.scale = model.residual_scale
         self.featurizer = Featurizer(groups)
         build = parts_of(liv_class.operator.structure).module
@@ -107,11 +110,12 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(model.vocabulary, model.width)
         nn.init.normal_(self.embedding.weight, std=INITIAL_STD)
         livs: list[LivModule] = []
-        for index, (liv_class, sharing) in enumerate(
-            zip(genome.classes(), genome.sharing, strict=True)
+        places = norms_of(genome.classes(), model.norms)
+        for index, (liv_class, sharing, norms) in enumerate(
+            zip(genome.classes(), genome.sharing, places, strict=True)
         ):
             groups = _build_groups(index, liv_class, sharing, model, livs)
-            livs.append(LivModule(index, liv_class, sharing, groups, model, genome.depth))
+            livs.append(LivModule(index, liv_class, sharing, groups, model, norms, genome.depth))
         self.livs = cast(Sequence[LivModule], nn.ModuleList(livs))
         self.norm = nn.RMSNorm(model.width, eps=model.norm_eps)
         self.head = None if model.tie_embeddings else linear(model.width, model.vocabulary)

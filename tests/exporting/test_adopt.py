@@ -49,6 +49,7 @@ NEMOTRON = {
     "mamba_num_heads": 8, "mamba_head_dim": 24, "ssm_state_size": 64, "n_groups": 1,
     "time_step_min": 1e-7, "intermediate_size": 104, "layer_norm_epsilon": 1e-3,
 }  # fmt: skip
+OLMO = {**TRANSFORMER, "num_key_value_heads": 4, "num_hidden_layers": 4}
 # Tiny configurations of every family by name, of sizes that do not follow from each other.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {**TRANSFORMER, "rope_theta": 500.0}),
@@ -94,12 +95,28 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 8, "head_dim": 16, "n_groups": 1,
         "tie_word_embeddings": True, "chunk_size": 16,
     }),
+    "mamba2_groups": ("Mamba2", {
+        "hidden_size": 64, "num_hidden_layers": 2, "num_heads": 8, "head_dim": 16, "n_groups": 4,
+        "chunk_size": 16,
+    }),
+    "olmo_hybrid": ("OlmoHybrid", {
+        **OLMO, "rope_parameters": {"rope_type": "default", "rope_theta": None},
+    }),
+    "olmo_hybrid_rope": ("OlmoHybrid", {
+        **OLMO, "layer_types": ["full_attention", "full_attention", "linear_attention"],
+        "num_hidden_layers": 3, "rope_theta": 500.0, "tie_word_embeddings": True, "head_dim": 32,
+        "linear_num_value_heads": 6, "linear_num_key_heads": 6, "linear_key_head_dim": 10,
+    }),
     "nemotron_h": ("NemotronH", {
         **NEMOTRON, "layers_block_type": ["linear_attention", "full_attention"] * 2,
     }),
     "nemotron_h_mlp": ("NemotronH", {
         **NEMOTRON, "layers_block_type": ["mlp", "linear_attention", "mlp", "full_attention"],
         "num_key_value_heads": 4, "ssm_state_size": 128,
+    }),
+    "nemotron_h_groups": ("NemotronH", {
+        **NEMOTRON, "layers_block_type": ["linear_attention", "mlp", "full_attention"],
+        "ssm_state_size": 128, "n_groups": 8,
     }),
 }  # fmt: skip
 cases = pytest.mark.parametrize("case", CASES)
@@ -261,6 +278,7 @@ def test_a_configuration_says_what_the_genome_is(data: st.DataObject) -> None:
         recurrent_width=data.draw(st.sampled_from([None, 8 * one * data.draw(multiple)])),
         feed_forward_width=data.draw(st.sampled_from([None, 8 * data.draw(multiple)])),
         recurrent_head_width=data.draw(st.sampled_from([None, 8])),
+        recurrent_groups=data.draw(st.sampled_from([None, 1, 2, 8])),
         norms=data.draw(st.sampled_from(sorted(family.norms))),
     )
     assume(_can_be_had(genome, sizes) and family_of(genome, sizes) is family)
@@ -310,11 +328,20 @@ def _can_be_had(genome: Genome, sizes: ModelConfig) -> bool:
         ("mamba", {"time_step_rank": 3}, "time_step_rank=3: expected 4"),
         ("mamba", {"conv_kernel": 3}, "conv_kernel=3: expected 4"),
         ("mamba2", {"state_size": 32}, "state_size=32: expected one of 64, 128"),
-        ("mamba2", {"n_groups": 2}, "n_groups=2: expected 1"),
+        ("mamba2", {"n_groups": 3}, "model.recurrent_groups=3: SSD has 4 heads, expected a number"),
+        ("mamba2", {"n_groups": 0}, "model.recurrent_groups=0: expected a whole number from 1"),
         (
             "mamba2",
             {"time_step_limit": (0.1, 1.0)},
             "time_step_limit=(0.1, 1.0): expected (0, inf)",
+        ),
+        ("olmo_hybrid", {"linear_allow_neg_eigval": False}, "linear_allow_neg_eigval=False: expec"),
+        ("olmo_hybrid", {"linear_num_key_heads": 2}, "linear_num_key_heads=2: expected 4"),
+        ("olmo_hybrid", {"linear_value_head_dim": 36}, "expected values twice as wide as keys"),
+        (
+            "olmo_hybrid",
+            {"num_key_value_heads": 2},
+            "num_key_value_heads=2: expected 1 query heads",
         ),
         ("nemotron_h", {"time_step_min": 0.001}, "time_step_min=0.001: expected at most 1e-06"),
         (
@@ -323,7 +350,6 @@ def _can_be_had(genome: Genome, sizes: ModelConfig) -> bool:
             "layers_block_type=moe: expected one of linear_attention, mlp, full_attention",
         ),
         ("nemotron_h", {"ssm_state_size": 16}, "ssm_state_size=16: expected one of 64, 128"),
-        ("nemotron_h", {"n_groups": 8}, "n_groups=8: expected 1"),
     ],
 )
 def test_what_no_genome_is(

@@ -40,6 +40,10 @@ NATIVE = {
     "Mamba": ("5.1.1.1.1-5.1.1.1.1", "6.1.1.1.1"),
     "Mamba-2": ("23.1.1.1.1-23.1.1.1.1",),
     "Nemotron-H": ("29.1.1.1.1-23.1.1.1.1-42.1.1.1.1", "28.1.1.1.1"),
+    "OLMo-Hybrid": (
+        "44.1.1.1.1-9.1.1.1.1-46.1.1.1.1-9.1.1.1.1-44.1.1.1.1-9.1.1.1.1",
+        "45.1.1.1.1-9.1.1.1.1-44.1.1.1.1-9.1.1.1.1",
+    ),
 }
 
 
@@ -117,9 +121,10 @@ def test_a_hundred_genomes_load_and_generate_as_they_were(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("name", "text"), [(n, t) for n, ts in NATIVE.items() for t in ts])
 def test_native_models_compute_the_same(name: str, text: str, tied: bool) -> None:
     torch.manual_seed(0)
-    family_here(PREFIXES[name])
+    norms = family_here(PREFIXES[name]).norms
     genome = Genome.from_text(text, "released")
-    own = sizes(width=64, tie_embeddings=tied, rope_base=500.0, norm_eps=0.01)
+    place = "pre" if "pre" in norms else next(iter(norms))
+    own = sizes(width=64, tie_embeddings=tied, rope_base=500.0, norm_eps=0.01, norms=place)
     model = disturbed(LanguageModel(genome, own))
     family = family_of(genome, own)
     assert family is not None and family.name == name
@@ -144,6 +149,14 @@ def test_what_no_family_holds(text: str) -> None:
     assert {family.name for family in FAMILIES} == NATIVE.keys()
 
 
+@pytest.mark.parametrize("mixers", [(44,), (46,), (45, 46), (44, 45, 46)])
+def test_an_olmo_hybrid_has_delta_rules_and_attention_of_one_kind(mixers: tuple[int, ...]) -> None:
+    family_here("OlmoHybrid")
+    text = "-".join(f"{mixer}.1.1.1.1-9.1.1.1.1" for mixer in mixers)
+    own = sizes(width=64, norms="post_attention")
+    assert family_of(Genome.from_text(text, "released"), own) is None
+
+
 @pytest.mark.parametrize(
     ("text", "own"),
     [
@@ -154,6 +167,7 @@ def test_what_no_family_holds(text: str) -> None:
         ("1.1.1.1.1-9.1.1.1.1", {"norms": "sandwich"}),
         ("31.1.1.1.1-9.1.1.1.1", {"norms": "post"}),
         ("1.1.1.1.1-9.1.1.1.1", {"residual_scale": 0.5}),
+        ("1.1.1.1.1-9.1.1.1.1", {"norms": "post_attention"}),
     ],
 )
 def test_sizes_that_no_family_has(text: str, own: dict[str, Any]) -> None:

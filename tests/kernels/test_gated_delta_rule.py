@@ -51,6 +51,35 @@ def test_it_is_the_rule_of_qwen3_next(name: str) -> None:
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("length", [1, 65, 200])
+def test_up_to_two_it_is_the_rule_of_olmo_hybrid(length: int) -> None:
+    """Writing strengths of negative eigenvalues."""
+    model = pytest.importorskip("transformers.models.olmo_hybrid.modeling_olmo_hybrid")
+    theirs = model.torch_recurrent_gated_delta_rule
+    theirs = getattr(theirs, "__wrapped__", theirs)
+    q, k, v, decay, beta, state = draw(length, dtype=torch.float32)
+    beta = (2 * beta).requires_grad_()
+    y, last = gated_delta_rule_from(q, k, v, decay, beta, state)
+    rows = [x.transpose(1, 2) for x in (q, k, v, decay, beta)]
+    z, end = theirs(*rows, initial_state=state, output_final_state=True)
+    torch.testing.assert_close(y, z.transpose(1, 2), atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(last, end, atol=2e-5, rtol=2e-5)
+    gradients = [torch.autograd.grad(x.square().sum(), beta) for x in (last, end)]
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_written_for_one_key_again_and_again_changes_its_sign() -> None:
+    """Without decay and at 2, the state of a key is 2 v - state: it swings and does not grow."""
+    length = 200
+    key = torch.zeros(1, 1, length, 4)
+    key[..., 0] = 1
+    v = torch.ones(1, 1, length, 3)
+    ones = torch.ones(1, 1, length)
+    y = gated_delta_rule(key, key, v, 0 * ones, 2 * ones)
+    expected = 2.0 * (torch.arange(length) % 2 == 0) / 2  # 2, 0, 2, 0, by the root of the width
+    torch.testing.assert_close(y[0, 0], expected[:, None].expand(-1, 3))
+
+
 def test_normalised_keys_are_what_their_flag_makes() -> None:
     model = pytest.importorskip("transformers.models.qwen3_next.modeling_qwen3_next")
     theirs = model.torch_recurrent_gated_delta_rule

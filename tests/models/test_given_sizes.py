@@ -22,6 +22,8 @@ from star.genomes import (
     liv_cache_bytes,
     parameter_count,
 )
+from star.genomes.model_config import NORMS
+from star.genomes.norms import norms_of
 from star.models import Cache, decode
 from star.models.checkpoint import read_model_config, save_checkpoint
 from star.testing.structures import run_in_parts
@@ -54,6 +56,30 @@ def test_every_class_has_the_parameters_and_the_cache_that_are_counted(class_id:
         )
 
 
+@pytest.mark.parametrize("class_id", [22, 23, 37, 180])
+def test_groups_of_heads_have_the_parameters_and_the_cache_that_are_counted(class_id: int) -> None:
+    """Each with B and C of its own; of the delta rule, which has none, there are no groups."""
+    genome, grouped = stack(class_id), replace(SIZES, recurrent_groups=6)
+    torch.manual_seed(0)
+    model = decode(genome, grouped).eval()
+    count = parameter_count(genome, grouped)
+    assert sum(p.numel() for p in model.parameters()) == count.non_embedding + count.embedding
+    assert (count != parameter_count(genome, SIZES)) == (class_id != 22)
+    cache = Cache.allocate(model, 2, 9, torch.bfloat16)
+    assert cache.liv_nbytes == list(liv_cache_bytes(genome, grouped, CacheSetting(9, 2)))
+    tokens = torch.randint(32, (2, 17))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            run_in_parts(model, tokens, [4, 9]), model(tokens), rtol=2e-4, atol=2e-4
+        )
+
+
+def test_groups_divide_the_heads() -> None:
+    sizes = ModelConfig(width=64, recurrent_groups=3)
+    with pytest.raises(GenomeError, match="recurrent_groups=3: SSD has 4 heads, expected a number"):
+        parameter_count(Genome.from_text("23.1.1.1.1", "extended"), sizes)
+
+
 def test_given_widths_are_those_of_the_layers() -> None:
     genome = Genome.from_text("31111-51111-91111")
     attention, recurrence, feed_forward = (
@@ -69,6 +95,7 @@ def test_given_widths_are_those_of_the_layers() -> None:
         ({"feed_forward_width": 20}, "model.feed_forward_width=20: expected a multiple of 8"),
         ({"attention_width": 8, "head_width": 16}, "SA-3 has 8 channels, which are no whole"),
         ({"attention_width": 24, "head_width": 8}, "gives 3 heads, but SA-3 repeats"),
+        ({"recurrent_groups": 0}, "model.recurrent_groups=0: expected a whole number from 1"),
     ],
 )
 def test_widths_that_do_not_fit_are_refused(sizes: dict[str, Any], message: str) -> None:
@@ -117,6 +144,25 @@ def test_norms_stand_where_they_are_asked_for(norms: str, before: int, behind: i
         )
 
 
+def test_norms_stand_behind_attention_and_what_feeds_it_forward() -> None:
+    """As OLMo-Hybrid has them; a feed-forward LIV that comes first has its norm before it."""
+    text = "9.1.1.1.1-44.1.1.1.1-9.1.1.1.1-1.1.1.1.1-9.1.1.1.1-42.1.1.1.1-7.1.1.1.1-9.1.1.1.1"
+    genome = Genome.from_text(text, "released")
+    sizes = ModelConfig(width=64, norms="post_attention")
+    model = decode(genome, sizes)
+    behind = [isinstance(liv.norm, torch.nn.Identity) for liv in model.livs]
+    assert behind == [False, False, False, True, True, True, False, False]
+    assert behind == [not isinstance(liv.output_norm, torch.nn.Identity) for liv in model.livs]
+    count = parameter_count(genome, sizes)
+    assert sum(p.numel() for p in model.parameters()) == count.non_embedding + count.embedding
+
+
+def test_every_place_of_norms_has_as_many_as_are_counted() -> None:
+    genome = Genome.from_text("31111-51111-91111")
+    for norms, count in NORMS.items():
+        assert {sum(places) for places in norms_of(genome.classes(), norms)} == {count}
+
+
 def test_unknown_norms_are_refused() -> None:
-    with pytest.raises(GenomeError, match="model.norms=both: expected one of pre, post, sandwich"):
+    with pytest.raises(GenomeError, match="model.norms=both: expected .* sandwich, post_attention"):
         ModelConfig(norms="both").check()

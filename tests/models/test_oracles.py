@@ -27,6 +27,7 @@ from transformers import (
     MistralConfig,
     MistralForCausalLM,
     NemotronHConfig,
+    OlmoHybridConfig,
     Qwen3NextConfig,
 )
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Attention
@@ -39,7 +40,14 @@ from transformers.models.lfm2.modeling_lfm2 import Lfm2ShortConv
 from transformers.models.llama.modeling_llama import LlamaAttention, LlamaMLP, LlamaRotaryEmbedding
 from transformers.models.mamba.modeling_mamba import MambaMixer
 from transformers.models.mamba2.modeling_mamba2 import Mamba2Mixer
-from transformers.models.nemotron_h.modeling_nemotron_h import NemotronHMLP
+from transformers.models.nemotron_h.modeling_nemotron_h import (
+    NemotronHMamba2Mixer,
+    NemotronHMLP,
+)
+from transformers.models.olmo_hybrid.modeling_olmo_hybrid import (
+    OlmoHybridAttention,
+    OlmoHybridGatedDeltaNet,
+)
 from transformers.models.qwen3_next.modeling_qwen3_next import Qwen3NextGatedDeltaNet
 
 from star.genomes import CacheSetting, Genome, ModelConfig, liv_cache_bytes, parameter_count
@@ -53,6 +61,7 @@ from star.models.hugging_face import (
     mamba,
     mamba2,
     nemotron_h,
+    olmo_hybrid,
     qwen3_next,
 )
 from star.models.hugging_face.native import copy_theirs
@@ -307,11 +316,12 @@ def test_state_spaces_alone_are_a_mamba(length: int) -> None:
 @torch.no_grad()
 @lengths
 @widths
-def test_state_space_dual_is_mamba_2s(width: int, length: int) -> None:
-    config = mamba2_config(width, layer_norm_epsilon=NORM_EPS)
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_state_space_dual_is_mamba_2s(groups: int, width: int, length: int) -> None:
+    config = mamba2_config(width, layer_norm_epsilon=NORM_EPS, n_groups=groups)
     theirs = disturb(Mamba2Mixer(config, layer_idx=0))
     theirs.out_proj.weight.mul_(10.0)  # a norm leaves small outputs
-    model = backbone(23, width=width)
+    model = backbone(23, width=width, recurrent_groups=groups)
     transplant(model.livs[0], theirs, mamba2.mixer_weights(theirs))
     x, found = traced(model, 0, length)
     check(found, theirs(x))
@@ -325,7 +335,6 @@ def mamba2_config(width: int, **sizes: Any) -> Mamba2Config:
         num_heads=heads,
         head_dim=width // heads,
         state_size=64,
-        n_groups=1,
         expand=1,
         conv_kernel=4,
         chunk_size=16,
@@ -337,11 +346,26 @@ def mamba2_config(width: int, **sizes: Any) -> Mamba2Config:
 @torch.no_grad()
 @lengths
 def test_state_space_dual_heads_alone_are_a_mamba_2(length: int) -> None:
-    config = mamba2_config(64, num_hidden_layers=2, layer_norm_epsilon=NORM_EPS)
+    config = mamba2_config(64, num_hidden_layers=2, layer_norm_epsilon=NORM_EPS, n_groups=1)
     theirs = disturb(Mamba2ForCausalLM(config))
     ours = backbone(23, 23, width=64)
     copy_theirs(mamba2.MAMBA2, ours, theirs)
     check(ours(tokens(length)), theirs(tokens(length)).logits)
+
+
+@torch.no_grad()
+@lengths
+def test_eight_groups_of_heads_are_nemotron_hs(length: int) -> None:
+    config = NemotronHConfig(
+        hidden_size=64, mamba_num_heads=16, mamba_head_dim=8, n_groups=8, ssm_state_size=128,
+        layers_block_type=["linear_attention"], layer_norm_epsilon=NORM_EPS, time_step_min=0.0,
+    )  # fmt: skip
+    theirs = disturb(NemotronHMamba2Mixer(config, layer_idx=0))
+    theirs.out_proj.weight.mul_(10.0)  # a norm leaves small outputs
+    model = backbone(37, width=64, recurrent_width=128, recurrent_head_width=8, recurrent_groups=8)
+    transplant(model.livs[0], theirs, mamba2.mixer_weights(theirs))
+    x, found = traced(model, 0, length)
+    check(found, theirs(x))
 
 
 def turned(x: torch.Tensor) -> torch.Tensor:
@@ -411,6 +435,49 @@ def test_gated_delta_is_the_gated_delta_net_of_qwen3_next(width: int, length: in
     transplant(model.livs[0], theirs, qwen3_next.gated_delta_weights(theirs))
     x, found = traced(model, 0, length)
     check(found, theirs(x))
+
+
+def olmo_hybrid_config(width: int) -> OlmoHybridConfig:
+    """Heads of the delta rule as wide as ours are at this width, their keys half as wide."""
+    values = width // HEADS[width]
+    heads = 3 * width // 2 // values
+    return OlmoHybridConfig(
+        **attention_sizes(width, HEADS[width]), vocab_size=VOCABULARY, rms_norm_eps=NORM_EPS,
+        num_hidden_layers=2, layer_types=["linear_attention", "full_attention"],
+        linear_num_key_heads=heads, linear_num_value_heads=heads,
+        linear_key_head_dim=values // 2, linear_value_head_dim=values,
+        pad_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("length", [1, 5, 37, 130])
+@widths
+def test_negative_eigenvalues_are_olmo_hybrids(width: int, length: int) -> None:
+    theirs = disturb(OlmoHybridGatedDeltaNet(olmo_hybrid_config(width), layer_idx=0))
+    theirs.o_proj.weight.mul_(10.0)  # a head-wise norm and a gate leave small outputs
+    theirs.v_proj.weight.mul_(0.01)  # so small that the epsilon of the head-wise norm shows
+    model = backbone(44, width=width)
+    transplant(model.livs[0], theirs, olmo_hybrid.gated_delta_weights(theirs))
+    x, found = traced(model, 0, length)
+    check(found, theirs(x))
+
+
+@torch.no_grad()
+@lengths
+@widths
+@pytest.mark.parametrize(("liv_class", "rotated"), [(45, True), (46, False)])
+def test_a_norm_of_all_heads_together_is_olmo_hybrids(
+    liv_class: int, rotated: bool, width: int, length: int
+) -> None:
+    theirs = disturb(OlmoHybridAttention(olmo_hybrid_config(width), layer_idx=1))
+    model = backbone(liv_class, width=width)
+    transplant(model.livs[0], theirs, llama.normed_attention_weights(theirs))
+    x, found = traced(model, 0, length)
+    turns = LlamaRotaryEmbedding(LlamaConfig(**attention_sizes(theirs.head_dim, heads=1)))
+    turned = turns(x, torch.arange(length)[None]) if rotated else None
+    mask = torch.full((length, length), -math.inf).triu(1)[None, None]
+    check(found, theirs(x, turned, mask)[0])
 
 
 @torch.no_grad()

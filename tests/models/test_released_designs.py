@@ -11,6 +11,8 @@ from transformers import (
     Lfm3Config,
     Mamba2Config,
     MambaConfig,
+    NemotronHConfig,
+    OlmoHybridConfig,
     Qwen3Config,
 )
 
@@ -18,6 +20,9 @@ from star.genomes import CacheSetting, ModelConfig, cache_bytes, load_genome, pa
 from star.runs.origin import configured, read_origin
 
 POSITIONS = 300  # more than LFM3's window of 256
+# As the configuration of Nemotron-H 8B has it.
+PATTERN = "M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M*-M-M-M-M-M-"
+LAYERS = {"M": "linear_attention", "-": "mlp", "*": "full_attention"}
 CONFIGURATIONS: dict[str, Any] = {
     "lfm2_1_2b": Lfm2Config(
         vocab_size=65536, hidden_size=2048, intermediate_size=12288, num_hidden_layers=16,
@@ -31,6 +36,8 @@ CONFIGURATIONS: dict[str, Any] = {
         state_size=128, n_groups=1, tie_word_embeddings=True,
     ),
     "mamba_130m": MambaConfig(vocab_size=50280, hidden_size=768, num_hidden_layers=24),
+    "nemotron_h": NemotronHConfig(layers_block_type=[LAYERS[kind] for kind in PATTERN]),
+    "olmo_hybrid": OlmoHybridConfig(rope_parameters={"rope_theta": None}),
     "qwen3": Qwen3Config(
         vocab_size=151936, hidden_size=1024, intermediate_size=3072, num_hidden_layers=28,
         num_attention_heads=16, num_key_value_heads=8, head_dim=128, tie_word_embeddings=True,
@@ -40,8 +47,11 @@ CONFIGURATIONS: dict[str, Any] = {
 
 def allocated(layer: Any) -> int:
     """Bytes of one layer of theirs as ours keeps it: a position less of a convolution's inputs,
-    whose oldest no step needs, and one more of a window, where the present one has its place."""
+    whose oldest no step needs, and one more of a window, where the present one has its place.
+    A feed-forward layer has one that stays empty."""
     if hasattr(layer, "keys"):
+        if layer.keys is None:
+            return 0
         kept = layer.keys.shape[2]
         return (layer.keys.nbytes + layer.values.nbytes) // kept * (kept + layer.is_sliding)
     convolutions = (x[..., 1:].numel() * x.element_size() for x in layer.conv_states.values())

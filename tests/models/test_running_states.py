@@ -43,7 +43,7 @@ def error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 def test_these_classes_remember_states() -> None:
     names = {"Rec-1", "Rec-2", "Rec-1-Diff", "Rec-2-Diff", "LinAttn", "GatedDelta", "SSD", "KDA"}
-    names.add("SSD-128")
+    names |= {"SSD-128", "GatedDelta-Neg"}
     assert {liv_class.name for liv_class in REMEMBERING} == names
 
 

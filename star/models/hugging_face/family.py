@@ -40,8 +40,8 @@ class Family:
         views: where weights are, LIV for LIV.
         ends: where embedding and final norm are.
         fits: whether there is a configuration of these sizes.
-        required: names of classes of which one is there: a cache of transformers counts positions
-            by its attention.
+        required: sets of names of classes, of each of which one is there: a cache of transformers
+            counts positions by its attention.
         norms: where there can be norms (`ModelConfig.norms`).
     """
 
@@ -53,7 +53,7 @@ class Family:
     views: Callable[[Any], Views]
     ends: Callable[[Any], tuple[nn.Module, nn.Module]]
     fits: Callable[[ModelConfig], bool] = all_fit
-    required: Collection[str] = ()
+    required: tuple[Collection[str], ...] = ()
     norms: Collection[str] = ("pre",)
 
     def holds(self, genome: Genome, sizes: ModelConfig) -> bool:
@@ -68,8 +68,8 @@ class Family:
         return is_made_of and is_plain and self.has_required(names) and self.fits(sizes)
 
     def has_required(self, names: Collection[str]) -> bool:
-        """Whether a class is there that must be."""
-        return not self.required or not set(names).isdisjoint(self.required)
+        """Whether the classes are there that must be."""
+        return not any(set(names).isdisjoint(required) for required in self.required)
 
     def class_of(self, what: str) -> Any:
         """Their class `Config` or `ForCausalLM`; None with a transformers that lacks it."""

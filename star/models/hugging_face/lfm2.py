@@ -139,5 +139,5 @@ LFM2 = Family(
         for convolution in CONVOLUTION.values()
         for attention in QK_NORM.values()
     ),
-    _settings, _read, _views, ends, _heads_make_width, required=tuple(QK_NORM.values()),
+    _settings, _read, _views, ends, _heads_make_width, required=(QK_NORM.values(),),
 )  # fmt: skip

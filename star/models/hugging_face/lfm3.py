@@ -106,6 +106,6 @@ LFM3 = Family(
         [(mixer, FEED_FORWARD) for mixer in (convolution, *ATTENTION.values())]
         for convolution in CONVOLUTION.values()
     ),
-    _settings, _read, _views, ends, required=tuple(ATTENTION.values()),
+    _settings, _read, _views, ends, required=(ATTENTION.values(),),
     norms=("pre", "sandwich"),
 )  # fmt: skip

@@ -56,7 +56,7 @@ def expect_mixer(config: Any) -> None:
 
 
 def recurrent_sizes(config: Any, **given: Any) -> ModelConfig:
-    """Sizes of a Mamba or Mamba-2. given: widths of heads, where it has any."""
+    """Sizes of a Mamba or Mamba-2. given: sizes of heads, where it has any."""
     return ModelConfig(
         width=config.hidden_size,
         vocabulary=config.vocab_size,

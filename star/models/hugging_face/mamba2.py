@@ -6,9 +6,9 @@ from typing import Any
 
 from star.base.errors import UserError
 from star.genomes import LivClass, ModelConfig
-from star.genomes.widths import head_count, own_head_width
+from star.genomes.widths import head_count, head_groups, own_head_width
 
-from .family import Family, Views, expect_known, expect_values
+from .family import Family, Views, expect_known
 from .mamba import ends, expands, expect_mixer, recurrent_settings, recurrent_sizes
 from .weights import Weights, convolutions, norms, projections
 
@@ -16,14 +16,14 @@ CLASSES = {64: "SSD", 128: "SSD-128"}  # by the size of a state
 
 
 def mixer_weights(theirs: Any) -> Weights:
-    """Weights of a `Mamba2Mixer` or `NemotronHMamba2Mixer` with one group, for classes SSD and
-    SSD-128."""
-    inner, state = theirs.intermediate_size, theirs.ssm_state_size
-    sizes = [inner, inner, state, state, theirs.num_heads]
+    """Weights of a `Mamba2Mixer` or `NemotronHMamba2Mixer`, for classes SSD and SSD-128 with as
+    many groups."""
+    inner, states = theirs.intermediate_size, theirs.n_groups * theirs.ssm_state_size
+    sizes = [inner, inner, states, states, theirs.num_heads]
     gate, value, b, c, step = theirs.in_proj.weight.split(sizes)
     return {
         **projections(theirs.out_proj, V=value, B=b, C=c, G=gate),
-        **convolutions(theirs.conv1d.weight, theirs.conv1d.bias, V=inner, B=state, C=state),
+        **convolutions(theirs.conv1d.weight, theirs.conv1d.bias, V=inner, B=states, C=states),
         "featurizer.groups.A.0.step.weight": step,
         "featurizer.groups.A.0.step.bias": theirs.dt_bias,
         "featurizer.groups.A.0.log_rate": theirs.A_log,
@@ -37,18 +37,18 @@ def _settings(classes: Sequence[LivClass], sizes: ModelConfig, context: int) -> 
         **recurrent_settings(classes, sizes),
         "num_heads": head_count(classes[0], sizes),
         "head_dim": own_head_width(classes[0], sizes),
-        "n_groups": 1,
+        "n_groups": head_groups(sizes),
     }
 
 
 def _read(config: Any) -> tuple[list[str], ModelConfig]:
     expect_mixer(config)
-    expect_values(config, n_groups=1)
     name = expect_known("state_size", config.state_size, CLASSES)
     limit = tuple(config.time_step_limit)
     if limit != (0, math.inf):
         raise UserError(f"time_step_limit={limit}: expected (0, inf), which is none")
-    sizes = recurrent_sizes(config, recurrent_head_width=config.head_dim)
+    groups = {"recurrent_head_width": config.head_dim, "recurrent_groups": config.n_groups}
+    sizes = recurrent_sizes(config, **groups)
     return [name] * config.num_hidden_layers, sizes
 
 

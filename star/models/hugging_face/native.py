@@ -11,12 +11,13 @@ from star.genomes import (
     Genome,
     GenomeError,
     Liv,
+    LivClass,
     ModelConfig,
     check_depth,
     check_fits,
     get_alphabet,
 )
-from star.genomes.widths import inner_width, own_head_width
+from star.genomes.widths import group_width, own_head_width
 
 from ..language_model import LanguageModel
 from .family import Family
@@ -26,8 +27,10 @@ from .llama import LLAMA, MISTRAL, QWEN3
 from .mamba import MAMBA
 from .mamba2 import MAMBA2
 from .nemotron_h import NEMOTRON_H
+from .olmo_hybrid import OLMO_HYBRID
 
-FAMILIES = (LLAMA, MISTRAL, QWEN3, LFM2, LFM3, MAMBA, MAMBA2, NEMOTRON_H)  # the first one holds
+# The first one that holds a genome makes its model.
+FAMILIES = (LLAMA, MISTRAL, QWEN3, LFM2, LFM3, MAMBA, MAMBA2, NEMOTRON_H, OLMO_HYBRID)
 ALPHABETS = ("star", "extended", "released", "released+operators")  # the first that has all classes
 
 
@@ -76,16 +79,18 @@ def genome_of(names: list[str]) -> Genome:
 
 
 def _without_usual(genome: Genome, sizes: ModelConfig) -> ModelConfig:
-    """The sizes without the widths that follow from the model's."""
+    """The sizes without those that follow from the model's width."""
     for name in sizes.given:
         usual = replace(sizes, **{name: None})
-        if all(
-            inner_width(liv_class, usual) == inner_width(liv_class, sizes)
-            and own_head_width(liv_class, usual) == own_head_width(liv_class, sizes)
-            for liv_class in set(genome.classes())
-        ):
+        if all(_widths(c, usual) == _widths(c, sizes) for c in set(genome.classes())):
             sizes = usual
     return sizes
+
+
+def _widths(liv_class: LivClass, sizes: ModelConfig) -> list[int]:
+    """Of a head, and of all feature groups."""
+    groups = (group_width(group, liv_class, sizes) for group in liv_class.operator.groups)
+    return [own_head_width(liv_class, sizes), *groups]
 
 
 def _weights(

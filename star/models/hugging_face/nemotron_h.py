@@ -9,7 +9,7 @@ from torch import nn
 from star.base.errors import UserError
 from star.genomes import LivClass, ModelConfig
 from star.genomes.operators import DIAGONAL, LOW_RANK
-from star.genomes.widths import head_count, inner_width, own_head_width
+from star.genomes.widths import head_count, head_groups, inner_width, own_head_width
 
 from .family import Family, Views, expect_known, expect_values, key_heads
 from .llama import attention_settings, attention_weights
@@ -46,7 +46,7 @@ def _settings(classes: Sequence[LivClass], sizes: ModelConfig, context: int) -> 
         "layer_norm_epsilon": sizes.norm_eps,
         "max_position_embeddings": context,
         "time_step_min": SMALLEST_STEP,
-        "n_groups": 1,
+        "n_groups": head_groups(sizes),
         "conv_kernel": TAPS,
         "num_nextn_predict_layers": 0,
     }
@@ -83,6 +83,7 @@ def _read(config: Any) -> tuple[list[str], ModelConfig]:
         _expect_recurrence(config)
         widths["recurrent_width"] = config.mamba_num_heads * config.mamba_head_dim
         widths["recurrent_head_width"] = config.mamba_head_dim
+        widths["recurrent_groups"] = config.n_groups
     if FEED_FORWARD_TYPE in kinds:
         expect_values(config, mlp_hidden_act="relu2", mlp_bias=False)
         widths["feed_forward_width"] = config.intermediate_size
@@ -98,8 +99,8 @@ def _read(config: Any) -> tuple[list[str], ModelConfig]:
 
 def _expect_recurrence(config: Any) -> None:
     expect_values(
-        config, n_groups=1, conv_kernel=TAPS, use_conv_bias=True,
-        mamba_hidden_act="silu", mamba_proj_bias=False,
+        config, conv_kernel=TAPS, use_conv_bias=True, mamba_hidden_act="silu",
+        mamba_proj_bias=False,
     )  # fmt: skip
     expect_known("ssm_state_size", config.ssm_state_size, RECURRENT)
     if config.time_step_min > SMALLEST_STEP:
@@ -127,5 +128,5 @@ NEMOTRON_H = Family(
         for recurrent in RECURRENT.values()
         for attention in ATTENTION.values()
     ),
-    _settings, _read, _views, _ends, required=tuple(ATTENTION.values()),
+    _settings, _read, _views, _ends, required=(ATTENTION.values(),),
 )  # fmt: skip

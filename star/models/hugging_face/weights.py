@@ -28,13 +28,14 @@ def normed_projections(**norms: nn.Module) -> Weights:
     }
 
 
-def norms(before: nn.Module, behind: nn.Module | None = None) -> Weights:
-    """Weights (width,) of the norms on either side of a module. behind: None or an identity where
-    there is none."""
-    weights: Weights = {"norm.weight": before.get_parameter("weight")}
-    if behind is not None and not isinstance(behind, nn.Identity):
-        weights["output_norm.weight"] = behind.get_parameter("weight")
-    return weights
+def norms(before: nn.Module | None, behind: nn.Module | None = None) -> Weights:
+    """Weights (width,) of the norms on either side of a module; None or an identity where there is
+    none."""
+    return {
+        f"{name}.weight": norm.get_parameter("weight")
+        for name, norm in (("norm", before), ("output_norm", behind))
+        if norm is not None and not isinstance(norm, nn.Identity)
+    }
 
 
 def convolutions(weight: torch.Tensor, bias: torch.Tensor | None, **sizes: int) -> Weights:

@@ -13,6 +13,7 @@ from . import (
     latent_attention,
     low_rank,
     matrix_state,
+    negative_eigenvalues,
     ssd,
     state_space,
     toeplitz,
@@ -30,6 +31,9 @@ _OURS = {
     "matrix-valued state": StructureParts(matrix_state.MatrixState, matrix_state.FORMS),
     "channel-wise state": StructureParts(
         channelwise_state.ChannelwiseState, channelwise_state.FORMS
+    ),
+    "negative eigenvalues": StructureParts(
+        negative_eigenvalues.NegativeEigenvalues, negative_eigenvalues.FORMS
     ),
     "ungated": StructureParts(Diagonal, ungated.FORMS),
     "latent attention": StructureParts(latent_attention.LatentAttention, latent_attention.FORMS),

@@ -8,7 +8,14 @@ from torch.nn import functional as F
 from star.genomes import FeatureGroup, LivClass, ModelConfig
 from star.genomes.model_config import head_width
 from star.genomes.operators import NONLINEARITIES
-from star.genomes.structures.low_rank import HEAD_GATE, NORMED, is_linear, owns_sum, window_of
+from star.genomes.structures.low_rank import (
+    HEAD_GATE,
+    JOINTLY_NORMED,
+    NORMED,
+    is_linear,
+    owns_sum,
+    window_of,
+)
 from star.genomes.widths import group_width, head_count
 from star.kernels.linear_attention import differential_linear_attention, linear_attention
 from star.kernels.structured_attention import differential_attention, structured_attention
@@ -34,6 +41,21 @@ class NormedProjection(Projection):
         """x (batch, length, width) to (batch, length, group width)."""
         heads = super().forward(x, features, memory).unflatten(-1, (-1, *self.norm.weight.shape))
         return self.norm(heads).flatten(2)
+
+
+class JointlyNormedProjection(Projection):
+    """A projection with a root mean square of 1 over all heads, times weights: QK-norm as in
+    OLMo 2 (arXiv 2501.00656) and OLMo-Hybrid."""
+
+    def __init__(
+        self, group: FeatureGroup, liv_class: LivClass, model: ModelConfig, key: str
+    ) -> None:
+        super().__init__(group, liv_class, model, key)
+        self.norm = nn.RMSNorm(group_width(group, liv_class, model), eps=model.norm_eps)
+
+    def forward(self, x: torch.Tensor, features: Features, memory: Memory | None) -> torch.Tensor:
+        """x (batch, length, width) to (batch, length, group width)."""
+        return self.norm(super().forward(x, features, memory))
 
 
 class HeadGate(GroupModule):
@@ -198,4 +220,8 @@ def low_rank(
     return kind(liv_class, model, index, borrowed)
 
 
-FORMS = {NORMED: NormedProjection, HEAD_GATE: HeadGate}
+FORMS = {
+    NORMED: NormedProjection,
+    JOINTLY_NORMED: JointlyNormedProjection,
+    HEAD_GATE: HeadGate,
+}

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import FeatureGroup, LivClass, ModelConfig
-from star.genomes.widths import head_count, operator_copies, own_head_width
+from star.genomes.widths import group_width, head_count, operator_copies, own_head_width
 from star.kernels.gated_delta_rule import gated_delta_rule
 
 from ..cache import Memory
@@ -18,7 +18,7 @@ from .state_space import initial_rates, initial_step_bias, step_of_heads
 
 class DeltaTransition(NamedTuple):
     """Feature group A, (batch, heads, length) each: log decays, at most 0, and writing strengths
-    beta, 0 to 1."""
+    beta, 0 to 1, or to 2 with negative eigenvalues."""
 
     decay: torch.Tensor
     beta: torch.Tensor
@@ -56,19 +56,21 @@ class MatrixState(StructureModule):
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
         self.head_width, self.norm_eps = own_head_width(liv_class, model), model.norm_eps
-        heads = head_count(liv_class, model)
+        self.heads = head_count(liv_class, model)
+        keys = group_width(self.operator.group("B"), liv_class, model) // self.heads
         self.norm = nn.Parameter(torch.ones(self.head_width))
-        self.shape = (operator_copies(liv_class, "B"), heads, self.head_width, self.head_width)
+        self.shape = (operator_copies(liv_class, "B"), self.heads, keys, self.head_width)
 
     def state_shapes(self) -> dict[str, tuple[int, ...]]:
-        """One matrix a head for each operator."""
+        """One matrix (key width, head width) a head for each operator."""
         return {STATE: self.shape}
 
     def prepare(self, features: Features, position: int) -> Features:
-        """Own B, C and V by heads, (batch, heads, length, head width); B and C with L2 norm 1."""
+        """Own B, C and V by heads, (batch, heads, length, width): V of the head width, B and C of
+        the key width and with L2 norm 1."""
         prepared = dict(features)
         for name in {"B", "C", "V"} & set(self.computed):
-            heads = (x.unflatten(-1, (-1, self.head_width)).transpose(1, 2) for x in features[name])
+            heads = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in features[name])
             prepared[name] = tuple(heads if name == "V" else map(unit_norm, heads))
         return prepared
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.genomes import FeatureGroup, LivClass, ModelConfig
-from star.genomes.widths import head_count, operator_copies, own_head_width
+from star.genomes.widths import head_count, head_groups, operator_copies, own_head_width
 from star.kernels.ssd import ssd
 
 from ..cache import Memory
@@ -46,14 +46,15 @@ class HeadStepSize(GroupModule):
 
 
 class ScalarDecay(StructureModule):
-    """A state a head with a skip from V, an output gate and a norm of all channels behind it."""
+    """A state a head with a skip from V, an output gate, and behind it a norm of the channels of
+    each group of heads."""
 
     def __init__(
         self, liv_class: LivClass, model: ModelConfig, index: int, borrowed: tuple[str, ...]
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
         self.head_width, self.norm_eps = own_head_width(liv_class, model), model.norm_eps
-        heads = head_count(liv_class, model)
+        heads, self.groups = head_count(liv_class, model), head_groups(model)
         self.skip = nn.Parameter(torch.ones(heads))
         self.norm = nn.Parameter(torch.ones(self.channels))
         self.shape = (operator_copies(liv_class, "B"), heads, self.operator.state, self.head_width)
@@ -63,8 +64,8 @@ class ScalarDecay(StructureModule):
         return {STATE: self.shape}
 
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
-        """A (`HeadStep`), B and C (batch, length, state), V and the gate G (batch, length, inner
-        width)."""
+        """A (`HeadStep`), B and C (batch, length, groups x state), V and the gate G (batch, length,
+        inner width)."""
         (x,), (gate,) = features["V"], features["G"]
         v = x.unflatten(-1, (-1, self.head_width)).transpose(1, 2)
         outputs = []
@@ -73,10 +74,23 @@ class ScalarDecay(StructureModule):
         ):
             stepped = (v * step[..., None]).to(v.dtype)
             state = state_of(memory, number)
-            outputs.append(ssd(c[:, None], b[:, None], stepped, decay, state=state))
+            c_groups, b_groups = self._by_group(c), self._by_group(b)
+            outputs.append(ssd(c_groups, b_groups, stepped, decay, state=state))
         y = self.difference(outputs) + self.skip.to(v.dtype)[:, None, None] * v
-        y = y.transpose(1, 2).flatten(2) * gate
-        return F.rms_norm(y, self.norm.shape, self.norm.to(y.dtype), self.norm_eps)
+        return self._normed(y.transpose(1, 2).flatten(2) * gate)
+
+    def _by_group(self, x: torch.Tensor) -> torch.Tensor:
+        """(batch, length, groups x state) to (batch, groups, length, state)."""
+        return x.unflatten(-1, (self.groups, -1)).transpose(1, 2)
+
+    def _normed(self, y: torch.Tensor) -> torch.Tensor:
+        """y (batch, length, inner width), whose groups of heads have a root mean square of 1,
+        times weights."""
+        weights = self.norm.to(y.dtype)
+        if self.groups == 1:
+            return F.rms_norm(y, weights.shape, weights, self.norm_eps)
+        groups = y.unflatten(-1, (self.groups, -1))
+        return F.rms_norm(groups, groups.shape[-1:], eps=self.norm_eps).flatten(-2) * weights
 
 
 FORMS = {"head_step": HeadStepSize}
