@@ -14,6 +14,7 @@ from .costs import ParameterCount as ParameterCount
 from .costs import cache_bytes as cache_bytes
 from .costs import check_fits as check_fits
 from .costs import footprint_bytes as footprint_bytes
+from .costs import growing_bytes as growing_bytes
 from .costs import liv_cache_bytes as liv_cache_bytes
 from .costs import parameter_count as parameter_count
 from .costs import state_bytes as state_bytes

@@ -19,6 +19,7 @@ COMMANDS = {
     "report": ("star.report", "the page of a search, or of several beside each other, and figures"),
     "aggregate": ("star.aggregate", "make one design of the best of a search, by votes"),
     "extrapolate": ("star.extrapolate", "grow a design by stacking or stretching, untrained"),
+    "linearise": ("star.linearise", "replace a checkpoint's attention by recurrences, at a budget"),
     "train": ("star.train", "train one genome and leave a checkpoint"),
     "hybridize": ("star.hybridize", "mix pretrained models block for block, by a search"),
     "generate": ("star.generate", "stream text from a checkpoint"),

@@ -6,10 +6,8 @@ Its configuration becomes a genome and sizes, its weights ours, through the same
 compared before the folder takes its place.
 """
 
-import re
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from star.base.command_line import run_command
@@ -53,12 +51,13 @@ def genome_file(config: AdoptConfig, genome: Genome, sizes: ModelConfig, theirs:
 
     Raises `GenomeError` for more positions than a cache can hold.
     """
-    slug = re.sub(r"\W+", "_", Path(config.model).name.lower()).strip("_")
+    from star.exporting.source import name_of
+
     context = getattr(theirs, CONTEXT, None)
     setting = CacheSetting(context) if isinstance(context, int) else CacheSetting()
     setting.check()
     return GenomeFile(
-        config.name or slug or theirs.model_type,
+        config.name or name_of(config.model) or theirs.model_type,
         genome,
         notes=f"{type(theirs).__name__.removesuffix('Config')}ForCausalLM of {config.model}.",
         settings={"model": sizes.content(), "cache": asdict(setting)},
@@ -78,18 +77,10 @@ def plan(config: AdoptConfig) -> tuple[Any, GenomeFile, ModelConfig]:
         UserError: for a model that no genome is, or whose configuration cannot be read.
         GenomeError: for what is no genome, or more positions than a cache can hold.
     """
-    from star.exporting.source import CONFIG, open_source
+    from star.exporting.source import open_source, read_genome
 
     source = open_source(config.model, config.revision)
-    place = f"model={config.model}: {CONFIG}"
-    try:
-        genome, sizes = source.genome()
-    except (UserError, GenomeError) as error:
-        raise UserError(f"{place}: {error}; no genome is this") from None
-    except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
-        # Of values that transformers does not check.
-        what = f"{type(error).__name__}: {shown(plain(error))}"
-        raise UserError(f"{place}: cannot be read ({what})") from None
+    genome, sizes = read_genome(source, config.model)
     return source, genome_file(config, genome, sizes, source.config), sizes
 
 

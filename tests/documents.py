@@ -30,6 +30,10 @@ ADDED = {
     "report": {"figures": "false"},
     "aggregate": {"clusters": "2"},
     "extrapolate": {},
+    "linearise": {
+        "align.steps": "2", "gates.steps": "2", "distil.steps": "2",
+        "training.validation_batches": "1",
+    },
     "export": {},
     "adopt": {},
     "evaluate": {"limit": "2", "device": "cpu"},

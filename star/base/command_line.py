@@ -61,6 +61,7 @@ SCHEMAS = {
     "generate": "star.generate:GenerateConfig",
     "aggregate": "star.aggregate:AggregateConfig",
     "extrapolate": "star.extrapolate:ExtrapolateConfig",
+    "linearise": "star.hybrids.linearise.config:LineariseConfig",
     "export": "star.export:ExportConfig",
     "adopt": "star.adopt:AdoptConfig",
     "evaluate": "star.evaluate:EvaluateConfig",

@@ -1,6 +1,6 @@
 """A checkpoint as a folder of Hugging Face's: configuration, weights, tokenizer, model card."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -90,13 +90,30 @@ def _ours(checkpoint: Checkpoint, genome: Genome, context: int) -> PreTrainedMod
     return model.eval()
 
 
-@torch.no_grad()
 def difference(checkpoint: Checkpoint, theirs: Any) -> float:
+    """As `difference_of`, of the model of a checkpoint."""
+    return difference_of(checkpoint.model.eval(), theirs, checkpoint.config.vocabulary)
+
+
+@torch.no_grad()
+def difference_of(
+    logits_of: Callable[[torch.Tensor], torch.Tensor],
+    theirs: Any,
+    vocabulary: int,
+    length: int = COMPARED[1],
+) -> float:
     """The largest difference of logits from ours on random tokens, as a share of the largest logit
-    where that is above 1."""
+    where that is above 1.
+
+    Args:
+        logits_of: ours, tokens int64 (batch, length) to logits (batch, length, vocabulary).
+        theirs: the model of theirs.
+        vocabulary: of both.
+        length: of the tokens.
+    """
     random = torch.Generator().manual_seed(0)
-    tokens = torch.randint(checkpoint.config.vocabulary, COMPARED, generator=random)
-    ours = checkpoint.model.eval()(tokens)
+    tokens = torch.randint(vocabulary, (COMPARED[0], length), generator=random)
+    ours = logits_of(tokens)
     found = (ours - theirs(tokens).logits).abs().max() / ours.abs().max().clamp(min=1)
     return float(found)
 

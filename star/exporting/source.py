@@ -4,6 +4,7 @@ Of its weights, safetensors alone are read; nothing is unpickled, and no code of
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from star.base.errors import UserError, plain, shown
 from star.base.files import copy_weights, named_weights, stored_dtype
 from star.base.reading import expanded, is_file, is_folder, kind_of, list_folder
 from star.exporting.companions import GENERATION, TOKENIZER_FILES, read_mapping
-from star.genomes import Genome, ModelConfig, check_fits
+from star.genomes import Genome, GenomeError, ModelConfig, check_fits
 from star.models import LanguageModel
 from star.models.hugging_face.causal_lm import MODEL_TYPE, StarConfig, StarForCausalLM
 from star.models.hugging_face.family import Family
@@ -90,30 +91,90 @@ def fetch(given: str, revision: str, names: tuple[str, ...]) -> Path:
         ) from None
 
 
-def open_source(given: str, revision: str) -> Source:
-    """Read a model's configuration. Raises `UserError` for what no family of ours is."""
-    folder = fetch(given, revision, (CONFIG, GENERATION, *TOKENIZER_FILES))
+def read_folder(given: str, revision: str, more: tuple[str, ...] = ()) -> tuple[Path, Any]:
+    """The folder of a model, and what its configuration says.
+
+    Args:
+        given: a folder, or a name on the hub.
+        revision: on the hub.
+        more: names of files to fetch beside those of a tokenizer.
+
+    Raises:
+        UserError: as `fetch`, and for a configuration that is missing or cannot be read.
+    """
+    folder = fetch(given, revision, (CONFIG, GENERATION, *TOKENIZER_FILES, *more))
     path = folder / CONFIG
     if not is_file(path):
         raise UserError(f"{path}: is {kind_of(path) or 'missing'}, expected a configuration")
-    content = read_mapping(path)
+    return folder, read_mapping(path)
+
+
+def open_source(given: str, revision: str) -> Source:
+    """Read a model's configuration. Raises `UserError` for what no family of ours is."""
+    folder, content = read_folder(given, revision)
+    source = source_of(folder, content)
+    if source is None:
+        kind = shown(repr(content.get("model_type")))
+        known = ", ".join(known_types())
+        raise config_error(folder, f"model_type={kind}: expected one of {known}")
+    return source
+
+
+def known_types() -> list[str]:
+    """What `model_type` may be for `open_source`."""
+    theirs = [f.class_of("Config").model_type for f in FAMILIES if f.class_of("Config")]
+    return [*theirs, MODEL_TYPE]
+
+
+def source_of(folder: Path, content: Mapping[str, Any]) -> Source | None:
+    """The source of a configuration that was read; None where no family of ours has its type.
+
+    Raises `UserError` for another model than a causal language model in full precision, and for
+    values that transformers refuses.
+    """
     kind = content.get("model_type")
     family = family_named(kind) if isinstance(kind, str) else None
     if family is None and kind != MODEL_TYPE:
-        theirs = (f.class_of("Config").model_type for f in FAMILIES if f.class_of("Config"))
-        known = ", ".join((*theirs, MODEL_TYPE))
-        raise _config_error(folder, f"model_type={shown(repr(kind))}: expected one of {known}")
-    wanted = _class_of(family, "ForCausalLM").__name__
-    architectures = content.get("architectures") or [wanted]
-    if architectures != [wanted]:
-        raise _config_error(folder, f"architectures={shown(str(architectures))}: expected {wanted}")
-    if content.get("quantization_config"):
-        raise _config_error(folder, "quantization_config: expected weights that are not quantised")
+        return None
+    check_content(folder, content, _class_of(family, "ForCausalLM").__name__)
     try:
         config = _class_of(family, "Config").from_pretrained(folder, local_files_only=True)
     except Exception as error:  # whatever their checks raise
-        raise _config_error(folder, shown(plain(error))) from None
+        raise config_error(folder, shown(plain(error))) from None
     return Source(folder, family, config)
+
+
+def check_content(folder: Path, content: Mapping[str, Any], wanted: str) -> None:
+    """Raise `UserError` unless a configuration is of a class, and of weights that are not
+    quantised. wanted: the name of the class."""
+    architectures = content.get("architectures") or [wanted]
+    if architectures != [wanted]:
+        raise config_error(folder, f"architectures={shown(str(architectures))}: expected {wanted}")
+    if content.get("quantization_config"):
+        raise config_error(folder, "quantization_config: expected weights that are not quantised")
+
+
+def name_of(given: str) -> str:
+    """A name for a model, of the last part of what it was named by; empty where nothing is left."""
+    return re.sub(r"\W+", "_", Path(given).name.lower()).strip("_")
+
+
+def read_genome(source: Source, given: str) -> tuple[Genome, ModelConfig]:
+    """The genome and the sizes that a model is. Raises `UserError` where no genome is it.
+
+    Args:
+        source: the model.
+        given: as it was named.
+    """
+    place = f"model={given}: {CONFIG}"
+    try:
+        return source.genome()
+    except (UserError, GenomeError) as error:
+        raise UserError(f"{place}: {error}; no genome is this") from None
+    except (LookupError, AttributeError, TypeError, ValueError, ArithmeticError) as error:
+        # Of values that transformers does not check.
+        what = f"{type(error).__name__}: {shown(plain(error))}"
+        raise UserError(f"{place}: cannot be read ({what})") from None
 
 
 def _class_of(family: Family | None, what: str) -> Any:
@@ -121,7 +182,8 @@ def _class_of(family: Family | None, what: str) -> Any:
     return own[what] if family is None else family.class_of(what)
 
 
-def _config_error(folder: Path, what: str) -> UserError:
+def config_error(folder: Path, what: str) -> UserError:
+    """What is wrong with the configuration in a folder."""
     return UserError(f"{folder / CONFIG}: {what}")
 
 
@@ -149,19 +211,31 @@ def weight_files(given: str, folder: Path) -> list[Path]:
 
 
 def load_theirs(source: Source, given: str) -> tuple[Any, torch.dtype]:
-    """The model of theirs in float32, and the dtype of its files.
+    """The model of theirs in float32, and the dtype of its files; as `load_model`."""
+    return load_model(_class_of(source.family, "ForCausalLM"), source.config, source.folder, given)
 
-    Raises `UserError` for weights that cannot be read, or are not those of the configuration.
+
+def load_model(kind: Any, config: Any, folder: Path, given: str) -> tuple[Any, torch.dtype]:
+    """A model of theirs in float32, and the dtype of its files.
+
+    Args:
+        kind: its class in transformers.
+        config: its configuration.
+        folder: where its weights are.
+        given: as it was named.
+
+    Raises:
+        UserError: for weights that cannot be read, or are not those of the configuration.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    paths = weight_files(given, source.folder)
+    paths = weight_files(given, folder)
     dtype = stored_dtype(paths)
     try:
-        theirs, found = _class_of(source.family, "ForCausalLM").from_pretrained(
-            source.folder, config=source.config, dtype=torch.float32, use_safetensors=True,
+        theirs, found = kind.from_pretrained(
+            folder, config=config, dtype=torch.float32, use_safetensors=True,
             local_files_only=True, output_loading_info=True, ignore_mismatched_sizes=True,
             attn_implementation="eager",  # a configuration may name kernels to fetch
         )  # fmt: skip

@@ -4,6 +4,7 @@
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -25,13 +26,15 @@ def token_loss(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits.float().flatten(0, 1), tokens[:, 1:].flatten())
 
 
-def _accumulate(model: nn.Module, tokens: torch.Tensor, config: TrainingConfig) -> float:
+def _accumulate(
+    loss_of: Callable[[torch.Tensor], torch.Tensor], tokens: torch.Tensor, config: TrainingConfig
+) -> float:
     """Backward over one batch in micro-batches; returns the batch's mean loss."""
     parts = tokens.split(config.micro_batch_size or config.batch_size)
     total = 0.0
     for part in parts:
         with config.autocast(tokens.device):
-            loss = token_loss(model, part)
+            loss = loss_of(part)
         (loss / len(parts)).backward()
         total += loss.item() / len(parts)
     return total
@@ -69,6 +72,11 @@ class Trainer:
         """Training tokens seen."""
         return self.step * self.config.tokens_per_step
 
+    def loss(self, tokens: torch.Tensor) -> torch.Tensor:
+        """What a step lowers, a scalar; a subclass may have another. tokens int64 (batch, length +
+        1)."""
+        return token_loss(self.model, tokens)
+
     def advance(self) -> StepResult:
         """Make one step in place. Raises `Diverged` when the loss or gradient norm is not
         finite."""
@@ -77,7 +85,7 @@ class Trainer:
         tokens = self.corpus.batch(
             self.seed, self.step, self.config.batch_size, self.config.length
         ).to(self.device)
-        loss = _accumulate(self.model, tokens, self.config)
+        loss = _accumulate(self.loss, tokens, self.config)
         norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip))
         for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):

@@ -32,9 +32,11 @@ REQUIRED = {
     "front": [f"run={TRAINED}"],
     "validate": [f"run={TRAINED}"],
     "mad": ["genome=lfm2"],
+    "linearise": ["checkpoint=x", "to=y"],
 }
 # Where a value that is hardly meant does no harm.
-ALIASES = ("width", "context", "batch", "steps")  # of other keys, once a command is composed
+# of other keys, once a command is composed
+ALIASES = ("width", "context", "batch", "steps", "distil.steps")
 HUGE = {1e9, 1e18, 10**400}
 HARMLESS: dict[str, set[float]] = {
     "seed": {0, 1e9, 1e18},
@@ -68,6 +70,8 @@ SMALLEST_IS_0 = {
     "search.variation.operator_probability",
     *("search.replication.most", "validation.sample", "weight_decays"),
     *("hybrid.projector_steps", "hybrid.cost_weight"),
+    *("align.steps", "align.recall", "gates.language", "gates.penalty", "distil.teacher"),
+    "distil.recall",
 }
 
 
@@ -114,6 +118,7 @@ JUDGES: dict[str, Callable[[Any], None]] = {
     "train": lambda config: config.check(),
     "hybridize": lambda config: config.check(),
     "generate": lambda config: config.check(),
+    "linearise": lambda config: config.check(),
     "describe": judge_describe,
     "front": judge_front,
     "validate": judge_validate,

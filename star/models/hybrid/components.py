@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
+from star.base.imports import expect_installed
 from star.genomes.hybrids import Component, ForeignComponent, GenomeComponent
 
 from ..cache import Memory
@@ -132,6 +133,7 @@ def build_component(component: Component, weights: Path | None) -> Any:
     if isinstance(component, GenomeComponent):
         module: nn.Module = GenomeModule(component)
     else:
+        expect_installed(f"component {component.name}", "transformers")
         from .foreign import ForeignModule
 
         assert isinstance(component, ForeignComponent)

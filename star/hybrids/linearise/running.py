@@ -1,0 +1,128 @@
+"""One training of a linearisation in its own folder: log, progress with the time that is left,
+state to go on from."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from star.base.console import say
+from star.base.files import remove_leftovers, writing
+from star.base.interrupts import deferred_interrupt, exit_code
+from star.runs.progress import TimeLeft
+from star.training import Trainer, load_state, save_state
+from star.training.log import LOG, TrainingLog
+
+STATE = "training_state.safetensors"
+
+
+@dataclass(frozen=True)
+class Running:
+    """How trainings are run.
+
+    Attributes:
+        console: where progress is shown.
+        checkpoint_every: steps between two saved states.
+        validate_every: steps between two measurements, where a training has one.
+        loggers: that get each log too.
+        settings: for them.
+    """
+
+    console: Console
+    checkpoint_every: int = 100
+    validate_every: int = 100
+    loggers: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(
+        self,
+        name: str,
+        trainer: Trainer,
+        folder: Path,
+        validation_loss: Callable[[], float] | None = None,
+    ) -> None:
+        """Train to the last step, from the state in the folder where there is one.
+
+        Ctrl-C or SIGTERM ends it at the next step with everything saved; raises SystemExit then.
+
+        Args:
+            name: shown with the progress.
+            trainer: as it begins.
+            folder: of the log and the state; made where it is missing.
+            validation_loss: measures the held-out loss.
+
+        Raises:
+            UserError: for a state or log that cannot be read, or a folder that cannot be written.
+            Diverged: see `Trainer.advance`.
+        """
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_leftovers(folder, f"{STATE}|{LOG}")
+        if (folder / STATE).exists():
+            load_state(folder / STATE, trainer)
+        if trainer.step == trainer.config.steps:
+            return
+        with TrainingLog(folder, trainer.step, self.loggers, self.settings) as log:
+            self._train(name, trainer, folder, log, validation_loss)
+
+    def _train(
+        self,
+        name: str,
+        trainer: Trainer,
+        folder: Path,
+        log: TrainingLog,
+        validation_loss: Callable[[], float] | None,
+    ) -> None:
+        total, time_left = trainer.config.steps, TimeLeft()
+        columns = (
+            TextColumn(name), BarColumn(), MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]}"), TextColumn("{task.fields[left]}"),
+        )  # fmt: skip
+        with (
+            Progress(*columns, console=self.console) as progress,
+            deferred_interrupt() as interrupt,
+        ):
+            left = time_left.text(0)
+            task = progress.add_task("", total=total, completed=trainer.step, loss="-", left=left)
+            while trainer.step < total and interrupt.error is None:
+                start = time.monotonic()
+                loss = self._step(trainer, log, validation_loss)
+                if trainer.step % self.checkpoint_every == 0 or trainer.step == total:
+                    save(trainer, folder)
+                time_left.add(time.monotonic() - start)
+                left = time_left.text(total - trainer.step)
+                progress.update(task, completed=trainer.step, loss=f"{loss:.4f}", left=left)
+        if interrupt.error is not None:
+            save(trainer, folder)
+            step = f"{name}: interrupted after step {trainer.step}"
+            say(self.console, f"{step}; the same command goes on from there")
+            raise SystemExit(exit_code(interrupt.error))
+
+    def _step(
+        self, trainer: Trainer, log: TrainingLog, validation_loss: Callable[[], float] | None
+    ) -> float:
+        """One step and its row; returns its loss."""
+        with log.timed():
+            result = trainer.advance()
+        measured = None
+        if validation_loss is not None and trainer.step % self.validate_every == 0:
+            measured = validation_loss()
+        log.write(
+            step=trainer.step,
+            tokens=trainer.tokens,
+            train_loss=result.loss,
+            gradient_norm=result.gradient_norm,
+            learning_rate=result.learning_rate,
+            validation_loss=measured,
+        )
+        return result.loss
+
+
+def save(trainer: Trainer, folder: Path) -> None:
+    """Keep the state. Raises `UserError` where the folder cannot be written."""
+    with writing(folder):
+        save_state(folder / STATE, trainer)
