@@ -21,13 +21,19 @@ OPTIONAL = {
 }  # fmt: skip
 # How many norms a LIV has, by where they stand (`norms.py`).
 NORMS = {"pre": 1, "post": 1, "sandwich": 2, "post_attention": 1}
-LATER = {*OPTIONAL, "norms", "residual_scale"}  # sizes that recipes of before do not have
+SCALING = ("rope_factor", "rope_original_positions", "rope_low_factor", "rope_high_factor")
+# Sizes that recipes of before do not have.
+LATER = {*OPTIONAL, "norms", "residual_scale", *SCALING}
 SIZES = {
     "vocabulary": Range(1, 10**7),
     "window": Range(1, 10**9),
     "rope_base": Range(0, 10**15, above=True),
     "norm_eps": Range(0, 1, above=True),
     "residual_scale": Range(0, 100, above=True),
+    "rope_factor": Range(1, 10**6),
+    "rope_original_positions": Range(1, 10**9),
+    "rope_low_factor": Range(0, 10**6, above=True),
+    "rope_high_factor": Range(0, 10**6, above=True),
 }
 CACHE_SIZES = {"context": Range(1, 10**9), "batch": Range(1, 10**9)}
 
@@ -50,6 +56,10 @@ class ModelConfig:
     feed_forward_width: int | None = None  # channels of feed-forward layers; null: 8/3 of the width
     norms: str = "pre"  # before each LIV; post: behind it; sandwich: both; post_attention: mixed
     residual_scale: float = 1.0  # factor of what each LIV adds
+    rope_factor: float = 1.0  # rotations are so much slower, for so many more positions
+    rope_original_positions: int | None = None  # of before: then only slow ones are, as in Llama 3
+    rope_low_factor: float = 1.0  # turns in those positions: rotations of fewer are slowed in full
+    rope_high_factor: float = 4.0  # turns in those positions: rotations of more are not slowed
 
     def check(self) -> None:
         """Raise `GenomeError` when a size cannot be built."""
@@ -59,9 +69,22 @@ class ModelConfig:
             raise GenomeError(
                 f"model.norms={shown(self.norms)}: expected one of {', '.join(NORMS)}"
             )
+        self._check_scaling()
         for name, multiple in OPTIONAL.items():
             if getattr(self, name) is not None:
                 _check_multiple(name, getattr(self, name), multiple)
+
+    def _check_scaling(self) -> None:
+        if self.rope_original_positions is not None and self.rope_factor == 1:
+            raise GenomeError(
+                f"model.rope_original_positions={self.rope_original_positions}: expected null, or "
+                "a model.rope_factor above 1"
+            )
+        if self.rope_low_factor >= self.rope_high_factor:
+            raise GenomeError(
+                f"model.rope_low_factor={self.rope_low_factor}: expected less than "
+                f"model.rope_high_factor={self.rope_high_factor}"
+            )
 
     @property
     def given(self) -> dict[str, int]:

@@ -16,7 +16,9 @@ import yaml
 
 from star.base.command_line import compose_config, default_scale
 from star.genomes import ModelConfig, cache_bytes, load_genome, parameter_count
+from star.genomes.hybrids import write_hybrid
 from star.runs.columns import TIMING_COLUMNS
+from tests.mixtures import hybrid_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SMOKE = ("+experiment=smoke", "scale=cpu")
@@ -268,8 +270,14 @@ SCALES = sorted(path.stem for path in (ROOT / "conf" / "scale").glob("*.yaml"))
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_composes_at_every_scale(experiment: str, scale: str) -> None:
-    config = compose_config("evolve", [f"+experiment={experiment}", f"scale={scale}"])
+def test_every_experiment_composes_at_every_scale(
+    experiment: str, scale: str, tmp_path: Path
+) -> None:
+    settings = [f"+experiment={experiment}", f"scale={scale}"]
+    if experiment == "hybrid_frontier":
+        write_hybrid(tmp_path, hybrid_of("attention", "lfm2"))
+        settings.append(f"search.space.alphabet=hybrid:{tmp_path}")
+    config = compose_config("evolve", settings)
     config.check()
     config.training.check()
     config.model.check()

@@ -2,6 +2,7 @@
 
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,7 +53,7 @@ def print_mixtures(mixtures: pd.DataFrame) -> None:
     print("\n| methods | Spearman over blocks and seeds | p |")
     print("|---|---|---|")
     for one, other in combinations(searched, 2):
-        found = spearmanr(wide[one], wide[other])
+        found: Any = spearmanr(wide[one], wide[other])
         print(f"| {one}, {other} | {found.statistic:.2f} | {found.pvalue:.2f} |")
 
 

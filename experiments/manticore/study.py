@@ -49,10 +49,7 @@ def write_texts(folder: Path) -> None:
         return
     standard = Path(get_paths()["stdlib"])
     python = sorted(p for p in standard.rglob("*.py") if "site-packages" not in p.parts)
-    english = {
-        f"{one.metadata['Name']}.txt": (one.metadata.get_payload() or one.metadata["Description"])
-        for one in distributions()
-    }
+    english = {f"{one.metadata['Name']}.txt": one.read_text("METADATA") for one in distributions()}
     for name, documents in (
         ("python", {f"{n}.txt": p.read_text("utf-8", "replace") for n, p in enumerate(python)}),
         ("english", dict(sorted(english.items()))),

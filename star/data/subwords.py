@@ -5,6 +5,7 @@ a special token stand in a text, they are text. Where the vocabulary has a token
 with `data.tokenizer=bpe`, GPT-2 or Llama 3, any bytes come back as they were.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -70,6 +71,8 @@ class SubwordTokenizer:
         self._tokenizer.encode_special_tokens = True  # in a text they are text
         self.content, self.end_token, self.end = content, end, self._names[end]
         self.vocabulary = max(self._names.values()) + 1
+        decisive = hashlib.sha256(f"{end}\0{content}".encode())
+        self.digest = decisive.hexdigest()[:16]
         self._bytes = self._tokens_of_bytes()
 
     def _tokens_of_bytes(self) -> list[int] | None:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from star.data.config import BYTE_LEVEL
+
 Tokens = npt.NDArray[np.unsignedinteger]
 
 VOCABULARY = 256
@@ -49,6 +51,7 @@ class Tokenizer(Protocol):
 
     vocabulary: int  # tokens are below it
     end: int  # the token between documents
+    digest: str  # of what decides its tokens
 
     def encode(self, contents: Sequence[bytes]) -> list[Tokens]:
         """The tokens of each text, without an end. Releases the interpreter while it works."""
@@ -80,7 +83,7 @@ class ByteDecoder:
 class ByteTokenizer:
     """Token n is byte n of the text in UTF-8."""
 
-    vocabulary, end = VOCABULARY, SEPARATOR[0]
+    vocabulary, end, digest = VOCABULARY, SEPARATOR[0], BYTE_LEVEL
 
     def encode(self, contents: Sequence[bytes]) -> list[Tokens]:
         """The bytes of each text."""

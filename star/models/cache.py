@@ -34,6 +34,22 @@ class Cacheable(Protocol):
         ...
 
 
+LONG = 1 << 30  # positions that no window and no convolution reaches
+
+
+def is_croppable(model: Cacheable) -> bool:
+    """Whether a cache can take its last positions back: no buffer of the model sums positions up or
+    overwrites earlier ones, so that each has room for all of them."""
+    if any(model.state_shapes()):
+        return False
+    shorter, longer = model.memory_shapes(LONG), model.memory_shapes(LONG + 1)
+    return all(
+        shapes[name] != more[name]
+        for shapes, more in zip(shorter, longer, strict=True)
+        for name in shapes
+    )
+
+
 @dataclass
 class Memory:
     """What one LIV remembers of the first `position` positions.
@@ -46,6 +62,33 @@ class Memory:
     buffers: dict[str, torch.Tensor]  # by name, batch first
     tables: dict[str, torch.Tensor] = field(default_factory=dict)  # one for the whole batch
     position: int = 0
+
+    def select(self, rows: torch.Tensor) -> "Memory":
+        """A new memory that holds copies of the sequences at these indices int64 (rows,)."""
+        buffers = {name: buffer[rows.to(buffer.device)] for name, buffer in self.buffers.items()}
+        return Memory(self.context, buffers, dict(self.tables), self.position)
+
+    def to(self, device: torch.device) -> None:
+        """Move the buffers, in place; tables are computed again where they are needed."""
+        self.buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
+        self.tables.clear()
+
+    def enlarge(self, shapes: dict[str, tuple[int, ...]], context: int) -> None:
+        """Make room for more positions, in place.
+
+        Args:
+            shapes: of the buffers that are written once at that context, without the batch axis.
+            context: positions that there will be room for.
+        """
+        # Buffers are written from their beginning, and a window that is full keeps its shape.
+        for name, shape in shapes.items():
+            small = self.buffers[name]
+            if small.shape[1:] != shape:
+                large = small.new_zeros(len(small), *shape)
+                large[tuple(map(slice, small.shape))] = small
+                self.buffers[name] = large
+        self.tables.clear()
+        self.context = context
 
 
 class Cache:
@@ -166,15 +209,7 @@ class Cache:
         """A new cache that holds copies of these sequences. Raises ValueError for none or one that
         does not exist."""
         index = self._index(rows)
-        memories = [
-            Memory(
-                memory.context,
-                {name: buffer[index.to(buffer.device)] for name, buffer in memory.buffers.items()},
-                dict(memory.tables),
-                memory.position,
-            )
-            for memory in self.memories
-        ]
+        memories = [memory.select(index) for memory in self.memories]
         return Cache(memories, len(index), self.context)
 
     def _index(self, rows: Sequence[int] | torch.Tensor) -> torch.Tensor:

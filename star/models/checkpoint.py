@@ -22,7 +22,6 @@ from star.genomes import (
     hybrids,
     read_genome_file,
 )
-from star.genomes.model_config import OPTIONAL
 
 from .language_model import LanguageModel
 from .trial import decode_tried
@@ -102,8 +101,10 @@ def read_model_config(path: Path) -> ModelConfig:
         raise UserError(
             f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes"
         )
-    expected = {field.name: type(field.default) for field in fields(ModelConfig)}
-    expected |= dict.fromkeys(OPTIONAL, int)  # where they are given
+    expected = {
+        field.name: int if field.default is None else type(field.default)  # where they are given
+        for field in fields(ModelConfig)
+    }
     for key in (*content, *ModelConfig().content()):
         if key not in expected:
             raise UserError(

@@ -26,6 +26,7 @@ class Slow:
     def __init__(self, own: SubwordTokenizer, pause: float) -> None:
         self._own, self._pause = own, pause
         self.vocabulary, self.end, self.decoder = own.vocabulary, own.end, own.decoder
+        self.digest = own.digest
 
     def encode(self, contents: Sequence[bytes]) -> list[Tokens]:
         time.sleep(self._pause)

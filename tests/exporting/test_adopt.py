@@ -43,6 +43,11 @@ TRANSFORMER = {
     "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": 2,
     "intermediate_size": 104, "rms_norm_eps": 1e-3,
 }  # fmt: skip
+# Of the 8 pairs of channels of a head, some are slowed in full, some not at all, one in between.
+SCALED = {
+    "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 40, "rope_theta": 500.0,
+}  # fmt: skip
 HYBRID = {**TRANSFORMER, "num_hidden_layers": 4, "norm_eps": 1e-3}
 NEMOTRON = {
     "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 16,
@@ -59,16 +64,28 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama_x8": ("Llama", {
         **TRANSFORMER, "num_attention_heads": 8, "num_key_value_heads": 1, "head_dim": 16,
     }),
+    "llama_scaled": ("Llama", {**TRANSFORMER, "rope_parameters": SCALED}),
+    "llama_linear": ("Llama", {
+        **TRANSFORMER, "rope_scaling": {"type": "linear", "factor": 2.5}, "rope_theta": 500.0,
+    }),
     "mistral": ("Mistral", {**TRANSFORMER, "num_key_value_heads": 1, "sliding_window": 7}),
     "mistral_x2": ("Mistral", {**TRANSFORMER, "sliding_window": 5, "head_dim": 32}),
+    "mistral_scaled": ("Mistral", {
+        **TRANSFORMER, "sliding_window": 50, "rope_parameters": SCALED,
+    }),
     "qwen3": ("Qwen3", {**TRANSFORMER, "head_dim": 32, "tie_word_embeddings": True}),
     "qwen3_window": ("Qwen3", {
         **TRANSFORMER, "num_key_value_heads": 1, "head_dim": 16, "use_sliding_window": True,
         "sliding_window": 5, "max_window_layers": 1,
     }),
+    "qwen3_scaled": ("Qwen3", {**TRANSFORMER, "head_dim": 16, "rope_parameters": SCALED}),
     "lfm2": ("Lfm2", {
         **HYBRID, "layer_types": ["conv", "full_attention", "full_attention", "conv"],
         "intermediate_size": 100, "block_multiple_of": 24, "rope_theta": 500.0,
+    }),
+    "lfm2_scaled": ("Lfm2", {
+        **HYBRID, "layer_types": ["conv", "full_attention"] * 2, "rope_parameters": SCALED,
+        "block_auto_adjust_ff_dim": False,
     }),
     "lfm2_taps": ("Lfm2", {
         **HYBRID, "layer_types": ["conv", "conv", "full_attention", "conv"], "conv_L_cache": 7,
@@ -107,6 +124,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "num_hidden_layers": 3, "rope_theta": 500.0, "tie_word_embeddings": True, "head_dim": 32,
         "linear_num_value_heads": 6, "linear_num_key_heads": 6, "linear_key_head_dim": 10,
     }),
+    "olmo_hybrid_scaled": ("OlmoHybrid", {**OLMO, "rope_parameters": SCALED}),
     "nemotron_h": ("NemotronH", {
         **NEMOTRON, "layers_block_type": ["linear_attention", "full_attention"] * 2,
     }),
@@ -306,8 +324,18 @@ def _can_be_had(genome: Genome, sizes: ModelConfig) -> bool:
         ("llama", {"mlp_bias": True}, "mlp_bias=True: expected False"),
         (
             "llama",
-            {"rope_scaling": {"rope_type": "linear", "factor": 2.0}},
-            "rope_parameters.rope_type='linear': expected 'default'",
+            {"rope_scaling": {"rope_type": "yarn", "factor": 2.0}},
+            "rope_parameters.rope_type='yarn': expected one of default, linear, llama3",
+        ),
+        (
+            "llama",
+            {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+            "rope_parameters.partial_rotary_factor=0.5: expected 1",
+        ),
+        (
+            "llama",
+            {"rope_parameters": {**SCALED, "low_freq_factor": 4.0}},
+            "model.rope_low_factor=4.0: expected less than model.rope_high_factor=4.0",
         ),
         (
             "llama_x3",

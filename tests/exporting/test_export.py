@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -16,18 +16,16 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from star.exporting.tokenizer import byte_tokenizer
-from star.genomes import Genome, GenomeFile, ModelConfig, arrays, get_alphabet
-from star.genomes.widths import fits
-from star.models import LanguageModel, load_checkpoint, save_checkpoint
-from star.models.hugging_face.causal_lm import StarConfig, StarForCausalLM, first_columns
+from star.genomes import Genome, GenomeFile, ModelConfig
+from star.models import Cache, LanguageModel, load_checkpoint, save_checkpoint
+from star.models.generation import Sampling, generate
+from star.models.hugging_face.causal_lm import first_columns
 from star.models.hugging_face.native import FAMILIES, as_native, family_of
 from tests.exporting.families import family_here
+from tests.exporting.small_models import disturbed, generated, ours, prompts, random_genomes, sizes
 
 Command = Callable[..., Any]
-EXTENDED = get_alphabet("extended+operators")
-VOCABULARY = 48
 PREFIXES = {family.name: family.prefix for family in FAMILIES}
-PADDING = 0  # which no prompt here holds
 NATIVE = {
     "Llama": ("1.1.1.1.1-9.1.1.1.1", "3.1.1.1.1-9.1.1.1.1-3.1.1.1.1-9.1.1.1.1"),
     "Mistral": ("19.1.1.1.1-9.1.1.1.1", "35.1.1.1.1-9.1.1.1.1"),
@@ -47,44 +45,6 @@ NATIVE = {
 }
 
 
-def disturbed(model: Any) -> Any:
-    """No weight is zero or one any more."""
-    with torch.no_grad():
-        for weights in model.parameters():
-            weights.add_(0.05 * torch.randn_like(weights))
-    return model.eval()
-
-
-def sizes(**given: Any) -> ModelConfig:
-    return ModelConfig(**{"width": 32, "vocabulary": VOCABULARY, "window": 7, **given})
-
-
-def random_genomes(count: int, seed: int) -> list[Genome]:
-    letters = EXTENDED.restricted(c.name for c in EXTENDED.classes if fits(c, sizes()))
-    rows = arrays.sample(count, 4, np.random.default_rng(seed), letters, 0.5)
-    return [Genome.from_array(livs.reshape(-1), letters) for livs in rows]
-
-
-def ours(genome: Genome, **given: Any) -> StarForCausalLM:
-    torch.manual_seed(0)
-    own = vars(sizes(**given))
-    return disturbed(StarForCausalLM(StarConfig(str(genome), genome.alphabet.name, **own)))
-
-
-def prompts(*lengths: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens padded on the left, and their mask."""
-    most = max(lengths)
-    random = torch.Generator().manual_seed(1)
-    tokens = torch.randint(1, VOCABULARY, (len(lengths), most), generator=random)
-    mask = (torch.arange(most) >= most - torch.tensor(lengths)[:, None]).long()
-    return tokens * mask, mask
-
-
-def generated(model: Any, tokens: torch.Tensor, mask: torch.Tensor, **how: Any) -> torch.Tensor:
-    how = {"max_new_tokens": 64, "do_sample": False, "pad_token_id": PADDING, **how}
-    return model.generate(tokens, attention_mask=mask, **how)
-
-
 def check_all_forms(genome: Genome, folder: Path) -> None:
     """Logits, and greedy tokens with and without cache, of unequal prompts, and of beams."""
     model = ours(genome, tie_embeddings=len(str(genome)) % 2 == 0)
@@ -100,9 +60,15 @@ def check_all_forms(genome: Genome, folder: Path) -> None:
     assert torch.equal(together, generated(loaded, tokens, mask, use_cache=False))
     alone = generated(loaded, tokens[1:, 4:], mask[1:, 4:])
     assert torch.equal(together[1, 4:], alone[0])
+    cache = Cache.allocate(model.model, context=5 + 64)
+    following = generate(model.model, cache, tokens[1, 4:].tolist(), Sampling(temperature=0))
+    assert alone[0, 5:].tolist() == list(following)[:64]
     beams = {"num_beams": 3, "max_new_tokens": 8}
-    with_cache = generated(loaded, tokens, mask, **beams)
-    assert torch.equal(with_cache, generated(loaded, tokens, mask, use_cache=False, **beams))
+    for how in (beams, {"do_sample": True, "max_new_tokens": 8}):
+        torch.manual_seed(0)
+        with_cache = generated(loaded, tokens, mask, **how)
+        torch.manual_seed(0)
+        assert torch.equal(with_cache, generated(loaded, tokens, mask, use_cache=False, **how))
 
 
 @pytest.mark.parametrize("genome", random_genomes(6, seed=0), ids=str)
@@ -167,6 +133,7 @@ def test_an_olmo_hybrid_has_delta_rules_and_attention_of_one_kind(mixers: tuple[
         ("1.1.1.1.1-9.1.1.1.1", {"norms": "sandwich"}),
         ("31.1.1.1.1-9.1.1.1.1", {"norms": "post"}),
         ("1.1.1.1.1-9.1.1.1.1", {"residual_scale": 0.5}),
+        ("31.1.1.1.1-9.1.1.1.1", {"rope_factor": 2.0}),
         ("1.1.1.1.1-9.1.1.1.1", {"norms": "post_attention"}),
     ],
 )
@@ -271,6 +238,60 @@ def test_a_fresh_process_elsewhere_loads_it(
         with torch.no_grad():
             expected = load_checkpoint(checkpoint).model(torch.arange(9)[None]).double().sum()
         assert float(found.stdout) == pytest.approx(float(expected), abs=1e-2)
+
+
+BESIDE_KERNELS = """
+import sys
+if {blocked}:
+    sys.modules["kernels"] = None
+import torch
+from transformers import AutoModelForCausalLM
+tokens = torch.arange(9)[None]
+load = AutoModelForCausalLM.from_pretrained
+logits = [load({folder!r}, trust_remote_code=True)(tokens).logits]
+import star.models.hugging_face.causal_lm
+logits.append(load({folder!r})(tokens).logits)
+torch.save(logits, {result!r})
+if not {blocked}:
+    import kernels
+    import star.kernels
+    from star.kernels.gated_short_conv import gated_short_conv
+    print(kernels.get_kernel.__module__, kernels.__file__, *star.kernels.__path__, sep="\\n")
+"""
+
+
+def has_kernels() -> bool:
+    """Whether Hugging Face's `kernels` is installed, which our folder of that name is not."""
+    found = find_spec("kernels")
+    return found is not None and found.origin is not None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not has_kernels(), reason="Hugging Face's kernels is not installed")
+def test_hugging_faces_kernels_beside_ours(
+    checkpoint: Path, command: Command, tmp_path: Path
+) -> None:
+    """Neither hides the other, and logits are the same to the bit."""
+    assert command("export", f"checkpoint={checkpoint}", "to=exported").returncode == 0
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    logits: list[torch.Tensor] = []
+    for blocked in (True, False):
+        result = str(tmp_path / "logits.pt")
+        code = BESIDE_KERNELS.format(
+            blocked=blocked, folder=str(tmp_path / "exported"), result=result
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True,
+            text=True, check=False, timeout=240,
+        )  # fmt: skip
+        assert found.returncode == 0, found.stderr
+        logits += torch.load(result, weights_only=True)
+    assert len(logits) == 4 and logits[0].std() > 0.1
+    assert all(torch.equal(logits[0], others) for others in logits[1:])
+    module, theirs, ours = found.stdout.splitlines()
+    spec = find_spec("kernels")
+    assert module.startswith("kernels.") and spec is not None and theirs == spec.origin
+    assert Path(theirs).parent != Path(ours) and (Path(ours) / "gated_short_conv").is_dir()
 
 
 @pytest.mark.parametrize(

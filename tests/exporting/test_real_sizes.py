@@ -38,6 +38,18 @@ def lfm2(width: int, feed_forward: int, heads: int, keys: int) -> dict[str, Any]
     }  # fmt: skip
 
 
+def llama3_2(*sizes: int, head_dim: int) -> dict[str, Any]:
+    return {
+        **transformer(*sizes), "head_dim": head_dim, "vocab_size": 128256, "rms_norm_eps": 1e-5,
+        "rope_theta": 5e5, "tie_word_embeddings": True, "max_position_embeddings": 131072,
+        "bos_token_id": 128000, "eos_token_id": 128001, "attention_bias": False, "mlp_bias": False,
+        "rope_scaling": {
+            "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+    }  # fmt: skip
+
+
 def smollm2(*sizes: int) -> dict[str, Any]:
     more = {"vocab_size": 49152, "rope_theta": 1e5, "tie_word_embeddings": True}
     return {**transformer(*sizes), **more}
@@ -59,6 +71,8 @@ TAKEN: dict[str, tuple[str, dict[str, Any], int | None]] = {
         transformer(4096, 14336, 32, 32, 8, vocab_size=128256, rope_theta=5e5),
         8_030_261_248,
     ),
+    "Llama-3.2-1B": ("Llama", llama3_2(2048, 8192, 16, 32, 8, head_dim=64), 1_235_814_400),
+    "Llama-3.2-3B": ("Llama", llama3_2(3072, 8192, 28, 24, 8, head_dim=128), 3_212_749_824),
     "TinyLlama-1.1B": ("Llama", transformer(2048, 5632, 22, 32, 4), 1_100_048_384),
     "SmolLM2-135M": ("Llama", smollm2(576, 1536, 30, 9, 3), 134_515_008),
     "SmolLM2-360M": ("Llama", smollm2(960, 2560, 32, 15, 5), 361_821_120),
@@ -76,17 +90,6 @@ TAKEN: dict[str, tuple[str, dict[str, Any], int | None]] = {
     "Olmo-Hybrid-7B": ("OlmoHybrid", {"rope_parameters": {"rope_theta": None}}, None),
 }
 REFUSED = {
-    "Llama-3.2-1B": (
-        "Llama",
-        transformer(
-            2048, 8192, 16, 32, 8, head_dim=64,
-            rope_scaling={
-                "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
-                "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
-            },
-        ),
-        "rope_parameters.rope_type='llama3': expected 'default'",
-    ),
     "Qwen3-14B": (
         "Qwen3",
         qwen3(5120, 17408, 40, 40, 8, tied=False),
@@ -125,6 +128,7 @@ def test_released_models_that_a_genome_is(name: str) -> None:
     found = count.non_embedding + count.embedding
     assert found == (expected or found)
     assert family_of(genome, sizes) is family
+    assert ("llama3" in str(settings)) == (sizes.rope_original_positions == 8192)
     made = family.configuration(genome.classes(), sizes, 640)
     for settings in (config, made):  # of either, their model has as many
         with torch.device("meta"):

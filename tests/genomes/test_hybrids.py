@@ -3,6 +3,7 @@
 from dataclasses import replace
 from math import comb
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -93,7 +94,7 @@ def test_files_come_back(tmp_path: Path, ends: str, mixture: tuple[tuple[float, 
 def test_ids_tell_hybrids_apart(tmp_path: Path) -> None:
     ids = set()
     hybrid = hybrid_of("attention", "lfm2")
-    other = replace(hybrid.components[0], digest="f" * 16)
+    other: Any = replace(hybrid.components[0], digest="f" * 16)  # type: ignore[type-var]
     for number, one in enumerate(
         (hybrid, replace(hybrid, components=(other, hybrid.components[1])))
     ):

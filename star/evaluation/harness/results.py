@@ -12,6 +12,7 @@ from star.base.errors import UserError, plain
 from star.base.files import writing
 from star.base.locks import LockedError, locked
 from star.base.reading import is_file, kind_of, read_text
+from star.data.config import BYTE_LEVEL
 
 RESULTS = "harness.json"
 SCHEMA = 1
@@ -40,6 +41,7 @@ class Identity:
     context: int
     weights: str  # digest of the checkpoint's
     harness: str  # version
+    tokenizer: str = BYTE_LEVEL  # digest of it; that of bytes in files of before it was kept
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Measurement:
     @classmethod
     def read(cls, content: dict[str, Any]) -> "Measurement":
         """From the file. Raises KeyError or TypeError for other content."""
-        identity = Identity(**{field.name: content[field.name] for field in fields(Identity)})
+        kept = {"tokenizer": Identity.tokenizer, **content}
+        identity = Identity(**{field.name: kept[field.name] for field in fields(Identity)})
         rows = [MetricRow(**row) for row in content["results"]]
         return cls(identity, rows, content["cut"], content["device"], content["seconds"])
 

@@ -17,6 +17,7 @@ class Vocabulary:
         self._tokenizer = tokenizer
         self.end_of_text = tokenizer.end  # token between documents
         self.count = tokenizer.vocabulary  # tokens are below it
+        self.digest = tokenizer.digest  # of what decides the tokens of a text
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text; of no text none."""

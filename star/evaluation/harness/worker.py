@@ -167,8 +167,9 @@ def _measurements(job: Job, sender: Connection) -> Iterator[Message]:
             yield Started(name)
             task, start = tasks.load(name), time.monotonic()
             identity = Identity(
-                name, task.digest(), setting.shots, setting.limit, job.context, job.weights, harness
-            )
+                name, task.digest(), setting.shots, setting.limit, job.context, job.weights,
+                harness, vocabulary.digest,
+            )  # fmt: skip
             if identity in job.known:
                 yield identity
                 continue

@@ -1,19 +1,21 @@
 """Any genome as a causal language model of Hugging Face `transformers`.
 
 Importing this module registers `StarConfig` and `StarForCausalLM`, so that `AutoModelForCausalLM`
-loads the folders that `star.export` writes. Generation keeps our own exact caches (`StarCache`).
+loads the folders that `star.export` writes. Caches are those of transformers, with our own exact
+layers (`cache_layers`).
 """
 
 import inspect
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
+from huggingface_hub.dataclasses import strict
 from torch.nn import functional as F
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    DynamicCache,
     GenerationMixin,
     PretrainedConfig,
     PreTrainedModel,
@@ -22,16 +24,19 @@ from transformers.utils.generic import ModelOutput
 
 from star.genomes import Genome, ModelConfig, check_fits
 
-from ..cache import Cache
+from ..cache import is_croppable
 from ..language_model import LanguageModel
+from .cache_layers import LAYER_TYPE, advance, placed, reserve
 
 MODEL_TYPE = "star"
-# What `generate` calls a cache: `cache` from transformers 5.2x on, `past_key_values` before.
+# What `generate` calls a cache: `past_key_values` in transformers 5.22, `cache` in 5.24.
+NAMES_OF_CACHE = ("cache", "past_key_values")
 _PREPARE: Any = vars(GenerationMixin)["prepare_inputs_for_generation"]
 _NAMES = inspect.signature(_PREPARE).parameters
 CACHE = "cache" if "cache" in _NAMES else "past_key_values"
 
 
+@strict  # so that `validate` calls the own `validate_layer_type`
 class StarConfig(PretrainedConfig):
     """A genome and its sizes."""
 
@@ -56,11 +61,15 @@ class StarConfig(PretrainedConfig):
         sizes.pop("tie_word_embeddings", None)
         decoded = self.read_genome()
         self.num_hidden_layers = decoded.depth
-        # Not `layer_types`, which must be of a list that transformers has, without SwiGLUs alone.
         self.liv_classes = [liv_class.name for liv_class in decoded.classes()]
-        for name in ("num_hidden_layers", "liv_classes"):
+        for name in ("num_hidden_layers", "liv_classes", "layer_types"):
             sizes.pop(name, None)
         super().__init__(**{"tie_word_embeddings": False, **sizes})
+        # Which layers of caches follow from; behind their `__init__`, which knows no other kinds.
+        self.layer_types = [LAYER_TYPE] * decoded.depth
+
+    def validate_layer_type(self) -> None:
+        """Ours follow from the genome."""
 
     def read_genome(self) -> Genome:
         """The genome. Raises `GenomeError` for one that is invalid."""
@@ -69,75 +78,6 @@ class StarConfig(PretrainedConfig):
     def sizes(self) -> ModelConfig:
         """The sizes that the genome is decoded at."""
         return ModelConfig(**{size.name: getattr(self, size.name) for size in fields(ModelConfig)})
-
-
-class StarCache:
-    """Caches of a batch of sequences of which some begin later, behind padding on their left.
-
-    Sequences that begin at one column have a cache together.
-    """
-
-    # What `generate` asks of caches: it makes no masks for ours, and compiles nothing.
-    is_compileable = False
-    is_linear = (True,)
-
-    def __init__(self, context: int) -> None:
-        """context: columns that there is room for."""
-        self.context = context
-        self._columns = 0
-        self._groups: list[tuple[torch.Tensor, Cache]] = []  # rows, and their cache
-
-    def get_seq_length(self, *_: Any, **__: Any) -> int:
-        """Columns seen so far."""
-        return self._columns
-
-    def advance(
-        self, model: LanguageModel, tokens: torch.Tensor, starts: torch.Tensor
-    ) -> torch.Tensor:
-        """Logits (batch, columns, vocabulary) of the next tokens int64 (batch, columns); those of
-        padding are 0.
-
-        Args:
-            model: whose caches they are.
-            tokens: the next columns.
-            starts: (batch,), the column of each sequence's first token, counted from the first
-                column of all; used in the first call alone.
-        """
-        skipped = [0] * len(self._groups)
-        if not self._groups:
-            for start in starts.unique().tolist():
-                rows = (starts == start).nonzero()[:, 0]
-                cache = Cache.allocate(model, len(rows), self.context - start)
-                self._groups.append((rows, cache))
-                skipped.append(start)
-        parts = [
-            (rows, model.prefill(tokens[rows, skip:], cache))
-            for (rows, cache), skip in zip(self._groups, skipped, strict=True)
-        ]
-        self._columns += tokens.shape[1]
-        return placed(parts, tokens)
-
-    def reorder_cache(self, order: torch.Tensor) -> None:
-        """Sequence i becomes sequence order[i], as beam search does, which stays among the beams of
-        one prompt."""
-        for rows, cache in self._groups:
-            places = {int(row): place for place, row in enumerate(rows)}
-            cache.reorder([places[int(order[row])] for row in rows.tolist()])
-
-
-def placed(parts: Sequence[tuple[torch.Tensor, torch.Tensor]], like: torch.Tensor) -> torch.Tensor:
-    """Logits of groups of rows as those of the batch, at its last columns; 0 before them.
-
-    Args:
-        parts: rows, and their logits (rows, columns or fewer, vocabulary).
-        like: tokens (batch, columns).
-    """
-    if len(parts) == 1 and parts[0][1].shape[1] == like.shape[1]:
-        return parts[0][1]
-    columns = like.shape[1]
-    padded = [F.pad(logits, (0, 0, columns - logits.shape[1], 0)) for _, logits in parts]
-    order = torch.cat([rows for rows, _ in parts]).argsort()
-    return torch.cat(padded)[order]
 
 
 @dataclass
@@ -158,7 +98,6 @@ class StarForCausalLM(PreTrainedModel, GenerationMixin):
     config_class = StarConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = False
-    _is_stateful = True  # running states cannot be taken back, as assisted generation does
     _no_split_modules = ["LivModule"]  # noqa: RUF012
 
     def __init__(self, config: StarConfig) -> None:
@@ -172,6 +111,8 @@ class StarForCausalLM(PreTrainedModel, GenerationMixin):
             for name, weights in self.named_parameters(remove_duplicate=False)
             if name != own[id(weights)]
         }
+        # Assisted generation takes tokens back, which running states do not let it.
+        self._is_stateful = not is_croppable(self.model)
         self.post_init()
 
     def _init_weights(self, module: torch.nn.Module) -> None:
@@ -190,6 +131,7 @@ class StarForCausalLM(PreTrainedModel, GenerationMixin):
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         logits_to_keep: int = 0,
+        use_cache: bool | None = None,
         **kwargs: Any,
     ) -> StarOutput:
         """Logits of the next tokens.
@@ -200,24 +142,27 @@ class StarForCausalLM(PreTrainedModel, GenerationMixin):
             labels: int64 (batch, columns), -100 counts not, nor does padding on the left; the loss
                 is the mean of the rest.
             logits_to_keep: only those of so many last columns; 0 gives all.
-            kwargs: `cache`, a `StarCache`, or `past_key_values` with transformers before 5.2x; what
-                else `generate` passes is not used.
+            use_cache: True makes a cache where none is given.
+            kwargs: `cache`, or `past_key_values`: a cache of transformers that has seen earlier
+                columns, or none; it is advanced in place, without gradients. What else `generate`
+                passes is not used.
 
         Raises:
-            ValueError: for padding between tokens.
+            ValueError: for padding between tokens, or a cache of another model or batch.
         """
-        cache: StarCache | None = kwargs.get(CACHE)
         starts = first_columns(input_ids, attention_mask)
+        cache = next((c for name in NAMES_OF_CACHE if (c := kwargs.get(name)) is not None), None)
+        if cache is None and use_cache:
+            cache = DynamicCache(config=self.config)
+        seen = 0 if cache is None else cache.get_seq_length()
         if cache is not None:
-            logits = cache.advance(self.model, input_ids, starts)
+            logits = advance(cache, self.model, input_ids, starts)
         else:
-            groups = [(starts == start).nonzero()[:, 0] for start in starts.unique()]
-            parts = [(rows, self.model(input_ids[rows, int(starts[rows[0]]) :])) for rows in groups]
-            logits = placed(parts, input_ids)
+            logits = self._without_cache(input_ids, starts)
         loss = None
         if labels is not None:
             own = labels.clone()
-            columns = torch.arange(labels.shape[1], device=labels.device)
+            columns = torch.arange(labels.shape[1], device=labels.device) + seen
             own[columns <= starts[:, None]] = -100  # nothing precedes a first token
             loss = F.cross_entropy(logits[:, :-1].float().flatten(0, 1), own[:, 1:].flatten())
         kept = logits[:, -logits_to_keep:] if logits_to_keep else logits
@@ -226,27 +171,26 @@ class StarForCausalLM(PreTrainedModel, GenerationMixin):
             output[CACHE] = cache
         return output
 
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False
+    def _without_cache(self, tokens: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
+        """Logits (batch, columns, vocabulary); sequences that begin at one column run together."""
+        by_start: dict[int, list[int]] = {}
+        for row, start in enumerate(starts.tolist()):
+            by_start.setdefault(start, []).append(row)
+        by_start.pop(tokens.shape[1], None)  # nothing but padding
+        parts = [(rows, self.model(tokens[rows, start:])) for start, rows in by_start.items()]
+        return placed(parts, tokens, self.model)
 
     def _prepare_cache_for_generation(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, generation_config: Any, model_kwargs: dict[str, Any], *_: Any, **__: Any
+        self, generation_config: Any, model_kwargs: dict[str, Any], *rest: Any, **named: Any
     ) -> None:
-        if generation_config.use_cache is not False and model_kwargs.get(CACHE) is None:
-            model_kwargs[CACHE] = StarCache(generation_config.max_length)
-
-    def prepare_inputs_for_generation(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, **kwargs: Any
-    ) -> dict[str, Any]:
-        """The columns that the cache has not seen."""
-        cache = kwargs.get(CACHE)
-        seen = 0 if cache is None else cache.get_seq_length()
-        return {"input_ids": input_ids[:, seen:], "attention_mask": attention_mask, CACHE: cache}
+        theirs: Any = super()
+        theirs._prepare_cache_for_generation(generation_config, model_kwargs, *rest, **named)
+        reserve(model_kwargs.get(CACHE), generation_config.max_length)
 
 
 def first_columns(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """(batch,): the column of each sequence's first token, among all columns.
+    """(batch,): the column of each sequence's first token, among all columns; their number for one
+    that is nothing but padding.
 
     Args:
         tokens: (batch, columns), the last of all columns.
@@ -260,9 +204,9 @@ def first_columns(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tens
     is_token = mask.bool()
     starts = is_token.int().argmax(dim=1)
     lengths, last = is_token.sum(dim=1), is_token.shape[1] - is_token.flip(1).int().argmax(dim=1)
-    if bool((last - starts != lengths).any()):
+    if bool(((last - starts != lengths) & (lengths > 0)).any()):
         raise ValueError("attention_mask: padding between tokens; expected it on the left or right")
-    return starts
+    return starts.masked_fill(lengths == 0, is_token.shape[1])
 
 
 AutoConfig.register(MODEL_TYPE, StarConfig, exist_ok=True)

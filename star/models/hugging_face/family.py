@@ -26,6 +26,11 @@ def all_fit(sizes: ModelConfig) -> bool:
     return True
 
 
+def unscaled(sizes: ModelConfig) -> bool:
+    """Rotary positions are not scaled."""
+    return sizes.rope_factor == 1
+
+
 @dataclass(frozen=True)
 class Family:
     """A class of theirs that some genomes are.
@@ -115,11 +120,39 @@ def key_heads(config: Any, names: Mapping[int, str]) -> str:
     return names[heads // keys]
 
 
-def rotary_base(parameters: Mapping[str, Any]) -> float:
-    """The base of plain rotary positions. Raises `UserError` for scaled or partial ones."""
-    plain = {"rope_type": "default", "partial_rotary_factor": 1}
-    for key, value in plain.items():
-        found = parameters.get(key, value)
-        if found != value:
-            raise UserError(f"rope_parameters.{key}={shown(repr(found))}: expected {value!r}")
-    return float(parameters["rope_theta"])
+# Types of rotary positions, and the sizes of ours by what their parameters are called.
+ROTATIONS: dict[str, dict[str, str]] = {
+    "default": {},
+    "linear": {"rope_factor": "factor"},
+    "llama3": {
+        "rope_factor": "factor",
+        "rope_original_positions": "original_max_position_embeddings",
+        "rope_low_factor": "low_freq_factor",
+        "rope_high_factor": "high_freq_factor",
+    },
+}
+
+
+def rotary_parameters(sizes: ModelConfig) -> dict[str, Any]:
+    """`rope_parameters` of a configuration: plain or scaled rotary positions."""
+    scaled = "linear" if sizes.rope_original_positions is None else "llama3"
+    kind = "default" if sizes.rope_factor == 1 else scaled
+    scaling = {theirs: getattr(sizes, ours) for ours, theirs in ROTATIONS[kind].items()}
+    return {"rope_type": kind, "rope_theta": sizes.rope_base, **scaling}
+
+
+def rotary_sizes(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes by name of `rope_parameters`. Raises `UserError` for partial ones, or scaled ones of
+    other types."""
+    kind, share = parameters.get("rope_type", "default"), parameters.get("partial_rotary_factor", 1)
+    if kind not in ROTATIONS:
+        known = ", ".join(ROTATIONS)
+        raise UserError(f"rope_parameters.rope_type={shown(repr(kind))}: expected one of {known}")
+    if share != 1:
+        raise UserError(f"rope_parameters.partial_rotary_factor={shown(repr(share))}: expected 1")
+    scaling = {ours: float(parameters[theirs]) for ours, theirs in ROTATIONS[kind].items()}
+    if scaling.get("rope_factor") == 1:  # which scales nothing
+        scaling = {}
+    if "rope_original_positions" in scaling:
+        scaling["rope_original_positions"] = int(scaling["rope_original_positions"])
+    return {"rope_base": float(parameters["rope_theta"]), **scaling}

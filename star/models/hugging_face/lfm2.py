@@ -10,7 +10,15 @@ from star.genomes import LivClass, ModelConfig
 from star.genomes.operators import TOEPLITZ
 from star.genomes.widths import inner_width
 
-from .family import Family, Views, expect_known, expect_values, key_heads, rotary_base
+from .family import (
+    Family,
+    Views,
+    expect_known,
+    expect_values,
+    key_heads,
+    rotary_parameters,
+    rotary_sizes,
+)
 from .llama import FEED_FORWARD, QK_NORM, attention_settings
 from .weights import Weights, normed_projections, norms, projections
 
@@ -74,7 +82,7 @@ def _settings(classes: Sequence[LivClass], sizes: ModelConfig, context: int) -> 
         **settings,
         "layer_types": [kinds[is_convolution(liv_class)] for liv_class in classes[::2]],
         "block_auto_adjust_ff_dim": False,  # the width is exact
-        "rope_parameters": {"rope_type": "default", "rope_theta": sizes.rope_base},
+        "rope_parameters": rotary_parameters(sizes),
     }
 
 
@@ -102,7 +110,7 @@ def _read(config: Any) -> tuple[list[str], ModelConfig]:
         width=config.hidden_size,
         vocabulary=config.vocab_size,
         tie_embeddings=config.tie_word_embeddings,
-        rope_base=rotary_base(config.rope_parameters),
+        **rotary_sizes(config.rope_parameters),
         norm_eps=float(config.norm_eps),
         head_width=one,
         attention_width=config.num_attention_heads * one,

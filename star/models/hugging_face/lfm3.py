@@ -7,7 +7,7 @@ from star.base.errors import UserError
 from star.genomes import LivClass, ModelConfig
 from star.genomes.operators import BANDED
 
-from .family import Family, Views, expect_known, expect_values
+from .family import Family, Views, expect_known, expect_values, unscaled
 from .lfm2 import (
     CONVOLUTION,
     CONVOLUTION_TYPE,
@@ -106,6 +106,6 @@ LFM3 = Family(
         [(mixer, FEED_FORWARD) for mixer in (convolution, *ATTENTION.values())]
         for convolution in CONVOLUTION.values()
     ),
-    _settings, _read, _views, ends, required=(ATTENTION.values(),),
+    _settings, _read, _views, ends, unscaled, required=(ATTENTION.values(),),
     norms=("pre", "sandwich"),
 )  # fmt: skip

@@ -11,7 +11,15 @@ from star.genomes.operators import BANDED
 from star.genomes.structures.low_rank import window_of
 from star.genomes.widths import group_width, inner_width
 
-from .family import Family, Views, expect_known, expect_values, key_heads, rotary_base
+from .family import (
+    Family,
+    Views,
+    expect_known,
+    expect_values,
+    key_heads,
+    rotary_parameters,
+    rotary_sizes,
+)
 from .weights import Weights, normed_projections, norms, projections
 
 FEED_FORWARD = "GMemless"
@@ -63,7 +71,7 @@ def _settings(classes: Sequence[LivClass], sizes: ModelConfig, context: int) -> 
         "intermediate_size": inner_width(feed_forward, sizes),
         "num_hidden_layers": len(classes) // 2,
         **attention_settings(attention, sizes),
-        "rope_parameters": {"rope_type": "default", "rope_theta": sizes.rope_base},
+        "rope_parameters": rotary_parameters(sizes),
         "rms_norm_eps": sizes.norm_eps,
         "tie_word_embeddings": sizes.tie_embeddings,
         "max_position_embeddings": context,
@@ -97,7 +105,7 @@ def _sizes(config: Any) -> ModelConfig:
         vocabulary=config.vocab_size,
         window=ModelConfig.window if window is None else window,
         tie_embeddings=config.tie_word_embeddings,
-        rope_base=rotary_base(config.rope_parameters),
+        **rotary_sizes(config.rope_parameters),
         norm_eps=float(config.rms_norm_eps),
         head_width=config.head_dim,
         attention_width=config.num_attention_heads * config.head_dim,

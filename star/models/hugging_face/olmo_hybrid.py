@@ -10,7 +10,15 @@ from star.genomes.norms import POST_ATTENTION
 from star.genomes.operators import LOW_RANK
 from star.genomes.widths import head_count, inner_width, own_head_width
 
-from .family import Family, Views, expect_known, expect_values, key_heads, rotary_base
+from .family import (
+    Family,
+    Views,
+    expect_known,
+    expect_values,
+    key_heads,
+    rotary_parameters,
+    rotary_sizes,
+)
 from .llama import (
     FEED_FORWARD,
     LAYER_TYPES,
@@ -54,8 +62,8 @@ def _settings(classes: Sequence[LivClass], sizes: ModelConfig, context: int) -> 
     attention = next(c for c in mixers if _is_attention(c))
     recurrent = next(c for c in mixers if not _is_attention(c))
     heads, values = head_count(recurrent, sizes), own_head_width(recurrent, sizes)
-    rotations = {"rope_type": "default", "rope_theta": sizes.rope_base}
     kinds = {True: ATTENTION_TYPE, False: RECURRENT_TYPE}
+    rotated = attention.operator.made_by.rotary > 0
     return {
         "hidden_size": sizes.width,
         "vocab_size": sizes.vocabulary,
@@ -63,7 +71,7 @@ def _settings(classes: Sequence[LivClass], sizes: ModelConfig, context: int) -> 
         "num_hidden_layers": len(mixers),
         "layer_types": [kinds[_is_attention(liv_class)] for liv_class in mixers],
         **attention_settings(attention, sizes),
-        "rope_parameters": rotations if attention.operator.made_by.rotary else NO_ROTATIONS,
+        "rope_parameters": rotary_parameters(sizes) if rotated else NO_ROTATIONS,
         "linear_num_key_heads": heads,
         "linear_num_value_heads": heads,
         "linear_key_head_dim": values // 2,
@@ -90,7 +98,7 @@ def _read(config: Any) -> tuple[list[str], ModelConfig]:
         width=config.hidden_size,
         vocabulary=config.vocab_size,
         tie_embeddings=config.tie_word_embeddings,
-        rope_base=rotary_base(rotations) if rotated else ModelConfig.rope_base,
+        **(rotary_sizes(rotations) if rotated else {}),
         norm_eps=float(config.rms_norm_eps),
         head_width=one,
         attention_width=config.num_attention_heads * one,

@@ -18,7 +18,7 @@ from star.kernels.structured_attention import structured_attention
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, linear
 from .base import StructureModule
-from .positions import remember_all, rotate
+from .positions import Frequencies, remember_all, rotate
 
 
 class Queries(GroupModule):
@@ -75,7 +75,7 @@ class LatentAttention(StructureModule):
     ) -> None:
         super().__init__(liv_class, model, index, borrowed)
         self.head_width, self.latent_width = head_width(model), latent_width(model)
-        self.rotary_width, self.rope_base = rotary_width(model), model.rope_base
+        self.rotary_width, self.frequencies = rotary_width(model), Frequencies.of(model)
         self.rotated = self.operator.made_by.rotary > 0
 
     def memory_shapes(self, context: int) -> dict[str, tuple[int, ...]]:
@@ -100,7 +100,7 @@ class LatentAttention(StructureModule):
         if not self.rotated:
             return x
         still, rotary = x.split([x.shape[-1] - self.rotary_width, self.rotary_width], dim=-1)
-        return torch.cat([still, rotate(rotary, self.rope_base, position)], dim=-1)
+        return torch.cat([still, rotate(rotary, self.frequencies, position)], dim=-1)
 
     def remember(self, features: Features, memory: Memory) -> Features:
         """Own L together with all earlier positions."""

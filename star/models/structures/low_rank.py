@@ -23,7 +23,7 @@ from star.kernels.structured_attention import differential_attention, structured
 from ..cache import Memory
 from ..featurizer import Features, GroupModule, Projection, linear
 from .base import STATE, StructureModule
-from .positions import remember_all, remember_window, rotate_share
+from .positions import Frequencies, remember_all, remember_window, rotate_share
 
 DIFFERENTIAL_NORM_EPS = 1e-5
 
@@ -83,7 +83,7 @@ class LowRank(StructureModule):
         self.head_width = head_width(model)
         made = self.operator.made_by
         self.rotary = float(made.rotary), made.proportional
-        self.rope_base = made.rotary_base or model.rope_base
+        self.frequencies = Frequencies.of(model, made.rotary_base)
         # The two operators of a differential class run as further heads of one attention.
         self.operators = 1 if self.differential_weight is None else 2
         heads = {
@@ -111,7 +111,7 @@ class LowRank(StructureModule):
             # The halves of a head's channels are the two operators, whose heads come one operator
             # after the other: heads 0 and 1 become 0a 1a 0b 1b.
             heads = torch.cat(heads.chunk(self.operators, dim=-1), dim=1)
-        return rotate_share(heads, self.rope_base, position, *self.rotary)
+        return rotate_share(heads, self.frequencies, position, *self.rotary)
 
     def forward(self, features: Features, memory: Memory | None = None) -> torch.Tensor:
         """C (batch, heads, length, width), B and V (batch, groups, total, width), as `prepare` and

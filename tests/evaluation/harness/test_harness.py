@@ -1,6 +1,7 @@
 """The harness on our models: the numbers of its own `HFLM` on the exported model."""
 
 import importlib
+import json
 import os
 import random
 import signal
@@ -17,8 +18,10 @@ import pytest
 import torch
 
 from star.base.errors import UserError
+from star.data.subwords import SubwordTokenizer, train_bpe
 from star.evaluation import Measured
 from star.evaluation.harness import HarnessSetting
+from star.evaluation.harness.results import Identity, Measurement, ResultsFile
 from star.evaluation.harness.vocabulary import vocabulary_of
 from star.evaluation.objectives import load_objective
 from star.genomes import Genome, GenomeFile, ModelConfig
@@ -161,6 +164,7 @@ def test_the_command_gives_the_numbers_of_the_export(
     chance = np.mean([1 / len(one["choices"]) for one in documents()])
     assert [row["chance"] for row in kept[0]["results"]] == pytest.approx([chance] * 2)
     assert f"{chance:.4f}" in result.stdout
+    assert {one["tokenizer"] for one in kept} == {"bytes"}
     again = command("evaluate", *arguments)
     assert "3 of 3 were measured before" in again.stdout
     assert read(tmp_path / "deep" / "found.json") == kept
@@ -171,8 +175,6 @@ def test_the_command_gives_the_numbers_of_the_export(
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    import json
-
     return json.loads(path.read_text())["measurements"]
 
 
@@ -201,6 +203,30 @@ def test_a_task_is_known_again_until_its_documents_change(tmp_path: Path) -> Non
     path = tmp_path / "documents.jsonl"
     path.write_text(path.read_text().replace("return", "turn"))
     assert digest() != first
+
+
+def test_another_tokenizer_is_another_entry(tmp_path: Path) -> None:
+    """What was kept without one was measured of bytes, unless it is measured again."""
+    texts = [b"def main():", b"class Any(Mapping):", b"for all in the list"]
+    first, second = train_bpe(texts, 262), train_bpe(texts[:2], 260)
+    path = tmp_path / "kept"
+    path.mkdir()
+    first.save(path)
+    digests = [one.digest for one in (vocabulary_of(256), vocabulary_of(300, path))]
+    assert digests == ["bytes", first.digest] and first.digest != second.digest
+    other_end = SubwordTokenizer(first.content, "a", "here")
+    assert other_end.digest != first.digest
+
+    known = Identity(CHOICE, "1", None, 4, 64, "2", "0.4", first.digest)
+    file = ResultsFile(tmp_path / "found.json")
+    file.add(Measurement(known, [], 0, "cpu", 1.0))
+    assert read(file.path)[0]["tokenizer"] == first.digest
+    assert ResultsFile(file.path).find(known) and not file.find(replace(known, tokenizer="bytes"))
+    old = json.loads(file.path.read_text())
+    del old["measurements"][0]["tokenizer"]
+    file.path.write_text(json.dumps(old))
+    assert ResultsFile(file.path).find(replace(known, tokenizer="bytes"))
+    assert ResultsFile(file.path).find(known) is None
 
 
 def test_random_numbers_go_on_as_they_were() -> None:
