@@ -18,12 +18,12 @@ from star.base.errors import UserError
 from star.base.files import remove_leftovers, writing
 from star.base.reading import expanded
 from star.data import Corpus, open_corpus
-from star.data.subwords import kept_content
+from star.data.subwords import FILES, kept_content
 from star.genomes import Genome, GenomeError
 from star.genomes.hybrids import FILE, Hybrid
 from star.hybrids.config import GIVEN, MAD, HybridizeConfig, expect_mixture
 from star.hybrids.costs import penalty
-from star.hybrids.opening import Opened, expect_one_tokenizer, open_component, prepare
+from star.hybrids.opening import Opened, open_components, prepare
 from star.hybrids.programming import FILE as PROGRAMMING
 from star.hybrids.programming import small_hybrid
 from star.hybrids.stages import (
@@ -49,7 +49,7 @@ from star.training_runs import TrainConfig, finish, opened_training
 MODEL = "model"  # folder of the checkpoint
 WRITTEN = (
     *(FILE, COMPONENTS, PROJECTORS, PROJECTOR_STATE, SEARCH_STATE, SEARCH_LOG, PROGRAMMING),
-    *(GENOME, MIXTURE, MODEL),
+    *(GENOME, MIXTURE, MODEL, *FILES),
 )
 # What may differ when a folder is gone on with. Components are compared by their weights; the
 # training at the end compares its steps itself.
@@ -64,8 +64,7 @@ KEYS = ("blocks=", "parts=", "projector=", "ends=")  # settings that a hybrid's 
 def open_models(config: HybridizeConfig) -> list[Opened]:
     """The components, named by their folders. Raises `UserError` or `GenomeError` for ones that
     cannot be used together."""
-    opened = [open_component(given) for given in config.models]
-    expect_one_tokenizer(config.models, opened)
+    opened = open_components(config.models)
     names = distinct_names(config.models)
     for number, (one, name) in enumerate(zip(opened, names, strict=True)):
         named: Any = replace(one.component, name=name)  # type: ignore[type-var]

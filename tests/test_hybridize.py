@@ -180,6 +180,36 @@ def test_mistakes_are_one_line(
     assert not (folder / "run").exists()
 
 
+@pytest.mark.slow
+def test_components_with_a_tokenizer(folder: Path, command: Command) -> None:
+    sizes = ("width=16", "depth=2", "steps=1", "data=files", "data.path=texts", "context=32")
+    small = (*sizes, "training.length=16", "training.validation_batches=1", "model.vocabulary=280")
+    for name, tokenizer in (("a", "bpe"), ("b", "a")):
+        bpe = (f"data.tokenizer={tokenizer}", *(["data.vocabulary=280"] * (tokenizer == "bpe")))
+        trained = command("train", "genome=lfm2", *small, *bpe, f"run_dir={name}", cwd=folder)
+        assert trained.returncode == 0, trained.stderr
+    models = ("models=[a,b]", "hybrid.blocks=1", "training.length=8")
+    refused = command("hybridize", *SMALL, *models, cwd=folder)
+    assert refused.returncode == 2 and "give its tokenizer to data.tokenizer" in refused.stderr
+    made = command("hybridize", *SMALL, *models, "data.tokenizer=a", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    text = command("generate", "checkpoint=run/model", "prompt=text", "tokens=3", cwd=folder)
+    assert text.returncode == 0 and text.stdout.startswith("text")
+
+
+@pytest.mark.slow
+def test_a_component_of_transformers(folder: Path, command: Command) -> None:
+    from .hybrids.their_models import their_model
+
+    their_model("gpt2").save_pretrained(folder / "gpt2")
+    made = command("hybridize", *SMALL, "models=[gpt2,one]", cwd=folder)
+    assert made.returncode == 0, made.stderr
+    assert "mixing gpt2 and one" in made.stdout
+    _expect_generation(folder / "run" / "model")
+    mad = command("hybridize", *SMALL, "models=[gpt2,one]", "hybrid.method=mad", "run_dir=mad")
+    assert mad.returncode == 2 and "gpt2 has no genome to make a small model of" in mad.stderr
+
+
 def test_another_folder_is_not_overwritten(folder: Path, command: Command) -> None:
     result = command("hybridize", *SMALL, "run_dir=one", cwd=folder)
     assert result.returncode == 2 and "would be overwritten" in result.stderr

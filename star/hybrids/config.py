@@ -150,7 +150,7 @@ def _is_weight(value: object) -> bool:
 class HybridizeConfig:
     """Mix pretrained models block for block, and leave a hybrid that is trained on."""
 
-    models: list[str] = field(default_factory=list)  # two checkpoint folders or more, [a,b]
+    models: list[str] = field(default_factory=list)  # two or more: checkpoints, Hugging Face
     steps: int = 500  # optimiser steps of the training at the end: training.steps
     context: int = 4096  # positions that caches and FLOPs are counted at: cache.context
     seed: int = 0  # of new weights, batches and noise
