@@ -10,6 +10,7 @@ from .alphabets import Alphabet as Alphabet
 from .alphabets import get_alphabet as get_alphabet
 from .alphabets import register_class as register_class
 from .alphabets import with_operators as with_operators
+from .backbone import Backbone as Backbone
 from .costs import ParameterCount as ParameterCount
 from .costs import cache_bytes as cache_bytes
 from .costs import check_fits as check_fits
@@ -30,6 +31,8 @@ from .files import read_genome_settings as read_genome_settings
 from .files import read_library as read_library
 from .files import write_genome_file as write_genome_file
 from .flops import flops_per_token as flops_per_token
+from .genes import BACKBONE_GENE_NAMES as BACKBONE_GENE_NAMES
+from .genes import BACKBONE_GENES as BACKBONE_GENES
 from .genes import GENE_NAMES as GENE_NAMES
 from .genes import GENES_PER_LIV as GENES_PER_LIV
 from .genes import NOT_SHARED as NOT_SHARED

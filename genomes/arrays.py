@@ -7,12 +7,15 @@ that "the group of each LIV" is an array (genomes, depth) of indices: where LIVs
 a group, it is 0 1 0 3.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
 from .alphabet_arrays import Tables as Tables
 from .alphabet_arrays import tables as tables
 from .alphabets import Alphabet
+from .backbone import USUAL
 from .genes import (
     CLASS,
     FEATURE_GROUP,
@@ -309,12 +312,17 @@ def _numbered(group: Genes, active: Booleans, place: Genes, table: Tables) -> Ge
     return np.where(active, _of(numbers, group), 1)
 
 
-def ids(canonical_genes: Genes, alphabet: Alphabet) -> list[str]:
+def ids(
+    canonical_genes: Genes, alphabet: Alphabet, backbones: Sequence[Sequence[int]] = ()
+) -> list[str]:
     """The ids of genomes in canonical form, genes (genomes, depth, 5).
 
     An id is a hash over operator codes, not class ids, so that alphabets which agree on the classes
-    used agree on it: `content_id` of, for example, `12123.1.1.1.1-91142.1.1.1.1`. Different LIVs
-    are few, so each is written once.
+    used agree on it: `content_id` of, for example, `12123.1.1.1.1-91142.1.1.1.1`. Genes of the
+    backbone stand behind the LIVs, `-4.1`, unless both are 1. Different LIVs are few, so each is
+    written once.
+
+    backbones: these two genes of each genome, or none; empty where none has any.
     """
     if not canonical_genes.size:
         return []
@@ -324,7 +332,14 @@ def ids(canonical_genes: Genes, alphabet: Alphabet) -> list[str]:
     livs = canonical_genes.reshape(-1, GENES_PER_LIV)[first].tolist()
     texts = np.array([_liv_text(alphabet, *liv) for liv in livs], dtype=object)
     contents = map("-".join, texts[which.reshape(keys.shape)].tolist())
-    return [content_id(content) for content in contents]
+    if not len(backbones):
+        return [content_id(content) for content in contents]
+    pairs = zip(contents, backbones, strict=True)
+    return [content_id(content + _backbone_text(genes)) for content, genes in pairs]
+
+
+def _backbone_text(genes: Sequence[int]) -> str:
+    return "" if tuple(genes) in ((), USUAL) else f"-{'.'.join(map(str, genes))}"
 
 
 def _liv_text(alphabet: Alphabet, liv_class: int, *sharing: int) -> str:

@@ -50,19 +50,21 @@ def _own_parameters(liv_class: LivClass, model: ModelConfig) -> int:
     )
 
 
-def check_fits(genome: Genome, model: ModelConfig) -> None:
-    """Raise `GenomeError` unless the genome is valid and can be built at these sizes."""
+def check_fits(genome: Genome, model: ModelConfig) -> ModelConfig:
+    """The sizes that the genome is built at (`Genome.sizes`). Raises `GenomeError` unless it is
+    valid and can be built at them."""
     model.check()
     if genome.alphabet.hybrid is not None:
         genome.alphabet.hybrid.check_fits(genome.check(), model)
-        return
+        return model
     for liv_class in set(genome.classes()):
         check_heads(liv_class, model)
+    return genome.sizes(model)
 
 
 def parameter_count(genome: Genome, model: ModelConfig) -> ParameterCount:
     """Count parameters. Raises `GenomeError` for an invalid genome or a width it cannot have."""
-    check_fits(genome, model)
+    model = check_fits(genome, model)
     if genome.alphabet.hybrid is not None:
         return genome.alphabet.hybrid.parameter_count(genome)
     per_liv: list[int] = []
@@ -103,7 +105,7 @@ def liv_cache_bytes(
     """
     cache = cache or CacheSetting()
     cache.check()
-    check_fits(genome, model)
+    model = check_fits(genome, model)
     if genome.alphabet.hybrid is not None:
         return genome.alphabet.hybrid.cache_bytes(genome, cache)
     per_liv = []

@@ -162,7 +162,8 @@ def _read(text: str, alphabet: Alphabet, operators: dict[Any, Any]) -> Genome:
             raise GenomeError(
                 f"key 'operators': {number} and {used[ids[number]]} are the same class"
             )
-    return Genome(tuple(Liv(ids[liv[0]], *liv[1:]) for liv in written.livs), letters).check()
+    livs = tuple(Liv(ids[liv[0]], *liv[1:]) for liv in written.livs)
+    return Genome(livs, letters, written.backbone).check()
 
 
 def _class_of(code: str, letters: Alphabet) -> LivClass:

@@ -57,7 +57,7 @@ def flops_per_token(genome: Genome, model: ModelConfig, context: int = 4096) -> 
         GenomeError: for an invalid genome, a width it cannot have, or a structure of a user's own
             that does not say its multiply-adds.
     """
-    check_fits(genome, model)
+    model = check_fits(genome, model)
     if genome.alphabet.hybrid is not None:
         return 2 * genome.alphabet.hybrid.products(genome, context)
     return 2 * (sum(liv_products(genome, model, context)) + model.vocabulary * model.width)

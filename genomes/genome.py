@@ -1,5 +1,5 @@
-"""The backbone genome: an immutable sequence of LIVs, five integers each, with its text and array
-forms."""
+"""The backbone genome: an immutable sequence of LIVs, five integers each, and two genes of the
+whole backbone, with its text and array forms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,8 +13,10 @@ from star.base.errors import shown
 
 from . import arrays
 from .alphabets import Alphabet, get_alphabet
+from .backbone import USUAL, Backbone
 from .errors import GenomeError
-from .genes import GENES_PER_LIV, NOT_SHARED, Genes
+from .genes import BACKBONE_GENES, GENES_PER_LIV, NOT_SHARED, Genes
+from .model_config import ModelConfig
 from .operators import LivClass
 from .sharing import LivSharing, resolve_sharing
 from .validity import GeneProblem, find_problems
@@ -40,16 +42,23 @@ def check_depth(depth: int, key: str = "depth") -> None:
         raise GenomeError(f"{key}={shown(str(depth))}: expected 1 to {MOST_LIVS:,} LIVs")
 
 
-def _parse_liv(text: str, position: int, whole: str) -> Liv:
+def _numbers(text: str) -> tuple[int, ...]:
+    """The numbers of one part of a text; none where one is malformed."""
     parts = text.split(".") if "." in text else list(text)
-    if len(parts) != GENES_PER_LIV or not all(
-        part.isdecimal() and part.isascii() and len(part) <= MOST_DIGITS for part in parts
-    ):
+    if not all(part.isdecimal() and part.isascii() and len(part) <= MOST_DIGITS for part in parts):
+        return ()
+    return tuple(map(int, parts))
+
+
+def _parse_liv(text: str, position: int, whole: str) -> Liv:
+    numbers = _numbers(text)
+    if len(numbers) != GENES_PER_LIV:
         raise GenomeError(
             f"genome {shown(whole)!r}: LIV {position} is {shown(text, 60)!r}, expected five digits "
-            "such as 21211, or five numbers with dots such as 10.1.2.1.1; LIVs are joined by '-'"
+            "such as 21211, or five numbers with dots such as 10.1.2.1.1; LIVs are joined by '-', "
+            "and two digits behind the last one, such as 41, are the genes of the backbone"
         )
-    return Liv(*map(int, parts))
+    return Liv(*numbers)
 
 
 @dataclass(frozen=True)
@@ -59,41 +68,49 @@ class Genome:
 
     livs: tuple[Liv, ...]
     alphabet: Alphabet
+    backbone: Backbone = USUAL  # norms and residuals of all LIVs
 
     @classmethod
     def from_text(cls, text: str, alphabet: str | Alphabet = "star") -> "Genome":
-        """Read `21211-31112` or `10.1.2.1.1-9.1.1.1.1`. Raises `GenomeError` naming the malformed
-        LIV."""
-        texts = text.strip().split("-")
+        """Read `21211-31112` or `10.1.2.1.1-9.1.1.1.1`, behind which two numbers may stand: the
+        genes of the backbone, `21211-31112-41`. Raises `GenomeError` naming the malformed LIV."""
+        texts, backbone = text.strip().split("-"), USUAL
+        last = _numbers(texts[-1])
+        if len(last) == BACKBONE_GENES and len(texts) > 1:
+            texts, backbone = texts[:-1], Backbone(*last)
         check_depth(len(texts))
         livs = tuple(_parse_liv(liv, n, text) for n, liv in enumerate(texts))
-        return cls(livs, get_alphabet(alphabet))
+        return cls(livs, get_alphabet(alphabet), backbone)
 
     @classmethod
     def from_genes(
-        cls, genes: Sequence[Sequence[int]], alphabet: str | Alphabet = "star"
+        cls,
+        genes: Sequence[Sequence[int]],
+        alphabet: str | Alphabet = "star",
+        backbone: Sequence[int] = USUAL,
     ) -> "Genome":
-        """A genome from one sequence of five integers a LIV."""
-        return cls(
-            tuple(Liv(*(int(gene) for gene in liv)) for liv in genes), get_alphabet(alphabet)
-        )
+        """A genome from one sequence of five integers a LIV, and the two genes of the backbone."""
+        livs = tuple(Liv(*(int(gene) for gene in liv)) for liv in genes)
+        return cls(livs, get_alphabet(alphabet), Backbone(*map(int, backbone)))
 
     @classmethod
     def from_array(cls, array: npt.ArrayLike, alphabet: str | Alphabet = "star") -> "Genome":
-        """A genome from an integer array of shape (depth * 5,). Raises `GenomeError` for another
-        shape or dtype."""
+        """A genome from an integer array of shape (depth * 5,), or (depth * 5 + 2,) with the genes
+        of the backbone at the end. Raises `GenomeError` for another shape or dtype."""
         genes = np.asarray(array)
         if (
             genes.ndim != 1
-            or not genes.size
-            or genes.size % GENES_PER_LIV
+            or genes.size < GENES_PER_LIV
+            or genes.size % GENES_PER_LIV not in (0, BACKBONE_GENES)
             or genes.dtype.kind not in "iu"
         ):
             raise GenomeError(
                 f"genome array: shape {genes.shape} and dtype {genes.dtype}, expected integers of "
-                f"shape (depth * 5,)"
+                f"shape (depth * 5,), or (depth * 5 + 2,) with the genes of the backbone"
             )
-        return cls.from_genes(genes.reshape(-1, GENES_PER_LIV).tolist(), alphabet)
+        end = genes.size - genes.size % GENES_PER_LIV
+        livs = genes[:end].reshape(-1, GENES_PER_LIV).tolist()
+        return cls.from_genes(livs, alphabet, genes[end:].tolist())
 
     def __str__(self) -> str:
         return self.to_text()
@@ -102,13 +119,21 @@ class Genome:
         return f"Genome({self.to_text()!r}, {self.alphabet.name!r})"
 
     def to_text(self) -> str:
-        """Digits when every gene is below 10, otherwise dots inside each LIV."""
-        separator = "" if all(0 <= gene < 10 for liv in self.livs for gene in liv) else "."
-        return "-".join(separator.join(map(str, liv)) for liv in self.livs)
+        """Digits when every gene is below 10, otherwise dots inside each LIV; the genes of the
+        backbone stand behind the LIVs unless both are 1."""
+        parts = self.livs if self.backbone == USUAL else (*self.livs, self.backbone)
+        separator = "" if all(0 <= gene < 10 for part in parts for gene in part) else "."
+        return "-".join(separator.join(map(str, part)) for part in parts)
 
     def to_array(self) -> Genes:
-        """The genes as int64, shape (depth * 5,)."""
-        return np.array(self.livs, dtype=np.int64).reshape(-1)
+        """The genes as int64, shape (depth * 5,); unless both genes of the backbone are 1, they
+        follow: (depth * 5 + 2,)."""
+        livs = self.liv_array().reshape(-1)
+        return livs if self.backbone == USUAL else np.concatenate([livs, self.backbone])
+
+    def liv_array(self) -> Genes:
+        """The genes of the LIVs as int64 (depth, 5)."""
+        return np.array(self.livs, dtype=np.int64).reshape(-1, GENES_PER_LIV)
 
     @property
     def depth(self) -> int:
@@ -117,7 +142,7 @@ class Genome:
 
     @cached_property
     def _problems(self) -> tuple[GeneProblem, ...]:
-        return tuple(find_problems(self.livs, self.alphabet))
+        return tuple(find_problems(self.livs, self.alphabet, self.backbone))
 
     def validate(self) -> list[GeneProblem]:
         """Every problem of the genome, shallowest LIV first; empty when it is valid."""
@@ -139,12 +164,19 @@ class Genome:
 
     def _as_one(self) -> Genes:
         """The genes (1, depth, 5), for the functions of `arrays.py` (valid genomes only)."""
-        return self.check().to_array().reshape(1, -1, GENES_PER_LIV)
+        return self.check().liv_array()[None]
 
     def canonical(self) -> "Genome":
         """The canonical form, equal for two genomes exactly when they are the same architecture."""
         livs = _canonical_genes(self)[0].tolist()
-        return Genome(tuple(Liv(*genes) for genes in livs), self.alphabet)
+        return Genome(tuple(Liv(*genes) for genes in livs), self.alphabet, self.backbone)
+
+    def sizes(self, model: ModelConfig) -> ModelConfig:
+        """The sizes that it is built at: these, but for what its own backbone genes say.
+
+        Raises `GenomeError` where they are invalid.
+        """
+        return model if self.backbone == USUAL else self.check().backbone.sizes(model, self.depth)
 
     @cached_property
     def id(self) -> str:
@@ -165,17 +197,17 @@ def _canonical_genes(genome: Genome) -> Genes:
 
 @lru_cache(maxsize=4096)
 def _id(genome: Genome) -> str:
-    return arrays.ids(_canonical_genes(genome), genome.alphabet)[0]
+    return arrays.ids(_canonical_genes(genome), genome.alphabet, [genome.backbone])[0]
 
 
 def fit_depth(genome: Genome, depth: int) -> Genome:
     """Repeat or cut a genome to `depth` LIVs; each repetition shares within itself only.
 
-    Sharing that a cut leaves with one member is inert and is removed. Raises `GenomeError` as
-    `check_depth`.
+    Sharing that a cut leaves with one member is inert and is removed; the genes of the backbone
+    stay. Raises `GenomeError` as `check_depth`.
     """
     check_depth(depth)
     if depth == genome.depth:
         return genome
     fitted = arrays.fit_depth(genome._as_one(), depth, genome.alphabet)
-    return Genome.from_genes(fitted[0].tolist(), genome.alphabet)
+    return Genome.from_genes(fitted[0].tolist(), genome.alphabet, genome.backbone)

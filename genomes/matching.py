@@ -27,7 +27,7 @@ def state_elements(genome: Genome, model: ModelConfig, context: int) -> int:
 
     Raises `GenomeError` for an invalid genome or a width it cannot have.
     """
-    check_fits(genome, model)
+    model = check_fits(genome, model)
     return sum(
         count(liv_class, sharing.borrowed, model, context)
         for liv_class, sharing in zip(genome.classes(), genome.sharing, strict=True)

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .alphabets import Alphabet
+from .backbone import USUAL, VALUES
 from .genes import (
+    BACKBONE_GENE_NAMES,
     CLASS,
     GENE_NAMES,
     NOT_SHARED,
@@ -19,10 +21,10 @@ from .genes import (
 
 @dataclass(frozen=True)
 class GeneProblem:
-    """One invalid gene: `liv` is the LIV's index from 0, `allowed` the values that would be valid
-    there."""
+    """One invalid gene: `liv` is the LIV's index from 0, None for a gene of the backbone, `allowed`
+    the values that would be valid there."""
 
-    liv: int
+    liv: int | None
     gene: str
     value: int
     allowed: Sequence[int]
@@ -37,12 +39,15 @@ class GeneProblem:
             " (alphabet=extended and alphabet=released have more, plugins=[...] those of users)"
             * is_unknown_class
         )
-        where = f"LIV {self.liv} gene {self.gene}"
+        where = f"{'backbone' if self.liv is None else f'LIV {self.liv}'} gene {self.gene}"
         return f"{where}: {self.value} is not allowed, expected {allowed}{hint}"
 
 
-def find_problems(livs: Sequence[Sequence[int]], alphabet: Alphabet) -> list[GeneProblem]:
-    """Every invalid gene of a backbone, shallowest first; empty when the genome is valid.
+def find_problems(
+    livs: Sequence[Sequence[int]], alphabet: Alphabet, backbone: Sequence[int] = USUAL
+) -> list[GeneProblem]:
+    """Every invalid gene of a genome, those of LIVs first, shallowest first; empty when the genome
+    is valid.
 
     Each gene is judged given the LIV's earlier genes and all shallower LIVs, which are taken to be
     valid. Of the strategies, nothing is said where the class is unknown.
@@ -64,4 +69,8 @@ def find_problems(livs: Sequence[Sequence[int]], alphabet: Alphabet) -> list[Gen
             for name, value, values in zip(GENE_NAMES, genes, allowed, strict=False)
             if value not in values
         ]
-    return problems
+    return problems + [
+        GeneProblem(None, name, value, values)
+        for name, value, values in zip(BACKBONE_GENE_NAMES, backbone, VALUES, strict=True)
+        if value not in values
+    ]

@@ -79,7 +79,8 @@ def draw(genome: Genome, config: DescribeConfig, name: str, given: str) -> Path:
 
     genome = genome.canonical()
     rows = card_rows(genome, config.model, config.cache)
-    title = f"{name}, {genome.depth} LIVs of width {config.model.width}"
+    said = [f"{genome.depth} LIVs of width {config.model.width}", *genome.backbone.words()]
+    title = ", ".join([name, *said])
     kind = Path(given).suffix.lower().removeprefix(".")
     return write_named("picture", given, picture(card_picture(rows, title), kind))
 

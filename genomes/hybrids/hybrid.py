@@ -6,6 +6,7 @@ from functools import cached_property
 from math import comb
 from typing import TYPE_CHECKING
 
+from ..backbone import USUAL
 from ..costs import ParameterCount
 from ..errors import GenomeError
 from ..model_config import CacheSetting, ModelConfig
@@ -124,8 +125,8 @@ class Hybrid:
         return ModelConfig(width=self.width, vocabulary=self.vocabulary)
 
     def check_fits(self, genome: "Genome", model: ModelConfig) -> None:
-        """Raise `GenomeError` unless a genome has a letter for each block, and width and vocabulary
-        are those of the hybrid."""
+        """Raise `GenomeError` unless a genome has a letter for each block and no more, and width
+        and vocabulary are those of the hybrid."""
         for key, given, own in (
             ("width", model.width, self.width),
             ("vocabulary", model.vocabulary, self.vocabulary),
@@ -138,6 +139,11 @@ class Hybrid:
             raise GenomeError(
                 f"genome of {genome.depth} letters: hybrid {self.name} has {self.blocks} blocks, "
                 "expected one for each"
+            )
+        if genome.backbone != USUAL:
+            raise GenomeError(
+                f"genome {genome.to_text()!r}: a hybrid has no genes of the backbone, since norms "
+                "are those of its components; expected a letter for each block only"
             )
 
     def weights(self, genome: "Genome") -> tuple[tuple[float, ...], ...]:

@@ -15,7 +15,7 @@ from sklearn.metrics import silhouette_score
 
 from star.base.errors import UserError
 from star.evaluation.pareto import Values, pareto_ranks
-from star.genomes import NOT_SHARED, Alphabet, Genome, Liv
+from star.genomes import NOT_SHARED, Alphabet, Backbone, Genome, Liv
 
 CLUSTERS = 5  # Composer's
 MOST_CLUSTERS = 10  # that the silhouette chooses from
@@ -105,7 +105,7 @@ def aggregate(
     classes are those that were chosen before it; where nobody's are, among those whose last c - 1
     are, and so on. Of equal counts the class of the better members counts. Sharing genes are voted
     for by the members that have the chosen class at a position, and left out where the result would
-    not be valid. `best` is the best candidate as it is.
+    not be valid; each gene of the backbone by all members. `best` is the best candidate as it is.
 
     Args:
         genomes: candidates of one depth and alphabet; their canonical forms vote.
@@ -162,7 +162,9 @@ def _shared(voters: Sequence[Genome], chosen: Sequence[str]) -> Genome:
         own = [g.livs[position] for g in voters if g.livs[position].liv_class == number]
         wanted = Counter(own).most_common(1)[0][0]
         livs.append(_valid(livs, wanted, len(chosen), alphabet))
-    return Genome(tuple(livs), alphabet).check().canonical()
+    genes = zip(*(genome.backbone for genome in voters), strict=True)
+    backbone = Backbone(*(Counter(values).most_common(1)[0][0] for values in genes))
+    return Genome(tuple(livs), alphabet, backbone).check().canonical()
 
 
 def _valid(before: Sequence[Liv], wanted: Liv, depth: int, alphabet: Alphabet) -> Liv:

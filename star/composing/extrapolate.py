@@ -24,7 +24,7 @@ def stretch(genome: Genome, depth: int) -> Genome:
 
     With 2 attentions and 4 SwiGLUs, a depth of 15 gives 5 and 10. Every LIV of a run is there as
     often as the others or once more, each copy beside the one before it, with all of its genes: who
-    shares goes on to, with the copies too.
+    shares goes on to, with the copies too. The genes of the backbone stay.
 
     Raises `GenomeError` for a depth below its own.
     """
@@ -36,7 +36,7 @@ def stretch(genome: Genome, depth: int) -> Genome:
         for run, length in zip(runs, lengths, strict=True)
         for place in range(length)
     )
-    return Genome(livs, genome.alphabet).canonical()
+    return Genome(livs, genome.alphabet, genome.backbone).canonical()
 
 
 def shares(total: int, sizes: list[int]) -> list[int]:

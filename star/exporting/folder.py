@@ -182,7 +182,7 @@ def model_card(
         name=checkpoint.genome.name,
         genome=genome,
         classes=[liv_class.name for liv_class in genome.classes()],
-        sizes=asdict(sizes),
+        sizes=asdict(genome.sizes(sizes)),
         parameters=parameter_count(genome, sizes),
         cache=cache_bytes(genome, sizes, CacheSetting(context)),
         context=context,

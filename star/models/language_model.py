@@ -1,5 +1,6 @@
 """Decoding: a genome to a language model of residual LIVs, `x <- x + LIV(RMSNorm(x))`; or with the
-norm behind the LIV, or with one on both sides (`ModelConfig.norms`, `star.genomes.norms`)."""
+norm behind the LIV, or with one on both sides (`ModelConfig.norms` or the genome's own
+gene, `star.genomes.norms`)."""
 
 from collections.abc import Sequence
 from typing import cast
@@ -107,6 +108,7 @@ class LanguageModel(nn.Module):
 
     def __init__(self, genome: Genome, model: ModelConfig) -> None:
         super().__init__()
+        model = genome.sizes(model)
         self.embedding = nn.Embedding(model.vocabulary, model.width)
         nn.init.normal_(self.embedding.weight, std=INITIAL_STD)
         livs: list[LivModule] = []

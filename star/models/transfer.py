@@ -35,7 +35,8 @@ def sources_of(small: Genome, large: Genome) -> tuple[int | None, ...]:
     small, large = small.canonical(), large.canonical()
     ids = [liv_class.id for liv_class in small.classes()]
     wanted = [liv_class.id for liv_class in large.classes()]
-    if large.depth >= small.depth and large == fit_depth(small, large.depth).canonical():
+    stacked = large.depth >= small.depth and fit_depth(small, large.depth).canonical()
+    if stacked and (stacked.livs, stacked.alphabet) == (large.livs, large.alphabet):
         return tuple(place % small.depth for place in range(large.depth))
 
     def nearest(place: int, class_id: int) -> int | None:

@@ -17,8 +17,10 @@ TIMING_COLUMNS = ("train_seconds",)
 CROSSOVER = "crossover"  # the cuts, ascending. A cut c lies before LIV c, where the child goes on
 # with the other parent; it begins with its first parent, so a cut 0 is beginning with the second.
 MOVEMENT = "movement"  # [liv, parent] for each LIV that a firefly took, `parent` an index
+BACKBONE = "backbone"  # [gene name, parent] for each gene of the backbone that is another parent's
+# than the one that the child begins with
 DEPTH = "depth"  # ["insert", liv, genes], ["delete", liv], ["duplicate", liv]: the copy behind it
-MUTATION = "mutation"  # [liv, gene name, old, new] for each gene
+MUTATION = "mutation"  # [liv, gene name, old, new] for each gene; null is the LIV of a backbone's
 GROWN = "grown"  # LIVs that are those of the parent, which is fixed; the others are new
 ROUNDS = "rounds"  # how often it was varied before it was measured, with all parents (bayes)
 REPAIR = "repair"  # the same; also what was changed to keep a static constraint. Zeros are no LIV.

@@ -39,7 +39,7 @@ def description(
         GenomeError: for a genome that is invalid or does not fit the sizes.
     """
     genome = genome.canonical()
-    parameters = parameter_count(genome, model)
+    parameters, sizes = parameter_count(genome, model), genome.sizes(model)
     nbytes = liv_cache_bytes(genome, model, cache)
     livs = [
         {
@@ -60,6 +60,8 @@ def description(
         "alphabet": genome.alphabet.name,
         "depth": genome.depth,
         "width": model.width,
+        "norms": sizes.norms,
+        "residual_scale": sizes.residual_scale,
         "parameters": parameters.non_embedding,
         "embedding_parameters": parameters.embedding,
         "cache_bytes": sum(nbytes),
@@ -97,6 +99,9 @@ def print_table(content: dict[str, Any]) -> None:
     totals = (f"{content['parameters']:,}", f"{content['cache_bytes']:,}")
     table.add_row("", "total", "with the final norm, without embedding", "", *totals)
     console.print(table)
+    if content["norms"] != ModelConfig.norms or content["residual_scale"] != 1:
+        norms, scale = content["norms"], content["residual_scale"]
+        say(console, f"norms: {norms}, what each LIV adds x {scale:.4g}")
     say(console, f"embedding: {content['embedding_parameters']:,} parameters")
     dtypes = f"{content['dtype']}, running states in {content['state_dtype']}"
     setting = f"context {content['context']}, batch {content['batch']}, {dtypes}"

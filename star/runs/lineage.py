@@ -7,8 +7,9 @@ from rich.tree import Tree
 
 from star.evaluation.objectives import OBJECTIVES, TRAINED
 from star.evaluation.result import STOPPED
-from star.genomes import GENE_NAMES, Genome
-from star.runs.columns import CROSSOVER, DEPTH, GROWN, MOVEMENT, MUTATION, REPAIR, ROUNDS
+from star.genomes import BACKBONE_GENE_NAMES, GENE_NAMES, Genome
+from star.genomes.backbone import gene_words
+from star.runs.columns import BACKBONE, CROSSOVER, DEPTH, GROWN, MOVEMENT, MUTATION, REPAIR, ROUNDS
 from star.runs.names import composition
 from star.runs.run import Run, RunCandidate
 
@@ -19,7 +20,11 @@ LEARNT = {name for name, objective in OBJECTIVES.items() if objective.cost == TR
 
 
 def changes(child: Genome, parent: Genome) -> Iterator[str]:
-    """What differs between two genomes of equal depth, LIV by LIV, in words."""
+    """What differs between two genomes, in words: genes of the backbone, and at equal depth LIV by
+    LIV."""
+    for name, before, now in zip(BACKBONE_GENE_NAMES, parent.backbone, child.backbone, strict=True):
+        if before != now:
+            yield _backbone_change(name, before, now)
     if child.depth != parent.depth:
         yield f"depth {parent.depth} -> {child.depth}"
         return
@@ -36,6 +41,10 @@ def changes(child: Genome, parent: Genome) -> Iterator[str]:
             yield f"LIV {index} {', '.join(genes)}"
 
 
+def _backbone_change(name: str, before: int, now: int) -> str:
+    return f"{name} {gene_words(name, before)} -> {gene_words(name, now)}"
+
+
 def _crossed(cuts: Sequence[int]) -> str:
     inside = [str(cut) for cut in cuts if cut]
     return f"crossed at {', '.join(inside)}" if inside else "copied from the second parent"
@@ -47,13 +56,19 @@ def _resized(edits: Sequence[Sequence[Any]]) -> str:
 
 
 def _genes(changes: Sequence[Sequence[Any]]) -> str:
-    return ", ".join(f"LIV {liv} {gene} {old} -> {new}" for liv, gene, old, new in changes)
+    return ", ".join(
+        _backbone_change(gene, old, new) if liv is None else f"LIV {liv} {gene} {old} -> {new}"
+        for liv, gene, old, new in changes
+    )
 
 
 WORDS: dict[str, Callable[[Sequence[Any]], str]] = {
     CROSSOVER: _crossed,
     MOVEMENT: lambda copied: (
         "took " + ", ".join(f"LIV {liv} of parent {parent}" for liv, parent in copied)
+    ),
+    BACKBONE: lambda taken: (
+        "took " + ", ".join(f"{name} of parent {parent}" for name, parent in taken)
     ),
     DEPTH: _resized,
     MUTATION: lambda changes: f"mutated {_genes(changes)}",

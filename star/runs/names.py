@@ -18,14 +18,17 @@ HEADINGS = {
 
 
 def composition(genome: Genome) -> str:
-    """Class names in order, runs counted: `2xGConv-1 GMemless SA-3`."""
+    """Class names in order, runs counted: `2xGConv-1 GMemless SA-3`; behind them what genes of the
+    backbone say: `SA-1 GMemless (sandwich x1/sqrt(2))`."""
     runs: list[list[str]] = []
     for liv_class in genome.classes():
         if runs and runs[-1][0] == liv_class.name:
             runs[-1].append(liv_class.name)
         else:
             runs.append([liv_class.name])
-    return " ".join(f"{len(run)}x{run[0]}" if len(run) > 1 else run[0] for run in runs)
+    names = [f"{len(run)}x{run[0]}" if len(run) > 1 else run[0] for run in runs]
+    said = genome.backbone.short()
+    return " ".join([*names, f"({said})"] if said else names)
 
 
 def what_it_is(genome: Genome, index: int) -> str:

@@ -174,7 +174,8 @@ class Run:
         own = Genome.from_text(text, self.alphabet)
         if origin != BASELINE or not own.validate():
             return own
-        wider = (Genome(own.livs, get_alphabet(name)) for name in ("extended", WIDEST))
+        names = ("extended", WIDEST)
+        wider = (Genome(own.livs, get_alphabet(name), own.backbone) for name in names)
         return next((genome for genome in wider if not genome.validate()), own)
 
     def candidate(self, genome_id: str) -> RunCandidate:

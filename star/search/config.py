@@ -55,6 +55,8 @@ class SpaceConfig:
     # one_shot; or end_incremental, middle_incremental: the best backbone so far is fixed, and LIVs
     # behind it, or in its middle, are searched
     mode: str = ONE_SHOT
+    # where norms stand, and how much LIVs add, evolve too: genes of the backbone beside its LIVs
+    backbone_genes: bool = False
     step: int = 2  # LIVs that a stage of the other modes adds
     stage_generations: int = 4  # of a stage; the last one has the rest
 

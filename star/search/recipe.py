@@ -5,6 +5,7 @@ from star.base.settings import expect
 from star.evaluation import Measured, Recipe
 from star.evaluation.devices import on_device, with_devices
 from star.evaluation.executors import Executor, TableConfig
+from star.evaluation.executors.table import BACKBONE
 from star.evaluation.objectives import NAMED, OBJECTIVES
 from star.search.config import EvolveConfig
 
@@ -60,6 +61,7 @@ def read_fingerprint(config: EvolveConfig, recipe: Recipe, executor: Executor | 
     _check_seeds(config)
     space, halving = config.search.space, config.search.halving
     genomes = {"depth": config.depth, "alphabet": space.alphabet, "classes": list(space.classes)}
+    genomes |= {BACKBONE: True} if space.backbone_genes else {}
     config.executor.check(recipe)
     return config.executor.fingerprint(recipe, genomes, halving.steps(config.training.steps))
 

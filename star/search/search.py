@@ -120,7 +120,9 @@ class Search:
         expect_pretrained(measured, config.search.space.alphabet)
         objectives = measured.selected(config.search.objectives)
         sizes = [] if config.model.match else [config.model, config.model.when_trained()]
-        problem = GenomeProblem.from_config(config.search, config.depth, len(objectives), sizes)
+        problem = GenomeProblem.from_config(
+            config.search, config.depth, len(objectives), sizes, config.model
+        )
         budget = Budget(read_limits(config.constraints, measured), measured, recipe)
         is_growing = config.search.space.mode != ONE_SHOT
         fitting = Fitting(problem, budget) if budget.static and not is_growing else None
@@ -228,6 +230,8 @@ class Search:
         for key in FREE:
             section, _, name = key.partition(".")
             (settings[section] if name else settings).pop(name or section, None)
+        if not self.config.search.space.backbone_genes:  # as before there were any
+            del settings["search"]["space"]["backbone_genes"]
         designs = [*self.seeds, *self.baselines.values()]
         return {**settings, "designs": [genome.id for genome in designs]}
 

@@ -144,6 +144,14 @@ class AlgorithmSuite:
         depths = {e.candidate.genome.depth for e in self.search(0, depths=[2, 6]).archive.all}
         assert min(depths) >= 2 and max(depths) <= 6 and len(depths) > 2
 
+    def test_it_varies_the_genes_of_the_backbone(self) -> None:
+        """Norms and residuals, which no made-up objective depends on: all values are proposed."""
+        found = {
+            e.candidate.genome.backbone for e in self.search(0, backbone_genes=True).archive.all
+        }
+        assert {genes.norms for genes in found} == {1, 3, 4}  # 2 is what the sizes say
+        assert {genes.residual_scale for genes in found} == {1, 3, 4}
+
     def test_it_finds_more_than_random_search(self) -> None:
         """In the mean of some seeds, at equal evaluations, by the hypervolume of its front."""
         if not self.improves:

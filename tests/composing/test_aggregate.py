@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_score
 
 from star.base.errors import UserError
-from star.composing.aggregate import RULES, aggregate, clusters, knee
+from star.composing.aggregate import BEST, RULES, aggregate, clusters, knee
 from star.evaluation.pareto import pareto_ranks
 from star.genomes import Genome, random_genome, read_genome_file
 from star.search import EvolveConfig, Search, SearchConfig
@@ -178,3 +178,11 @@ def test_mistakes_are_one_line(
     assert result.returncode == 2 and expected in result.stderr, result.stderr
     assert result.stderr.count("\n") == 1
     assert (run.parent / "there.yaml").read_text() == "mine"
+
+
+def test_each_gene_of_the_backbone_is_voted_for() -> None:
+    """By all members; of equal counts that of the better ones."""
+    texts = ["11111-91111-41", "11111-91111-13", "11111-91111-43", "11111-91111-31"]
+    assert made(texts, "0") == "11111-91111-41"
+    assert made(texts[1:], "0") == "11111-91111-13"
+    assert made(texts[2:], BEST) == "11111-91111-43"

@@ -172,3 +172,12 @@ def test_mistakes_are_one_line(
     assert result.returncode == 2 and expected in result.stderr, result.stderr
     assert result.stderr.count("\n") == 1
     assert (tmp_path / "there.yaml").read_text() == "mine"
+
+
+def test_the_genes_of_the_backbone_stay() -> None:
+    """The residual scale by depth follows the new one."""
+    small = Genome.from_text("11111-91111-43")
+    for grow in METHODS.values():
+        grown = grow(small, 6)
+        assert grown.backbone == small.backbone and grown.to_text().endswith("-43")
+        assert grown.sizes(ModelConfig()).residual_scale == pytest.approx(6**-0.5)

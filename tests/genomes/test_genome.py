@@ -101,7 +101,7 @@ def test_malformed_text_names_the_liv(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "array", [np.ones(7, int), np.ones((2, 5), int), np.ones(5), np.ones(0, int)]
+    "array", [np.ones(8, int), np.ones(2, int), np.ones((2, 5), int), np.ones(5), np.ones(0, int)]
 )
 def test_malformed_array_states_the_expected_shape(array: np.ndarray) -> None:
     with pytest.raises(GenomeError, match=r"shape \(depth \* 5,\)"):

@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from star.genomes import get_alphabet, valid_operators
+from star.genomes import BACKBONE_GENE_NAMES, get_alphabet, valid_operators
+from star.genomes.backbone import VALUES, gene_words
 
 TEXT = (Path(__file__).parents[2] / "docs" / "search_space.md").read_text(encoding="utf-8")
 LETTERS = get_alphabet("extended+operators")
@@ -34,3 +35,10 @@ def test_the_sharing_of_each_structure_is_in_the_table() -> None:
                     written[name][int(number)] = tuple(cell.split(", "))
     structures = {operator.structure.name: operator.structure for operator in valid_operators()}
     assert written == {name: dict(structure.sharing) for name, structure in structures.items()}
+
+
+def test_the_values_of_the_genes_of_the_backbone_are_in_the_table() -> None:
+    for name, values in zip(BACKBONE_GENE_NAMES, VALUES, strict=True):
+        (row,) = re.findall(rf"^\| `{name}`[^|]*\| (.*) \|$", TEXT, re.MULTILINE)
+        cells = [cell.split(":")[0].strip("`") for cell in row.split(" | ")]
+        assert cells == [gene_words(name, value) for value in values]

@@ -31,6 +31,7 @@ from star.training import Quality
 PACKAGED = Path(__file__).resolve().parents[1] / "tables" / "table.csv.gz"
 RECIPE = "recipe.yaml"
 LOSS_COLUMN = "validation_loss_"  # and the steps
+BACKBONE = "backbone_genes"  # in the recipe of a table whose genomes have some
 RECIPE_KEYS = ("depth", "alphabet", "classes", "model", "training", "data")
 
 
@@ -71,6 +72,7 @@ class Table:
     def check(self, settings: Mapping[str, Any]) -> None:
         """Raise `UserError` with what differs between the table's settings and these."""
         there = {key: self.recipe[key] for key in RECIPE_KEYS}
+        there |= {BACKBONE: True} if self.recipe.get(BACKBONE) else {}
         different = list(differences(there, settings))
         if different:
             raise UserError(

@@ -70,7 +70,8 @@ def replaced_genome(genome: Genome, livs: Collection[int], replacement: LivClass
     """
     new = tuple(Liv(replacement.id) if n in livs else liv for n, liv in enumerate(genome.livs))
     used = {liv.liv_class for liv in new}
-    return Genome(new, _alphabet_of(used, genome.alphabet)).check().canonical()
+    alphabet = _alphabet_of(used, genome.alphabet)
+    return Genome(new, alphabet, genome.backbone).check().canonical()
 
 
 def _alphabet_of(ids: Collection[int], first: Alphabet) -> Alphabet:

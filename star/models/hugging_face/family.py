@@ -67,7 +67,7 @@ class Family:
             sharing.borrowed or sharing.tied(index)
             for index, sharing in enumerate(genome.canonical().sharing)
         )
-        names = [liv_class.name for liv_class in genome.classes()]
+        names, sizes = [liv_class.name for liv_class in genome.classes()], genome.sizes(sizes)
         is_made_of = any(_is_made_of(names, design) for design in self.designs)
         is_plain = sizes.norms in self.norms and sizes.residual_scale == 1 and not shares
         return is_made_of and is_plain and self.has_required(names) and self.fits(sizes)

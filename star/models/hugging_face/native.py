@@ -127,7 +127,7 @@ def as_native(
         sizes: at which.
         context: the most positions, which theirs are told.
     """
-    config = family.configuration(genome.classes(), sizes, context)
+    config = family.configuration(genome.classes(), genome.sizes(sizes), context)
     theirs = family.class_of("ForCausalLM")(config).to(ours.dtype)
     for view, weights in _weights(family, theirs, ours):
         _copy(view, weights)

@@ -24,17 +24,18 @@ from pymoo.core.initialization import Initialization
 from pymoo.core.population import Population
 from pymoo.core.repair import Repair
 
-from star.genomes import GENES_PER_LIV
+from star.genomes import BACKBONE_GENE_NAMES
 from star.genomes.arrays import canonical
 from star.genomes.genes import Genes
 from star.search.algorithms.random import FreshGenomes
 from star.search.algorithms.scalarised import Scalarisation, matrix, take
+from star.search.space.backbones import backbones_of, with_backbones
 from star.search.space.depths import apply_by_depth, fit_group_numbers, without_gaps
-from star.search.space.ids import ids
+from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
 from star.search.variation.chain import MutationChain
 from star.search.variation.gene_mutation import GeneMutation
-from star.search.variation.history import MOVEMENT, record
+from star.search.variation.history import BACKBONE, MOVEMENT, record
 from star.search.variation.sampling import GenomeSampling
 
 Values = npt.NDArray[np.float64]
@@ -137,20 +138,26 @@ class Firefly(Algorithm):
         sources = np.stack(
             [swarm.sources(firefly, beta[firefly], self.random_state) for firefly in chosen]
         )
-        mixed = swarm.mixed(sources)
+        places = swarm.livs.shape[1]
+        mixed = swarm.mixed(sources[:, :places])
         if self.problem.varies:
             mixed = fit_group_numbers(without_gaps(mixed))
-        moved = Population.new(X=mixed.reshape(len(mixed), -1))
+        backbones = swarm.mixed_backbones(sources[:, places:])
+        moved = Population.new(X=with_backbones(mixed, backbones))
         parents = [
             list(dict.fromkeys([firefly, *row]))
             for firefly, row in zip(chosen, sources, strict=True)
         ]
         moved.set("parents", [[swarm.ids[parent] for parent in family] for family in parents])
+        copied = [_copied(row, family) for row, family in zip(sources, parents, strict=True)]
+        record(moved, MOVEMENT, [[one for one in row if one[0] < places] for row in copied])
         record(
-            moved,
-            MOVEMENT,
-            [_copied(row, family) for row, family in zip(sources, parents, strict=True)],
-        )
+            moved, BACKBONE,
+            [
+                [[BACKBONE_GENE_NAMES[place - places], parent] for place, parent in row
+                 if place >= places] for row in copied
+            ],
+        )  # fmt: skip
         moved = self.mutation(self.problem, moved, random_state=self.random_state)
         return self.fresh.repaired(self.problem, moved, self.random_state)
 
@@ -166,9 +173,11 @@ class Firefly(Algorithm):
 
 
 def _copied(sources: npt.NDArray[np.int64], parents: list[int]) -> list[list[int]]:
-    """[liv, index of the parent] for the LIVs that do not come from the first parent."""
+    """[place, index of the parent] for the places that do not come from the first parent."""
     return [
-        [liv, parents.index(source)] for liv, source in enumerate(sources) if source != parents[0]
+        [place, parents.index(source)]
+        for place, source in enumerate(sources)
+        if source != parents[0]
     ]
 
 
@@ -177,24 +186,32 @@ class Swarm:
 
     def __init__(self, population: Population, problem: GenomeProblem, scores: Values) -> None:
         """scores: (fireflies,), smaller is brighter."""
-        genes = matrix(population, "X").astype(np.int64).reshape(len(population), -1, GENES_PER_LIV)
+        vectors = matrix(population, "X").astype(np.int64)
+        genes = as_livs(vectors, problem.alphabet)
         self.livs = apply_by_depth(lambda livs: canonical(livs, problem.alphabet), genes)
+        self.backbones: Genes = backbones_of(vectors)
         self.scores = scores
-        self.distances: Values = (self.livs[:, None] != self.livs[None]).mean(axis=(2, 3))
+        canonical_vectors = with_backbones(self.livs, self.backbones)
+        unlike = canonical_vectors[:, None] != canonical_vectors[None]
+        self.distances: Values = unlike.mean(axis=2)
         self.ids = ids(population, problem.alphabet, problem.full_depth)
 
     def sources(
         self, firefly: int, beta: Values, random_state: np.random.Generator
     ) -> npt.NDArray[np.int64]:
-        """(depth,): which firefly each LIV comes from when this one has moved towards all brighter
-        ones in turn."""
-        depth = self.livs.shape[1]
-        sources = np.full(depth, firefly)
+        """(places,): which firefly each LIV, and behind them each gene of the backbone, comes from
+        when this one has moved towards all brighter ones in turn."""
+        places = self.livs.shape[1] + self.backbones.shape[1]
+        sources = np.full(places, firefly)
         brighter = np.flatnonzero(self.scores < self.scores[firefly])
         for other in random_state.permutation(brighter):
-            sources[random_state.random(depth) < beta[other]] = other
+            sources[random_state.random(places) < beta[other]] = other
         return sources
 
     def mixed(self, sources: npt.NDArray[np.int64]) -> Genes:
         """Genes (rows, depth, 5) of LIVs from these fireflies (rows, depth)."""
         return self.livs[sources, np.arange(self.livs.shape[1])]
+
+    def mixed_backbones(self, sources: npt.NDArray[np.int64]) -> Genes:
+        """Genes of the backbone (rows, 0 or 2) from these fireflies (rows, 0 or 2)."""
+        return self.backbones[sources, np.arange(self.backbones.shape[1])]

@@ -8,7 +8,7 @@ import torch
 
 from star.base.errors import UserError
 from star.evaluation.pareto import Values
-from star.genomes import GENES_PER_LIV, Genome
+from star.genomes import BACKBONE_GENES, GENES_PER_LIV, Genome
 from star.search.space.features import Features
 
 RBF, CATEGORICAL = "rbf", "categorical"
@@ -33,7 +33,8 @@ class Inputs:
             features: of the search's architectures.
             kernel: `rbf`: their columns, with mean 0 and together variance 1 over the genomes;
                 columns that are equal for all are left out. `categorical`: the integer genes of
-                the canonical form, absent LIVs as zeros.
+                the canonical form, absent LIVs as zeros, and those of the backbone where they
+                vary.
             genomes: those that were measured.
         """
         self.kernel, self._features = kernel, features
@@ -49,9 +50,12 @@ class Inputs:
         """(genomes, columns)."""
         if self.kernel == RBF:
             return (self._features.matrix(genomes)[:, self._kept] - self._mean) / self._spread
-        rows = np.zeros((len(genomes), self._features.depth * GENES_PER_LIV))
+        end = self._features.depth * GENES_PER_LIV
+        behind = BACKBONE_GENES if self._features.has_backbone else 0
+        rows = np.zeros((len(genomes), end + behind))
         for row, genome in zip(rows, genomes, strict=True):
-            row[: genome.depth * GENES_PER_LIV] = genome.canonical().to_array()
+            row[: genome.depth * GENES_PER_LIV] = genome.canonical().liv_array().reshape(-1)
+            row[end:] = genome.backbone[:behind]
         return rows
 
 

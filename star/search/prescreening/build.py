@@ -21,7 +21,8 @@ from star.search.space.problem import GenomeProblem
 def features_of(problem: GenomeProblem, recipe: Recipe) -> Features:
     """The features of a search's architectures."""
     depth = problem.full_depth or problem.vector_depth
-    return Features(problem.alphabet, depth, recipe.model, recipe.cache)
+    has_backbone = problem.backbone.count > 0
+    return Features(problem.alphabet, depth, recipe.model, recipe.cache, has_backbone)
 
 
 def make_finals(

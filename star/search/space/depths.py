@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from star.genomes import GENES_PER_LIV
+from star.genomes import BACKBONE_GENES, GENES_PER_LIV
 from star.genomes.genes import CLASS, FEATURE_GROUP, FEATURIZER_GROUP, Booleans, Genes
 
 GROUP_NUMBERS = (FEATURIZER_GROUP, FEATURE_GROUP)
@@ -24,11 +24,13 @@ def depths_of(livs: Genes) -> Genes:
 
 
 def without_absent(vector: npt.NDArray) -> npt.NDArray:
-    """Genes of a vector (most * 5,) without its absent LIVs; a vector of another shape as it is."""
-    if vector.ndim != 1 or len(vector) % GENES_PER_LIV:
+    """Genes of a vector (most * 5,), or (most * 5 + 2,) with those of the backbone, without its
+    absent LIVs; a vector of another shape as it is."""
+    if vector.ndim != 1 or len(vector) % GENES_PER_LIV not in (0, BACKBONE_GENES):
         return vector
-    depth = int(depths_of(vector.reshape(1, -1, GENES_PER_LIV))[0])
-    return vector[: depth * GENES_PER_LIV] if depth else vector
+    end = len(vector) // GENES_PER_LIV * GENES_PER_LIV
+    depth = int(depths_of(vector[:end].reshape(1, -1, GENES_PER_LIV))[0])
+    return np.delete(vector, np.s_[depth * GENES_PER_LIV : end]) if depth else vector
 
 
 def by_depth(livs: Genes) -> Iterator[tuple[npt.NDArray[np.int64] | slice, Genes]]:

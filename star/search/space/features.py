@@ -11,11 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from star.genomes import Alphabet, CacheSetting, Genome, ModelConfig, cache_bytes, parameter_count
+from star.genomes.backbone import USUAL
+from star.genomes.model_config import NORMS
 
 Matrix = npt.NDArray[np.float64]
 
 SHARING = ("borrowing_livs", "borrowed_groups", "tied_groups", "sharing_distance")
 COSTS = ("log_parameters", "log_cache_bytes")
+RESIDUAL = "residual_scale"
 
 
 class Features:
@@ -32,10 +35,17 @@ class Features:
       feature groups whose features or weights are another LIV's; `sharing_distance`, the mean
       distance between such a LIV and the owner, in LIVs
     - `log_parameters` and `log_cache_bytes`, natural logarithms of the costs plus one
+    - where a search varies the genes of the backbone, `norms=<place>`, 1 where its norms stand
+      there, and `residual_scale`, the factor of what its LIVs add
     """
 
     def __init__(
-        self, alphabet: Alphabet, depth: int, model: ModelConfig, cache: CacheSetting
+        self,
+        alphabet: Alphabet,
+        depth: int,
+        model: ModelConfig,
+        cache: CacheSetting,
+        has_backbone: bool = False,
     ) -> None:
         """Lay out the columns.
 
@@ -44,7 +54,9 @@ class Features:
             depth: the most LIVs of one.
             model: sizes that costs are counted at.
             cache: what the cache is counted for.
+            has_backbone: whether the genes of the backbone vary.
         """
+        self.has_backbone = has_backbone
         self.model, self.cache, self.depth = model, cache, depth
         classes = [liv_class.name for liv_class in alphabet.classes]
         structures = {liv_class.operator.structure.name for liv_class in alphabet.classes}
@@ -58,12 +70,16 @@ class Features:
             *(f"{first}>{second}" for first, second in product(families, families)),
             *SHARING,
             *COSTS,
+            *((*map(_norms_column, NORMS), RESIDUAL) if has_backbone else ()),
         )
         self._columns = {name: column for column, name in enumerate(self.names)}
 
     def covers(self, genome: Genome) -> bool:
-        """Whether it is of the search's space: baselines may be deeper, and have other classes."""
+        """Whether it is of the search's space: baselines may be deeper, and have other classes or
+        genes of the backbone."""
         names = {liv_class.name for liv_class in genome.classes()}
+        if genome.backbone != USUAL and not self.has_backbone:
+            return False
         return genome.depth <= self.depth and names <= self._columns.keys()
 
     def matrix(self, genomes: Sequence[Genome]) -> Matrix:
@@ -88,7 +104,18 @@ class Features:
         parameters = parameter_count(genome, self.model).non_embedding
         nbytes = cache_bytes(genome, self.model, self.cache)
         costs = zip(COSTS, np.log1p([parameters, nbytes]).tolist(), strict=True)
-        return [*found, *_sharing(genome), *costs]
+        return [*found, *_sharing(genome), *costs, *self._backbone(genome)]
+
+    def _backbone(self, genome: Genome) -> list[tuple[str, float]]:
+        """What the genes of the backbone say at the model's sizes."""
+        if not self.has_backbone:
+            return []
+        sizes = genome.sizes(self.model)
+        return [(_norms_column(sizes.norms), 1.0), (RESIDUAL, sizes.residual_scale)]
+
+
+def _norms_column(norms: str) -> str:
+    return f"norms={norms}"
 
 
 def _sharing(genome: Genome) -> list[tuple[str, float]]:

@@ -2,8 +2,8 @@
 
 A genome above one is redrawn where it costs most: its dearest LIVs take random cheaper classes, or
 go where the depth varies, until it fits. Where a few such redraws do not fit, the dearest LIVs
-become the cheapest there is, one after the other. What still does not fit stays as it was, and the
-search refuses it.
+become the cheapest there is, one after the other, and last the norms the fewest. What still does
+not fit stays as it was, and the search refuses it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,12 @@ import numpy as np
 from star.base.errors import UserError
 from star.evaluation.constraints import Budget
 from star.evaluation.objectives import OBJECTIVES
-from star.genomes import GENES_PER_LIV, NOT_SHARED, Alphabet, Genome, GenomeError
+from star.genomes import NOT_SHARED, Alphabet, Backbone, Genome, GenomeError
 from star.genomes.arrays import tables
-from star.genomes.genes import CLASS, SHARED, Genes
+from star.genomes.genes import AS_SIZES, CLASS, SHARED, Genes
+from star.genomes.model_config import NORMS
 from star.runs.names import composition
+from star.search.space.backbones import backbones_of, with_backbones
 from star.search.space.depths import (
     GROUP_NUMBERS,
     depths_of,
@@ -26,7 +28,7 @@ from star.search.space.depths import (
     without_absent,
     without_gaps,
 )
-from star.search.space.ids import MOST_REMEMBERED
+from star.search.space.ids import MOST_REMEMBERED, as_livs
 from star.search.space.problem import GenomeProblem
 
 REDRAWS = 4  # of a genome, before it takes the cheapest LIVs
@@ -48,37 +50,36 @@ class Fitting:
         except Exception:  # it cannot be measured
             return np.inf
 
-    def _excess(self, livs: Genes, unmeasured: float = 0.0) -> float:
-        """How far a vector (depth, 5) is above the limits, 0 where it keeps them all.
+    def _excess(self, vector: Genes, unmeasured: float = 0.0) -> float:
+        """How far a vector (n_var,) is above the limits, 0 where it keeps them all.
 
         unmeasured: of what cannot be measured, which its evaluation will say.
         """
-        key = livs.tobytes()
+        key = vector.tobytes()
         if key not in self._known:
             if len(self._known) > MOST_REMEMBERED:
                 self._known.clear()
-            self._known[key] = self._measured_excess(livs)
+            self._known[key] = self._measured_excess(vector)
         known = self._known[key]
         return unmeasured if known is None else known
 
-    def _measured_excess(self, livs: Genes) -> float | None:
+    def _measured_excess(self, vector: Genes) -> float | None:
         try:
-            beyond = self.budget.beyond(self.problem.genome(livs.reshape(-1)))
+            beyond = self.budget.beyond(self.problem.genome(vector))
         except Exception:  # of a user's objective, or a size that its classes cannot have
             return None
         return sum(max(share, 0.0) for share in beyond.values())
 
-    def fits(self, livs: Genes) -> bool:
-        """Whether a valid genome (depth, 5) keeps the limits."""
-        return self._excess(livs) == 0
+    def fits(self, vector: Genes) -> bool:
+        """Whether a valid genome (n_var,) keeps the limits."""
+        return self._excess(vector) == 0
 
-    def fit(self, livs: Genes, rng: np.random.Generator) -> Genes:
-        """Valid genomes (genomes, depth, 5), those above the limits changed until they keep
-        them."""
-        fitted = livs.copy()
-        for row, genome in enumerate(livs):
-            if not self.fits(genome):
-                fitted[row] = self._fitted(genome, rng)
+    def fit(self, vectors: Genes, rng: np.random.Generator) -> Genes:
+        """Valid genomes (genomes, n_var), those above the limits changed until they keep them."""
+        fitted = vectors.copy()
+        for row, vector in enumerate(vectors):
+            if not self.fits(vector):
+                fitted[row] = self._fitted(vector, rng)
         return fitted
 
     def fit_seeds(self, seeds: Sequence[Genome]) -> tuple[list[Genome], list[str]]:
@@ -86,8 +87,7 @@ class Fitting:
         same ones for the same seeds."""
         fitted, notices, rng = dict[str, Genome](), list[str](), np.random.default_rng(0)
         for seed in seeds:
-            vector = self.problem.vector(seed).reshape(1, -1, GENES_PER_LIV)
-            genes = without_absent(self.fit(vector, rng).reshape(-1))
+            genes = without_absent(self.fit(self.problem.vector(seed)[None], rng)[0])
             changed = Genome.from_array(genes, self.problem.alphabet).canonical()
             fitted.setdefault(changed.id, changed)
             if changed != seed:
@@ -98,11 +98,16 @@ class Fitting:
                 )
         return list(fitted.values()), notices
 
-    def _fitted(self, livs: Genes, rng: np.random.Generator) -> Genes:
-        """A genome (depth, 5) after as few changes as fit, found by bisection: with more LIVs
-        changed it is cheaper."""
-        for redraw in range(REDRAWS + 1):
-            changes = list(self._changes(livs, rng, cheapest=redraw == REDRAWS))
+    def _fitted(self, vector: Genes, rng: np.random.Generator) -> Genes:
+        """A genome (n_var,) after as few changes as fit, found by bisection: with more LIVs changed
+        it is cheaper."""
+        livs = as_livs(vector[None], self.problem.alphabet)[0]
+        backbones = [backbones_of(vector[None])] * (REDRAWS + 1)
+        if self.problem.backbone.count:  # once more, with the fewest norms
+            backbones.append(self._fewest_norms(backbones[0]))
+        for redraw, backbone in enumerate(backbones):
+            changed = self._changes(livs, rng, cheapest=redraw >= REDRAWS)
+            changes = [with_backbones(one[None], backbone)[0] for one in changed]
             if not changes or not self.fits(changes[-1]):
                 continue
             low, high = 0, len(changes) - 1
@@ -110,7 +115,13 @@ class Fitting:
                 middle = (low + high) // 2
                 low, high = (low, middle) if self.fits(changes[middle]) else (middle + 1, high)
             return changes[high]
-        return livs
+        return vector
+
+    def _fewest_norms(self, backbone: Genes) -> Genes:
+        """Genes of a backbone (1, 2) with norms that have the fewest weights."""
+        norms, model = self.problem.backbone.values[0], self.budget.recipe.model
+        counts = [NORMS[Backbone(norms=int(gene)).sizes(model, 1).norms] for gene in norms]
+        return np.array([[norms[int(np.argmin(counts))], backbone[0, 1]]])
 
     def _changes(self, livs: Genes, rng: np.random.Generator, cheapest: bool) -> Iterator[Genes]:
         """A genome (depth, 5) after one LIV was changed, after two, and so on, the dearest first.
@@ -159,11 +170,14 @@ class Fitting:
                     yield number, 1, tied, 1, strategy
 
     def _repeated(self, liv: tuple[int, ...], first: tuple[int, ...] | None = None) -> Genes:
-        """The smallest vector (depth, 5) of one LIV, or with another as its first."""
-        vector = np.zeros((self.problem.vector_depth, len(liv)), dtype=np.int64)
-        vector[: self.problem.least_depth] = liv
-        vector[0] = first or liv
-        return vector
+        """The smallest vector (n_var,) of one LIV, or with another as its first, and the fewest
+        norms."""
+        livs = np.zeros((1, self.problem.vector_depth, len(liv)), dtype=np.int64)
+        livs[0, : self.problem.least_depth] = liv
+        livs[0, 0] = first or liv
+        usual = np.full((1, self.problem.backbone.count), AS_SIZES)
+        backbone = self._fewest_norms(usual) if usual.size else usual
+        return with_backbones(livs, backbone)[0]
 
     @property
     def _repeated_depth(self) -> int:
@@ -180,7 +194,7 @@ class Fitting:
 
         def cost(vector: Genes) -> float:
             try:
-                return self.budget.static_metrics(self.problem.genome(vector.reshape(-1)))[name]
+                return self.budget.static_metrics(self.problem.genome(vector))[name]
             except GenomeError:
                 return np.inf
 

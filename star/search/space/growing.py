@@ -100,7 +100,7 @@ class Growing:
         if finished:
             values = archive.values(finished)[:, 0]
             best: Genome = finished[int(np.argmin(values))].candidate.genome
-            self.fixed = best.canonical().to_array().reshape(-1, GENES_PER_LIV)
+            self.fixed = best.canonical().liv_array()
             self.fixed_id = best.id
 
     def grown(self, livs: Genes, problem: GenomeProblem, rng: np.random.Generator) -> Genes:

@@ -30,6 +30,7 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
         "search.space.mode": space.mode != ONE_SHOT,
         "search.space.depths": bool(space.depths),
         "search.space.motif": space.motif is not None,
+        "search.space.backbone_genes": space.backbone_genes,
         "search.variation.operator_probability": config.search.variation.operator_probability > 0,
         "model.match": config.model.match is not None,
         "model.search_width": config.model.search_width is not None,

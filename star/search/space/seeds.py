@@ -30,7 +30,9 @@ def _fitted(genome: Genome, bounds: Bounds, source: str, notices: list[str]) -> 
     return fitted
 
 
-def _read_csv(path: Path, bounds: Bounds, alphabet: Alphabet, notices: list[str]) -> list[Genome]:
+def _read_csv(
+    path: Path, bounds: Bounds, problem: GenomeProblem, notices: list[str]
+) -> list[Genome]:
     try:
         table = pd.read_csv(BytesIO(read_bytes(path)), dtype=str, keep_default_na=False)
     except UserError as error:
@@ -53,8 +55,8 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: Alphabet, notices: list[str]
     origins = table.get("origin", pd.Series("", table.index))
     for line, text, origin in zip(table.index + 2, table["genome"], origins, strict=True):
         try:
-            name = WIDEST if origin == BASELINE else alphabet.name
-            genome = _adopted(Genome.from_text(text, name).check(), alphabet)
+            name = WIDEST if origin == BASELINE else problem.alphabet.name
+            genome = _adopted(Genome.from_text(text, name).check(), problem)
         except GenomeError as error:
             if origin != BASELINE:
                 raise UserError(f"search.seeds: {path} line {line}: {error}") from None
@@ -65,24 +67,28 @@ def _read_csv(path: Path, bounds: Bounds, alphabet: Alphabet, notices: list[str]
 
 
 def _read_seed(
-    reference: str, bounds: Bounds, alphabet: Alphabet, notices: list[str], left_out: Set[Path]
+    reference: str,
+    bounds: Bounds,
+    problem: GenomeProblem,
+    notices: list[str],
+    left_out: Set[Path],
 ) -> list[Genome]:
     path = expanded(reference)
     if is_genome_text(reference) and not os.path.lexists(path):  # a path cannot be that long
-        return [_read_genome(reference, bounds, alphabet.name, notices)]
+        return [_read_genome(reference, bounds, problem.alphabet.name, notices)]
     if genome_path(reference) != path:
-        return [_read_genome(reference, bounds, alphabet.name, notices)]
+        return [_read_genome(reference, bounds, problem.alphabet.name, notices)]
     if is_folder(path, "search.seeds"):
         if is_file(path / POPULATION, "search.seeds"):
-            return _read_csv(path / PARETO, bounds, alphabet, notices)
+            return _read_csv(path / PARETO, bounds, problem, notices)
         return [
             genome
             for file in genome_paths(path, "search.seeds", left_out)
-            for genome in _read_seed(str(file), bounds, alphabet, notices, left_out)
+            for genome in _read_seed(str(file), bounds, problem, notices, left_out)
         ]
     if path.suffix == ".csv":
-        return _read_csv(path, bounds, alphabet, notices)
-    return [_read_genome(reference, bounds, alphabet.name, notices)]
+        return _read_csv(path, bounds, problem, notices)
+    return [_read_genome(reference, bounds, problem.alphabet.name, notices)]
 
 
 def _read_genome(reference: str, bounds: Bounds, alphabet: str, notices: list[str]) -> Genome:
@@ -96,8 +102,15 @@ def _read_genome(reference: str, bounds: Bounds, alphabet: str, notices: list[st
     return fitted
 
 
-def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
-    """The genome over the search's alphabet. Raises `GenomeError` for a class that is not in it."""
+def _adopted(genome: Genome, problem: GenomeProblem) -> Genome:
+    """The genome over the search's alphabet, and with its values of the genes of the backbone.
+
+    Raises `GenomeError` for a class that is not in it, and for genes that the search does not vary.
+    """
+    return problem.backbone.adopted(_over(genome, problem.alphabet))
+
+
+def _over(genome: Genome, alphabet: Alphabet) -> Genome:
     for index, liv_class in enumerate(genome.classes()):
         if alphabet.by_id.get(liv_class.id) != liv_class:
             names = ", ".join(allowed.name for allowed in alphabet.classes)
@@ -107,7 +120,7 @@ def _adopted(genome: Genome, alphabet: Alphabet) -> Genome:
                 "search.space.classes; search.variation.operator_probability above 0 admits every "
                 "operator)"
             )
-    return Genome(genome.livs, alphabet)
+    return Genome(genome.livs, alphabet, genome.backbone)
 
 
 def read_seeds(
@@ -117,8 +130,8 @@ def read_seeds(
     out.
 
     None is repeated. Genomes of another depth are fitted to the nearest that the problem has.
-    Designs of the library, and baselines of a run, whose classes the search does not have are left
-    out.
+    Designs of the library, and baselines of a run, whose classes or genes of the backbone the
+    search does not have are left out.
 
     Args:
         references: library names, genome files, folders of them, CSVs and run folders.
@@ -128,15 +141,15 @@ def read_seeds(
 
     Raises:
         UserError: naming the file, LIV and gene of a seed that is missing, malformed or invalid, or
-            that is neither of those and has classes that the search has not.
+            that is neither of those and has classes or genes that the search has not.
     """
     notices: list[str] = []
     seeds: dict[str, Genome] = {}
     bounds = problem.least_depth, problem.vector_depth
     for reference in references:
-        for genome in _read_seed(reference, bounds, problem.alphabet, notices, left_out):
+        for genome in _read_seed(reference, bounds, problem, notices, left_out):
             try:
-                adopted = _adopted(genome, problem.alphabet)
+                adopted = _adopted(genome, problem)
             except GenomeError as error:
                 if reference not in library_names():
                     raise UserError(f"search.seeds: {reference}: {error}") from None

@@ -7,19 +7,20 @@ import numpy.typing as npt
 from pymoo.core.crossover import Crossover
 from pymoo.core.population import Population
 
-from star.genomes import GENES_PER_LIV
-from star.genomes.genes import Genes
+from star.genomes import BACKBONE_GENE_NAMES, GENES_PER_LIV
+from star.genomes.genes import Booleans, Genes
+from star.search.space.backbones import backbones_of
 from star.search.space.depths import depths_of, fit_group_numbers
 from star.search.space.ids import as_livs, ids
 from star.search.space.problem import GenomeProblem
-from star.search.variation.history import CROSSOVER, record
+from star.search.variation.history import BACKBONE, CROSSOVER, record
 
 
 class LivCrossover(Crossover):
     """k-point crossover whose cuts lie between LIVs; children keep their parents' ids and the cuts.
 
     Parents of different depths are cut where both have LIVs; the last segment is long or short, so
-    that children have a parent's depth.
+    that children have a parent's depth. Each gene of the backbone is either parent's.
     """
 
     def __init__(self, points: int = 2, prob: float = 0.9) -> None:
@@ -46,6 +47,10 @@ class LivCrossover(Crossover):
         record(
             children, CROSSOVER, cuts[: len(matings)] + [[0, *cut] for cut in cuts[len(matings) :]]
         )
+        record(
+            children, BACKBONE,
+            [*_taken(unlike[: len(matings)], 1), *_taken(unlike[len(matings) :], 0)],
+        )  # fmt: skip
         first_ids, second_ids = (
             ids(group, problem.alphabet, problem.full_depth) for group in (firsts, seconds)
         )
@@ -62,19 +67,22 @@ class LivCrossover(Crossover):
         random_state: np.random.Generator,
         **kwargs: Any,
     ) -> Genes:
-        """X and the result: int64 (2, matings, depth * 5)."""
+        """X and the result: int64 (2, matings, n_var)."""
         depth, matings = problem.vector_depth, X.shape[1]
+        livs, backbones = np.split(X, [depth * GENES_PER_LIV], axis=2)
         draws = random_state.random((matings, depth - 1))
+        swapped = random_state.random(backbones.shape[1:]) < 0.5
+        crossed = np.where(swapped, backbones[::-1], backbones)
         if problem.varies:
-            return self._cross_varying(problem, X, draws)
+            return np.concatenate([self._cross_varying(problem, livs, draws), crossed], axis=2)
         cuts = 1 + np.sort(draws.argsort(axis=1)[:, : self.points], axis=1)
         self._cuts = cuts.tolist()
-        return _swapped(X, cuts, depth)
+        return np.concatenate([_swapped(livs, cuts, depth), crossed], axis=2)
 
     def _cross_varying(
         self, problem: GenomeProblem, X: Genes, draws: npt.NDArray[np.float64]
     ) -> Genes:
-        """Children of parents of different depths.
+        """Children of parents of different depths, X and they (2, matings, vector_depth * 5).
 
         Random numbers (matings, vector_depth - 1) decide where the cuts are: one for each place
         between two LIVs, of which the smallest are taken. Places behind the shorter parent count as
@@ -91,8 +99,22 @@ class LivCrossover(Crossover):
             np.where(1 + order < shared[:, None], 1 + order, problem.vector_depth), axis=1
         )
         self._cuts = [[cut for cut in row if cut < problem.vector_depth] for row in cuts.tolist()]
-        children = _swapped(X, cuts, problem.vector_depth).reshape(-1, problem.n_var)
+        children = _swapped(X, cuts, problem.vector_depth).reshape(-1, X.shape[2])
         return fit_group_numbers(as_livs(children, problem.alphabet)).reshape(X.shape)
+
+
+def _taken(unlike: Booleans, parent: int) -> list[list[list[Any]]]:
+    """What is recorded of children's genes of the backbone.
+
+    Args:
+        unlike: (children, n_var), where each is not as the parent that it begins with.
+        parent: the other one, 0 or 1.
+    """
+    taken = backbones_of(unlike)
+    return [
+        [[name, parent] for name, there in zip(BACKBONE_GENE_NAMES, row, strict=False) if there]
+        for row in taken.tolist()
+    ]
 
 
 def _swapped(X: Genes, cuts: Genes, depth: int) -> Genes:

@@ -8,6 +8,7 @@ from pymoo.core.population import Population
 
 from star.genomes import GENES_PER_LIV, NOT_SHARED, Alphabet, arrays
 from star.genomes.genes import CLASS, FEATURE_GROUP, FEATURE_SHARING, SHARED, Genes
+from star.search.space.backbones import backbones_of, with_backbones
 from star.search.space.depths import depths_of, fit_group_numbers
 from star.search.space.ids import as_livs
 from star.search.space.problem import GenomeProblem
@@ -50,7 +51,7 @@ class DepthMutation(Mutation):
         random_state: np.random.Generator,
         **kwargs: Any,
     ) -> Genes:
-        """X and the result: int64 (individuals, most * 5)."""
+        """X and the result: int64 (individuals, n_var)."""
         livs = as_livs(X, problem.alphabet).copy()
         self._edits = [[] for _ in livs]
         for row in np.flatnonzero(random_state.random(len(livs)) < self.probability):
@@ -58,7 +59,7 @@ class DepthMutation(Mutation):
             if edit is not None:
                 livs[row] = fit_group_numbers(edited(livs[row], edit)[None])[0]
                 self._edits[row] = [edit]
-        return livs.reshape(X.shape)
+        return with_backbones(livs, backbones_of(X))
 
     def _draw(
         self, livs: Genes, problem: GenomeProblem, rng: np.random.Generator

@@ -16,6 +16,7 @@ from star.genomes.genes import (
     Booleans,
     Genes,
 )
+from star.search.space.backbones import BackboneValues, backbones_of, with_backbones
 from star.search.space.depths import apply_by_depth
 from star.search.space.ids import as_livs
 from star.search.space.problem import GenomeProblem
@@ -40,12 +41,19 @@ class RecordedMutation(Mutation):
         random_state: np.random.Generator,
         **kwargs: Any,
     ) -> Genes:
-        """X and the result: int64 (individuals, depth * 5)."""
+        """X and the result: int64 (individuals, n_var)."""
         pool = problem.pool(X)
         livs = apply_by_depth(
             lambda genes: self._mutated(genes, random_state, pool), as_livs(X, problem.alphabet)
         )
-        return livs.reshape(X.shape)
+        backbones = self._mutated_backbones(backbones_of(X), random_state, problem.backbone)
+        return with_backbones(livs, backbones)
+
+    def _mutated_backbones(
+        self, genes: Genes, rng: np.random.Generator, values: BackboneValues
+    ) -> Genes:
+        """Genes of the backbone (genomes, 0 or 2); they stay unless a mutation says otherwise."""
+        return genes
 
     def _mutated(self, genes: Genes, rng: np.random.Generator, alphabet: Alphabet) -> Genes:
         """Genes of (genomes, depth, 5), mutated among the classes of an alphabet."""
@@ -76,6 +84,11 @@ class GeneMutation(RecordedMutation):
             if rows.any():
                 livs[rows] = mutate(livs[rows], chosen[rows], rng, alphabet)
         return livs
+
+    def _mutated_backbones(
+        self, genes: Genes, rng: np.random.Generator, values: BackboneValues
+    ) -> Genes:
+        return values.mutated(genes, self.rate, rng)
 
 
 def _another(present: Genes, highest: int | Genes, rng: np.random.Generator) -> Genes:

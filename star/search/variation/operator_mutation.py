@@ -13,6 +13,7 @@ import numpy as np
 
 from star.genomes import NOT_SHARED, Alphabet, arrays
 from star.genomes.genes import CLASS, FEATURE_GROUP, FEATURE_SHARING, Genes
+from star.search.space.backbones import backbones_of, with_backbones
 from star.search.space.ids import as_livs
 from star.search.space.problem import GenomeProblem
 from star.search.variation.gene_mutation import RecordedMutation
@@ -38,12 +39,12 @@ class OperatorMutation(RecordedMutation):
         random_state: np.random.Generator,
         **kwargs: Any,
     ) -> Genes:
-        """X and the result: int64 (individuals, depth * 5)."""
+        """X and the result: int64 (individuals, n_var)."""
         livs = as_livs(X, problem.alphabet).copy()
         chosen = random_state.random(livs.shape[:2]) < self.probability
         for row, liv in zip(*np.nonzero(chosen), strict=True):
             _mutate(livs[row], liv, problem.alphabet, random_state)
-        return livs.reshape(X.shape)
+        return with_backbones(livs, backbones_of(X))
 
 
 def _mutate(livs: Genes, liv: int, alphabet: Alphabet, rng: np.random.Generator) -> None:

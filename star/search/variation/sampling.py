@@ -15,6 +15,7 @@ from pymoo.core.sampling import Sampling
 
 from star.genomes import GENES_PER_LIV, Alphabet, Genome, arrays, get_alphabet
 from star.genomes.genes import Booleans, Genes
+from star.search.space.backbones import backbones_of, with_backbones
 from star.search.space.depths import apply_by_depth, depths_of
 from star.search.space.fitting import Fitting
 from star.search.space.growing import Growing
@@ -56,7 +57,7 @@ class GenomeSampling(Sampling):
         random_state: np.random.Generator,
         **kwargs: Any,
     ) -> Genes:
-        """int64 (at most n_samples, depth * 5)."""
+        """int64 (at most n_samples, n_var)."""
         # By canonical form, which random genomes have: none of them is a seed again.
         chosen = {
             problem.vector(seed.canonical()).tobytes(): problem.vector(seed) for seed in self.seeds
@@ -65,8 +66,10 @@ class GenomeSampling(Sampling):
             if len(chosen) >= n_samples:
                 break
             drawn = self._drawn(problem, n_samples, random_state)
-            for livs in self._within(drawn, draw, problem, random_state):
-                chosen.setdefault(livs.tobytes(), livs.reshape(-1))
+            backbones = problem.backbone.sampled(len(drawn), random_state)
+            vectors = with_backbones(drawn, backbones)
+            for vector in self._within(vectors, draw, problem, random_state):
+                chosen.setdefault(vector.tobytes(), vector)
                 if len(chosen) >= n_samples:
                     break
         return np.stack(list(chosen.values())[:n_samples])
@@ -74,14 +77,16 @@ class GenomeSampling(Sampling):
     def _within(
         self, drawn: Genes, draw: int, problem: GenomeProblem, rng: np.random.Generator
     ) -> Iterator[Genes]:
-        """Genomes (depth, 5) of those drawn that keep the constraints; the others are left out of
+        """Vectors (n_var,) of those drawn that keep the constraints; the others are left out of
         the first draws, and changed to fit in later ones."""
-        for livs in drawn:
-            if self.fitting is None or self.fitting.fits(livs):
-                yield livs
+        for vector in drawn:
+            if self.fitting is None or self.fitting.fits(vector):
+                yield vector
             elif draw >= FITTING_DRAWS:
-                changed = self.fitting.fit(livs[None], rng)
-                yield apply_by_depth(lambda g: arrays.canonical(g, problem.alphabet), changed)[0]
+                changed = self.fitting.fit(vector[None], rng)
+                livs = as_livs(changed, problem.alphabet)
+                livs = apply_by_depth(lambda g: arrays.canonical(g, problem.alphabet), livs)
+                yield with_backbones(livs, backbones_of(changed))[0]
 
     def _drawn(self, problem: GenomeProblem, count: int, rng: np.random.Generator) -> Genes:
         """Random valid genomes (count, depth, 5), of every depth alike where it varies; some may be
@@ -138,19 +143,22 @@ class GenomeRepair(Repair):
                 individual.data[VARIATION] = {GROWN: growing.places}
 
     def _do(self, problem: GenomeProblem, X: Genes, **kwargs: Any) -> Genes:
-        """X and the result: int64 (individuals, depth * 5); the result is valid."""
+        """X and the result: int64 (individuals, n_var); the result is valid."""
         given, rng = as_livs(X, problem.alphabet), kwargs["random_state"]
         if self.growing is not None:
             given = self.growing.grown(given, problem, rng)
         livs = apply_by_depth(lambda genes: arrays.repair(genes, rng, problem.alphabet)[0], given)
-        changed = livs != given
+        backbones = backbones_of(X)
+        valid = with_backbones(livs, problem.backbone.repaired(backbones, rng))
+        changed = valid != with_backbones(given, backbones)
         self.seen += len(X)
-        self.repaired_genomes += int(changed.any(axis=(1, 2)).sum())
+        self.repaired_genomes += int(changed.any(axis=1).sum())
         self.repaired_genes += int(changed.sum())
-        if self.fitting is not None:
-            valid, livs = livs, self.fitting.fit(livs, rng)
-            self.fitted_genomes += int((livs != valid).any(axis=(1, 2)).sum())
-        return livs.reshape(X.shape)
+        if self.fitting is None:
+            return valid
+        fitted = self.fitting.fit(valid, rng)
+        self.fitted_genomes += int((fitted != valid).any(axis=1).sum())
+        return fitted
 
 
 class CanonicalDuplicates(DuplicateElimination):

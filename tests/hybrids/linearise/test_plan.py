@@ -52,6 +52,12 @@ def test_any_choice_is_a_valid_genome_whose_cache_is_as_planned(
             assert made.sharing[index] == genome.canonical().sharing[index]
 
 
+def test_the_genes_of_the_backbone_stay() -> None:
+    found = plan(Genome.from_text("11111-91111-11111-43"))
+    for kept in product([False, True], repeat=2):
+        assert found.genome_of(kept).to_text().endswith("4.3" if not all(kept) else "43")
+
+
 @settings(max_examples=30)
 @given(importance=shares, budget=st.floats(0.01, 0.99), context=st.integers(1, 2000))
 def test_the_most_important_that_fit_are_kept(

@@ -101,14 +101,16 @@ def test_costs_alone_need_no_process() -> None:
         Search.from_config(config(objectives=["cache_bytes"]), MadeUp(measure))
 
 
-def test_depths_and_motifs() -> None:
-    for space in ({"depths": [2, 5]}, {"motif": 2}):
+def test_depths_motifs_and_genes_of_the_backbone() -> None:
+    for space in ({"depths": [2, 5]}, {"motif": 2, "backbone_genes": True}):
         settings = config(generations=3)
         for name, value in space.items():
             setattr(settings.search.space, name, value)
         search = searched(settings)
         depths = {e.candidate.genome.depth for e in search.archive.all}
         assert depths <= {2, 3, 4, 5} if "depths" in space else depths == {5}
+        backbones = {e.candidate.genome.backbone for e in search.archive.all}
+        assert (len(backbones) > 3) == ("backbone_genes" in space)
 
 
 def test_parents_are_candidates_that_were_measured(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from pymoo.core.individual import Individual
 from pymoo.core.population import Population
 from pymoo.problems.static import StaticProblem
 
-from star.genomes import GENE_NAMES, GENES_PER_LIV
+from star.genomes import BACKBONE_GENE_NAMES, GENE_NAMES, GENES_PER_LIV, ModelConfig
+from star.genomes.backbone import representatives
 from star.search.algorithms.build import build_algorithm
 from star.search.config import SearchConfig, SpaceConfig, VariationConfig
 from star.search.space.problem import GenomeProblem
@@ -64,6 +65,8 @@ def resize(livs: Livs, parents: Sequence[Livs], edits: list[list[Any]]) -> Livs:
 
 def change(livs: Livs, parents: Sequence[Livs], genes: list[list[Any]]) -> Livs:
     for liv, name, old, new in genes:
+        if liv is None:  # of the backbone
+            continue
         assert livs[liv][GENE_NAMES.index(name)] == old != new
         livs[liv][GENE_NAMES.index(name)] = new
     return livs
@@ -71,11 +74,26 @@ def change(livs: Livs, parents: Sequence[Livs], genes: list[list[Any]]) -> Livs:
 
 APPLY = {
     "crossover": cross,
+    "backbone": lambda livs, parents, taken: livs,
     "movement": move,
     "depth": resize,
     "mutation": change,
     "repair": change,
 }
+
+
+def replay_backbone(parents: Sequence[list[int]], made_by: dict[str, Any]) -> list[int]:
+    """The genes of the backbone that a record makes of its parents'."""
+    begins_with_second = made_by.get("crossover", [1])[0] == 0
+    genes = dict(zip(BACKBONE_GENE_NAMES, parents[begins_with_second], strict=False))
+    for name, parent in made_by.get("backbone", []):
+        genes[name] = parents[parent][BACKBONE_GENE_NAMES.index(name)]
+    for part in ("mutation", "repair"):
+        for liv, name, old, new in made_by.get(part, []):
+            if liv is None:
+                assert genes[name] == old != new
+                genes[name] = new
+    return list(genes.values())
 
 
 def renumbered(livs: Livs) -> Livs:
@@ -92,17 +110,28 @@ def renumbered(livs: Livs) -> Livs:
 
 
 def livs_of(individual: Individual) -> Livs:
-    return [liv for liv in individual.X.reshape(-1, GENES_PER_LIV).tolist() if any(liv)]
+    end = len(individual.X) // GENES_PER_LIV * GENES_PER_LIV
+    return [liv for liv in individual.X[:end].reshape(-1, GENES_PER_LIV).tolist() if any(liv)]
 
 
-def space(depths: Sequence[int] = ()) -> GenomeProblem:
-    return GenomeProblem(DEPTH, 2, "extended", depths=depths)
+def backbone_of(individual: Individual) -> list[int]:
+    return individual.X[len(individual.X) // GENES_PER_LIV * GENES_PER_LIV :].tolist()
+
+
+def space(depths: Sequence[int] = (), has_backbone: bool = False) -> GenomeProblem:
+    backbone = representatives(ModelConfig(), DEPTH) if has_backbone else ()
+    return GenomeProblem(DEPTH, 2, "extended", depths=depths, backbone=backbone)
 
 
 @settings(deadline=None, max_examples=40)
-@given(SEEDS, st.integers(1, 8), st.booleans(), st.sampled_from([(), (1, 3), (3, 9), (4, 4)]))
-def test_records_replay(seed: int, points: int, constrained: bool, depths: tuple[int, ...]) -> None:
-    rng, problem = np.random.default_rng(seed), space(depths)
+@given(
+    SEEDS, st.integers(1, 8), st.booleans(), st.sampled_from([(), (1, 3), (3, 9), (4, 4)]),
+    st.booleans(),
+)  # fmt: skip
+def test_records_replay(
+    seed: int, points: int, constrained: bool, depths: tuple[int, ...], has_backbone: bool
+) -> None:
+    rng, problem = np.random.default_rng(seed), space(depths, has_backbone)
     population = GenomeSampling(sharing_probability=0.6).do(problem, 12, random_state=rng)
     population = Population.new(
         "X", GeneMutation(0.3).do(problem, population, random_state=rng).get("X")
@@ -126,6 +155,8 @@ def test_records_replay(seed: int, points: int, constrained: bool, depths: tuple
             and all(made_by.values())
         )
         assert replay([livs_of(parent) for parent in parents], made_by) == livs_of(child)
+        own = replay_backbone([backbone_of(parent) for parent in parents], made_by)
+        assert own == backbone_of(child)
     assert all(variation(individual) == {} for individual in population)
 
 
@@ -171,20 +202,24 @@ def test_records_survive_merging_and_elimination() -> None:
     assert all(variation(individual) == records[tuple(individual.X)] != {} for individual in kept)
 
 
+@pytest.mark.parametrize("has_backbone", [False, True])
 @pytest.mark.parametrize("depths", [(), (2, 9)])
 @pytest.mark.parametrize(
     "target", ["pymoo.algorithms.moo.nsga2.NSGA2", "star.search.algorithms.firefly.Firefly"]
 )
-def test_records_of_a_whole_search_replay(target: str, depths: tuple[int, ...]) -> None:
+def test_records_of_a_whole_search_replay(
+    target: str, depths: tuple[int, ...], has_backbone: bool
+) -> None:
     config = SearchConfig(
         algorithm={"_target_": target},
         population=10,
         space=SpaceConfig(alphabet="extended"),
         variation=VariationConfig(depth_probability=0.5),
     )
-    problem, values = space(depths), np.random.default_rng(0)
+    problem, values = space(depths, has_backbone), np.random.default_rng(0)
     algorithm = build_algorithm(config, problem, [], 0).algorithm
     livs: dict[str, Livs] = {}
+    backbones: dict[str, list[int]] = {}
     parts: set[str] = set()
     for _ in range(5):
         population: Any = algorithm.ask()
@@ -193,10 +228,12 @@ def test_records_of_a_whole_search_replay(target: str, depths: tuple[int, ...]) 
                 made_by = variation(individual)
                 parents = [livs[parent] for parent in individual.get("parents")]
                 assert replay(parents, made_by) == livs_of(individual)
+                theirs = [backbones[parent] for parent in individual.get("parents")]
+                assert replay_backbone(theirs, made_by) == backbone_of(individual)
                 parts |= set(made_by)
         for individual in population:
             genome = problem.genome(individual.X)
-            livs[genome.id] = livs_of(individual)
+            livs[genome.id], backbones[genome.id] = livs_of(individual), backbone_of(individual)
             if target.endswith("Firefly"):  # they move from canonical form to canonical form
                 livs[genome.id] = [list(liv) for liv in genome.canonical().livs]
         objectives = values.random((len(population), 2))
@@ -205,4 +242,5 @@ def test_records_of_a_whole_search_replay(target: str, depths: tuple[int, ...]) 
         )
         algorithm.tell(infills=population)
     first = "movement" if target.endswith("Firefly") else "crossover"
-    assert parts >= {first, "mutation"} | ({"depth"} if depths else set())
+    varied = ({"depth"} if depths else set()) | ({"backbone"} if has_backbone else set())
+    assert parts >= {first, "mutation"} | varied
