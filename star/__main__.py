@@ -21,6 +21,7 @@ COMMANDS = {
     "extrapolate": ("star.extrapolate", "grow a design by stacking or stretching, untrained"),
     "linearise": ("star.linearise", "replace a checkpoint's attention by recurrences, at a budget"),
     "train": ("star.train", "train one genome and leave a checkpoint"),
+    "hybridize": ("star.hybridize", "mix pretrained models block for block, by a search"),
     "generate": ("star.generate", "stream text from a checkpoint"),
     "export": ("star.export", "write a checkpoint for Hugging Face transformers"),
     "adopt": ("star.adopt", "make a checkpoint of a model of Hugging Face transformers"),

@@ -19,6 +19,10 @@ ADDED = {
         "search.population": "4", "search.generations": "1", "executor.workers": "1",
     },
     "train": {"steps": "3", "training.validation_batches": "1"},
+    "hybridize": {
+        "steps": "2", "hybrid.projector_steps": "1", "hybrid.search_steps": "2",
+        "hybrid.programming.steps": "1", "training.validation_batches": "1",
+    },
     "generate": {"tokens": "5"},
     "describe": {},
     "mad": {"preset": "quick", "steps": "2", "tasks": "[memorization]", "batch_size": "8"},

@@ -54,9 +54,10 @@ NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "size calcul
 # The dataclass of each command's settings; imported when it is asked for.
 SCHEMAS = {
     "evolve": "star.search.config:EvolveConfig",
-    "train": "star.train:TrainConfig",
+    "train": "star.training_runs.config:TrainConfig",
     "describe": "star.describe:DescribeConfig",
     "front": "star.front:FrontConfig",
+    "hybridize": "star.hybrids.config:HybridizeConfig",
     "generate": "star.generate:GenerateConfig",
     "aggregate": "star.aggregate:AggregateConfig",
     "extrapolate": "star.extrapolate:ExtrapolateConfig",

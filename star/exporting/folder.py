@@ -53,9 +53,14 @@ def as_hugging_face(checkpoint: Checkpoint, wanted: str, context: int) -> PreTra
         context: the most positions.
 
     Raises:
-        UserError: for a genome with classes of a plugin, and for `native` where none is.
+        UserError: for a hybrid, a genome with classes of a plugin, and for `native` where none is.
     """
     genome = checkpoint.genome.genome
+    if genome.alphabet.hybrid is not None:
+        raise UserError(
+            "checkpoint: is a hybrid of several models, which transformers has no class for; "
+            "star.generate and star.train take it"
+        )
     own = [c.name for c in genome.classes() if c.id >= FIRST_FREE]
     if own:
         raise UserError(

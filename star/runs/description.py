@@ -8,6 +8,7 @@ from star.base.console import make_console, say
 from star.base.settings import size_text
 from star.genomes import CacheSetting, Genome, ModelConfig, liv_cache_bytes, parameter_count
 from star.genomes.served import served_bytes
+from star.runs.names import what_it_is
 
 
 def _sharing_text(genome: Genome, index: int) -> str:
@@ -45,7 +46,7 @@ def description(
             "liv": index,
             "class": liv_class.name,
             "operator": liv_class.operator.code,
-            "description": liv_class.description,
+            "description": what_it_is(genome, index),
             "sharing": _sharing_text(genome, index),
             "parameters": parameters.per_liv[index],
             "cache_bytes": nbytes[index],

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from star.genomes import Genome, GenomeError, load_genome
+from star.genomes import Genome, GenomeError, hybrids, load_genome
 
 BASELINE = "baseline"  # the origin of one
 HEADINGS = {
@@ -29,6 +29,16 @@ def composition(genome: Genome) -> str:
     names = [f"{len(run)}x{run[0]}" if len(run) > 1 else run[0] for run in runs]
     said = genome.backbone.short()
     return " ".join([*names, f"({said})"] if said else names)
+
+
+def what_it_is(genome: Genome, index: int) -> str:
+    """In words, what one LIV is; of a block of a hybrid, which components it mixes: `0.62 lfm2,
+    0.38 mamba`."""
+    liv_class, hybrid = genome.classes()[index], genome.alphabet.hybrid
+    if hybrid is None or not isinstance(liv_class, hybrids.Mixture):
+        return liv_class.description
+    weights = zip(liv_class.weights(hybrid, index), hybrid.components, strict=True)
+    return ", ".join(f"{weight:.2g} {component.name}" for weight, component in weights if weight)
 
 
 def baseline_ids(settings: Mapping[str, Any], there: Collection[str]) -> dict[str, str]:

@@ -14,14 +14,19 @@ from star.training.optimizers import STEP, moments_of
 
 SCHEMA = "1"
 WEIGHTS, MOMENTS = "model.", "optimizer."  # before the names of tensors
+BESIDE = "beside."  # before those of what is trained beside the model
 WITHOUT = "without_moments"  # numbers of weights that no gradient reached, with spaces between
 
 
-def save_state(path: Path, trainer: Trainer) -> None:
-    """Write weights, optimiser moments and the step as one whole file."""
+def save_state(
+    path: Path, trainer: Trainer, beside: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Write weights, optimiser moments and the step as one whole file. beside: further tensors that
+    belong to the same step."""
     tensors = {
         f"{WEIGHTS}{name}": parameter for name, parameter in named_weights(trainer.model).items()
     }
+    tensors |= {f"{BESIDE}{name}": tensor for name, tensor in (beside or {}).items()}
     moments = trainer.optimizer.state_dict()["state"]
     for index, of_weight in moments.items():
         tensors.update({f"{MOMENTS}{index}.{name}": x for name, x in of_weight.items()})
@@ -31,13 +36,19 @@ def save_state(path: Path, trainer: Trainer) -> None:
     files.write_tensors(path, tensors, metadata)
 
 
-def load_state(path: Path, trainer: Trainer, most: int | None = None) -> None:
+def load_state(
+    path: Path,
+    trainer: Trainer,
+    most: int | None = None,
+    beside: Mapping[str, torch.Tensor] | None = None,
+) -> None:
     """Bring a fresh trainer of the same model and settings to the saved state.
 
     Args:
         path: of the file.
         trainer: as it is in the beginning; it stays so when anything is raised.
         most: finished steps that the state may have; None is all of the training's.
+        beside: tensors of the shapes that were saved beside it, which get their values.
 
     Raises:
         UserError: for a file that cannot be read, or holds anything else than what such a trainer
@@ -45,7 +56,8 @@ def load_state(path: Path, trainer: Trainer, most: int | None = None) -> None:
     """
     tensors, metadata = read_tensors(path)
     step = _read_step(path, metadata, trainer.config.steps if most is None else most)
-    check_tensors(_expected(trainer, step, metadata), tensors, path)
+    further = {f"{BESIDE}{name}": tensor for name, tensor in (beside or {}).items()}
+    check_tensors(_expected(trainer, step, metadata) | further, tensors, path)
     parts = {
         part: {n.removeprefix(part): x for n, x in tensors.items() if n.startswith(part)}
         for part in (WEIGHTS, MOMENTS)
@@ -62,6 +74,9 @@ def load_state(path: Path, trainer: Trainer, most: int | None = None) -> None:
     copy_weights(trainer.model, parts[WEIGHTS])
     groups = trainer.optimizer.state_dict()["param_groups"]
     trainer.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    with torch.no_grad():
+        for name, tensor in further.items():
+            tensor.copy_(tensors[name])
     trainer.step = step
 
 

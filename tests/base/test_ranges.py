@@ -27,6 +27,7 @@ WHOLES = (-(10**18), -1, 0, 10**9, 10**18, 10**400)
 REQUIRED = {
     "evolve": ["search.objectives=[validation_loss]"],
     "train": ["genome=lfm2"],
+    "hybridize": ["models=[a,b]"],
     "generate": ["checkpoint=x"],
     "front": [f"run={TRAINED}"],
     "validate": [f"run={TRAINED}"],
@@ -51,6 +52,10 @@ HARMLESS: dict[str, set[float]] = {
     "data.documents": HUGE,
     "search.halving.rungs": {0},  # twice the same is once
     "seeds": {0, 1e18},  # a list of them
+    "hybrid.programming.seeds": {0, 1e9, 1e18},
+    "hybrid.learning_rate": {1e18, 1e308},
+    "hybrid.programming.learning_rate": {1e18, 1e308},
+    "hybrid.programming.mixture_learning_rate": {1e18, 1e308},
     "learning_rates": {1e18, 1e308},
 }
 SMALLEST_IS_0 = {
@@ -64,6 +69,7 @@ SMALLEST_IS_0 = {
     *(f"search.variation.{name}_probability" for name in ("sharing", "sharing_mutation")),
     "search.variation.operator_probability",
     *("search.replication.most", "validation.sample", "weight_decays"),
+    *("hybrid.projector_steps", "hybrid.cost_weight"),
     *("align.steps", "align.recall", "gates.language", "gates.penalty", "distil.teacher"),
     "distil.recall",
 }
@@ -110,6 +116,7 @@ def judge_mad(config: Any) -> None:
 JUDGES: dict[str, Callable[[Any], None]] = {
     "evolve": judge_evolve,
     "train": lambda config: config.check(),
+    "hybridize": lambda config: config.check(),
     "generate": lambda config: config.check(),
     "linearise": lambda config: config.check(),
     "describe": judge_describe,

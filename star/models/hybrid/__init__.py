@@ -7,5 +7,6 @@ from .components import build_component as build_component
 from .mixture import HybridModel as HybridModel
 from .mixture import decode_hybrid as decode_hybrid
 from .mixture import gate as gate
+from .mixture import has_components as has_components
 from .projectors import build_projector as build_projector
 from .projectors import fitted as fitted

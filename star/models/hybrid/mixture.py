@@ -247,6 +247,12 @@ def _load_projectors(model: HybridModel, path: Path) -> None:
                 weight.copy_(found[f"{prefix}.{name}"])
 
 
+def has_components(alphabet: str) -> bool:
+    """Whether the folder of a hybrid holds pretrained weights. alphabet: `hybrid:` and the
+    folder."""
+    return (Path(alphabet.removeprefix(HYBRID)) / COMPONENTS).is_dir()
+
+
 def decode_hybrid(genome: Genome) -> HybridModel:
     """The model of a genome over a hybrid's letters: pretrained components, projectors that are
     fresh or were trained before. In a folder without weights of components, as that of a checkpoint
@@ -257,8 +263,7 @@ def decode_hybrid(genome: Genome) -> HybridModel:
     hybrid = genome.alphabet.hybrid
     assert hybrid is not None
     model = HybridModel(hybrid, hybrid.weights(genome))
-    folder = Path(genome.alphabet.name.removeprefix(HYBRID))
-    if (folder / COMPONENTS).is_dir():
-        load_components(model, folder)
+    if has_components(genome.alphabet.name):
+        load_components(model, Path(genome.alphabet.name.removeprefix(HYBRID)))
     model.trim()
     return model

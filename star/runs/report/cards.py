@@ -16,6 +16,7 @@ from star.genomes import (
     liv_cache_bytes,
     parameter_count,
 )
+from star.runs.names import what_it_is
 from star.runs.report.content import visible
 from star.runs.report.families import FAMILIES, liv_family
 from star.runs.report.figures.base import ROWS, tooltip
@@ -50,7 +51,7 @@ def card_rows(
             "liv": index,
             "class": visible(liv_class.name),
             "family": liv_family(liv_class).name,
-            "what": visible(liv_class.description),
+            "what": visible(what_it_is(genome, index)),
             "parameters": parameters[index],
             "cache": nbytes[index],
         }

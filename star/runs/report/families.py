@@ -5,7 +5,7 @@ The colours are those of Okabe and Ito, which people of any colour vision tell a
 
 from typing import NamedTuple
 
-from star.genomes import Genome, LivClass
+from star.genomes import Genome, LivClass, hybrids
 from star.genomes.operators import DIAGONAL, LOW_RANK, SEMI_SEPARABLE, SOFTMAX, TOEPLITZ
 
 
@@ -23,9 +23,11 @@ STATE_SPACE = Family("state space", "#009e73", "#ffffff")
 DELTA_RULE = Family("delta rule", "#cc79a7", "#000000")
 CONVOLUTION = Family("convolution", "#e69f00", "#000000")
 FEED_FORWARD = Family("feed-forward", "#8c8c8c", "#000000")
+MIXTURE = Family("mixture", "#f0e442", "#000000")  # of pretrained components, in a hybrid
 OTHER = Family("other", "#d55e00", "#ffffff")  # of users' own structures
 FAMILIES = (
-    *(ATTENTION, LINEAR_ATTENTION, STATE_SPACE, DELTA_RULE, CONVOLUTION, FEED_FORWARD, OTHER),
+    *(ATTENTION, LINEAR_ATTENTION, STATE_SPACE, DELTA_RULE, CONVOLUTION, FEED_FORWARD, MIXTURE),
+    OTHER,
 )
 RECURRENT = {LINEAR_ATTENTION, STATE_SPACE, DELTA_RULE}
 _BY_MIXING = {TOEPLITZ: CONVOLUTION, SEMI_SEPARABLE: STATE_SPACE, DIAGONAL: FEED_FORWARD}
@@ -42,6 +44,8 @@ BACKBONES = {
 def liv_family(liv_class: LivClass) -> Family:
     """The family of a LIV class."""
     operator = liv_class.operator
+    if isinstance(liv_class, hybrids.Mixture):
+        return MIXTURE
     if operator.token_mixing == LOW_RANK:
         return ATTENTION if operator.nonlinearity == SOFTMAX else LINEAR_ATTENTION
     if operator.structure.name in ("matrix-valued state", "channel-wise state"):
