@@ -12,11 +12,13 @@ that mixed models take more than their caches. The rule is that of its hybrid ca
 """
 
 from collections import Counter
+from itertools import chain
 from math import ceil
 from typing import NamedTuple
 
-from .costs import FAR, liv_cache_bytes
+from .costs import FAR, check_fits, liv_cache_bytes
 from .genome import Genome
+from .hybrids import Component, ForeignComponent, GenomeComponent
 from .model_config import DTYPE_BYTES, CacheSetting, ModelConfig
 
 BLOCK = 16  # positions of a page, at least
@@ -36,19 +38,38 @@ class Kept(NamedTuple):
 
 
 def kept_by_layers(genome: Genome, model: ModelConfig, cache: CacheSetting) -> list[Kept]:
-    """What each LIV keeps; one that keeps both positions and a state counts twice.
+    """What each LIV keeps, of a hybrid each layer of the components that are there; one that keeps
+    both positions and a state counts twice.
 
     Raises `GenomeError` as `liv_cache_bytes`.
     """
+    hybrid = genome.alphabet.hybrid
+    if hybrid is None:
+        return list(chain.from_iterable(_kept_by_livs(genome, model, cache)))
+    check_fits(genome, model)
+    present = chain.from_iterable(hybrid.present(genome))
+    return [kept for component, layers in present for kept in _kept_of(component, layers, cache)]
+
+
+def _kept_of(component: Component, layers: range, cache: CacheSetting) -> list[Kept]:
+    if isinstance(component, GenomeComponent):
+        livs = _kept_by_livs(component.genome, component.sizes, cache)
+        return list(chain.from_iterable(livs[layer] for layer in layers))
+    assert isinstance(component, ForeignComponent)
+    position = DTYPE_BYTES[cache.dtype] * component.layer.remembered
+    return [Kept(position, None, 0)] * len(layers)
+
+
+def _kept_by_livs(genome: Genome, model: ModelConfig, cache: CacheSetting) -> list[list[Kept]]:
     one = CacheSetting(cache.context, 1, cache.dtype, cache.state_dtype)
     totals = liv_cache_bytes(genome, model, one)
-    found = []
+    livs = []
     for liv_class, sharing, total in zip(genome.classes(), genome.sharing, totals, strict=True):
         written = liv_class.operator.structure.cache
         first, second, far, further = (
             written(liv_class, sharing.borrowed, model, n) for n in (1, 2, FAR, 2 * FAR)
         )
-        elements = second - first
+        elements, found = second - first, list[Kept]()
         if elements:
             position = DTYPE_BYTES[cache.dtype] * elements
             window = None if further > far else far // elements
@@ -56,7 +77,8 @@ def kept_by_layers(genome: Genome, model: ModelConfig, cache: CacheSetting) -> l
             total -= position * min(cache.context, window or cache.context)
         if total:
             found.append(Kept(0, None, total))
-    return found
+        livs.append(found)
+    return livs
 
 
 def served_bytes(genome: Genome, model: ModelConfig, cache: CacheSetting | None = None) -> int:

@@ -4,7 +4,6 @@ The harness runs in a process of its own, a task at a time; what is finished is 
 `harness.json` beside the checkpoint, and the same command goes on from there.
 """
 
-import hashlib
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +18,7 @@ from star.base.console import make_console, say
 from star.base.devices import check_device
 from star.base.imports import expect_installed, import_plugins
 from star.base.interrupts import deferred_interrupt, exit_code
-from star.base.reading import expanded, read_bytes
+from star.base.reading import expanded
 from star.base.settings import expect
 from star.evaluation.harness import PACKAGE, HarnessSetting
 from star.evaluation.harness.results import RESULTS, Measurement, ResultsFile, opened_results
@@ -27,7 +26,7 @@ from star.evaluation.harness.table import print_measurements
 from star.evaluation.harness.vocabulary import checkpoint_vocabulary
 from star.evaluation.harness.worker import Answered, Job, Message, Started, run_job
 from star.genomes import GenomeError
-from star.models.checkpoint import WEIGHTS, load_checkpoint
+from star.models.checkpoint import load_checkpoint, weights_digest
 
 
 @dataclass
@@ -66,7 +65,7 @@ def make_job(config: EvaluateConfig) -> tuple[Job, str]:
         folder,
         config.setting(),
         config.context or checkpoint.context,
-        hashlib.sha256(read_bytes(folder / WEIGHTS)).hexdigest()[:16],
+        weights_digest(folder),
         config.device,
         config.plugins,
         known=(),

@@ -55,7 +55,7 @@ WRITTEN = (
 # training at the end compares its steps itself.
 FREE = {
     *("models", "run_dir", "checkpoint_every", "validate_every", "tensorboard", "loggers"),
-    *("plugins", "library", "steps", "training.steps", "cache.state_dtype"),
+    *("plugins", "library", "steps", "training.steps"),
 }
 
 KEYS = ("blocks=", "parts=", "projector=", "ends=")  # settings that a hybrid's own errors name

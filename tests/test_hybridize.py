@@ -72,6 +72,9 @@ def test_a_hybrid_is_made_and_read_by_the_other_commands(folder: Path, command: 
     assert again.returncode == 0 and "going on after step 3" in again.stdout
     other = command("hybridize", *SMALL, "hybrid.method=gaea", cwd=folder)
     assert other.returncode == 2 and "hybrid.method is darts there, gaea here" in other.stderr
+    # Costs of a search follow from it.
+    other = command("hybridize", *SMALL, "cache.state_dtype=bfloat16", cwd=folder)
+    assert other.returncode == 2 and "cache.state_dtype is" in other.stderr
 
 
 @torch.no_grad()

@@ -31,7 +31,10 @@ FILE = "hybrid.yaml"
 BESIDE = "."  # the folder in the name of an alphabet: that of the genome's own file
 SCHEMA = 1
 STAR = "star"  # the family of components that are genomes
-_KEYS = {"schema", "name", "blocks", "parts", "projector", "ends", "components", "mixture"}
+_KEYS = {
+    *("schema", "name", "blocks", "parts", "projector", "ends", "components", "mixture"),
+    "projectors",
+}
 
 
 def read_hybrid(folder: str) -> HybridAlphabet:
@@ -81,6 +84,7 @@ def _hybrid(content: Mapping[str, Any], source: str) -> Hybrid:
         str(content["projector"]),
         str(content["ends"]),
         mixture,
+        str(content.get("projectors", "")),
     )
 
 
@@ -124,6 +128,7 @@ def _content(hybrid: Hybrid) -> dict[str, Any]:
         "ends": hybrid.ends,
         "components": [_component_content(component) for component in hybrid.components],
         **({"mixture": [list(row) for row in hybrid.mixture]} if hybrid.mixture else {}),
+        **({"projectors": hybrid.projectors} if hybrid.projectors else {}),
     }
 
 

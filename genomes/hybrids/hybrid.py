@@ -43,6 +43,7 @@ class Hybrid:
             block do, `averaged` weighs all alike, `shared` is one of the hybrid's own that begins
             as their average; a number takes those of this component.
         mixture: weights of the components in each block, that the letter `found` stands for.
+        projectors: digest of the weights that projectors begin with; empty where they are fresh.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Hybrid:
     projector: str = "linear"
     ends: str = MIXED
     mixture: tuple[tuple[float, ...], ...] = ()
+    projectors: str = ""
 
     def check(self) -> None:
         """Raise `GenomeError` for the first value that cannot be used."""
@@ -178,22 +180,29 @@ class Hybrid:
             return (1 / count,) * count
         return tuple(float(number == int(self.ends)) for number in range(count))
 
+    def present(self, genome: "Genome") -> tuple[tuple[tuple[Component, range], ...], ...]:
+        """For each block the components that are there, with the layers of them that are."""
+        return tuple(
+            tuple(
+                (self.components[n], self.segments[n][block])
+                for n, there in enumerate(row)
+                if there
+            )
+            for block, row in enumerate(self.needed(self.weights(genome)))
+        )
+
     def parameter_count(self, genome: "Genome") -> ParameterCount:
         """Parameters of what is there: blocks with their projectors, ends."""
         weights = self.weights(genome)
         per_block = tuple(
-            sum(
-                self.components[n].parameters(self.segments[n][block])
-                for n, there in enumerate(row)
-                if there
-            )
-            + sum(sum(cost) for cost in self._projectors(weights[block]))
-            for block, row in enumerate(self.needed(weights))
+            sum(component.parameters(layers) for component, layers in present)
+            + sum(sum(cost) for cost in self._projector_costs(row))
+            for present, row in zip(self.present(genome), weights, strict=True)
         )
         embedding, norms = self._end_parameters(weights)
         return ParameterCount(sum(per_block) + norms, embedding, per_block)
 
-    def _projectors(self, row: Sequence[float]) -> list[ProjectorCost]:
+    def _projector_costs(self, row: Sequence[float]) -> list[ProjectorCost]:
         return [
             pair_cost(self.projector, self.width, component.width)
             for component, weight in zip(self.components, row, strict=True)
@@ -217,37 +226,27 @@ class Hybrid:
     def cache_bytes(self, genome: "Genome", cache: CacheSetting) -> tuple[int, ...]:
         """Bytes of generation cache of each block."""
         return tuple(
-            sum(
-                self.components[n].cache_bytes(self.segments[n][block], cache)
-                for n, there in enumerate(row)
-                if there
-            )
-            for block, row in enumerate(self.needed(self.weights(genome)))
+            sum(component.cache_bytes(layers, cache) for component, layers in present)
+            for present in self.present(genome)
         )
 
     def growing_bytes(self, genome: "Genome", cache: CacheSetting) -> tuple[int, ...]:
         """Those of them that grow with the context."""
         return tuple(
-            sum(
-                self.components[n].growing_bytes(self.segments[n][block], cache)
-                for n, there in enumerate(row)
-                if there
-            )
-            for block, row in enumerate(self.needed(self.weights(genome)))
+            sum(component.growing_bytes(layers, cache) for component, layers in present)
+            for present in self.present(genome)
         )
 
     def products(self, genome: "Genome", context: int) -> int:
         """Multiply-adds for the last of `context` positions, heads included."""
         weights = self.weights(genome)
-        total = 0
-        for block, row in enumerate(self.needed(weights)):
-            total += sum(cost.weights for cost in self._projectors(weights[block]))
-            total += sum(
-                self.components[n].products(self.segments[n][block], context)
-                for n, there in enumerate(row)
-                if there
-            )
-        return total + self._head_products(weights)
+        of_projectors = sum(cost.weights for row in weights for cost in self._projector_costs(row))
+        of_layers = sum(
+            component.products(layers, context)
+            for present in self.present(genome)
+            for component, layers in present
+        )
+        return of_projectors + of_layers + self._head_products(weights)
 
     def _head_products(self, weights: Sequence[Sequence[float]]) -> int:
         if self.ends == SHARED:

@@ -31,10 +31,9 @@ from star.genomes.hybrids import (
 from star.hybrids.tokenizers import differences, own_tokenizer
 from star.models import load_checkpoint
 from star.models.checkpoint import GENOME
-from star.models.hybrid.mixture import COMPONENTS
+from star.models.hybrid.mixture import COMPONENTS, DIGEST
 
 CONFIG = "config.json"  # of a model of theirs
-DIGEST = "digest"  # in the metadata of the weights of a component
 
 
 class Opened(NamedTuple):

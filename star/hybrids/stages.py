@@ -21,7 +21,7 @@ from star.data import Corpus
 from star.genomes import Genome, GenomeFile, genome_file_text
 from star.genomes.hybrids import Hybrid, HybridAlphabet, beside, write_hybrid
 from star.models.hybrid import HybridModel
-from star.models.hybrid.mixture import PROJECTORS, load_components
+from star.models.hybrid.mixture import DIGEST, PROJECTORS, load_components
 from star.runs.origin import origin_settings
 from star.training import Trainer, TrainingConfig, load_state, save_state
 from star.training_runs import Stage, show_steps
@@ -30,6 +30,7 @@ from .config import GIVEN, MAD, NONE, ONE_HOT, UNIFORM, HybridizeConfig
 from .costs import penalty
 from .discretise import found_letters, genome_of, nearest_letters, one_hot_letters
 from .mixtures import METHODS
+from .opening import digest_of
 from .programming import Programming
 from .search import MixtureSearch, SearchStep
 from .text import parts
@@ -106,7 +107,8 @@ def train_projectors(making: Making) -> None:
                 load_state(state, trainer)
             _train(making, trainer, state)
         with writing(making.folder):
-            write_tensors(path, projector_weights(model), {})
+            weights = projector_weights(model)
+            write_tensors(path, weights, {DIGEST: digest_of(weights)})
     remove(state)
 
 
@@ -233,7 +235,10 @@ def settle(making: Making, rows: Mix) -> tuple[Genome, Mix]:
     """
     config = making.config
     is_soft = config.hybrid.discretise == NONE
-    hybrid = replace(making.hybrid, mixture=rows) if is_soft else making.hybrid
+    projectors, _ = files.read_tensors(making.folder / PROJECTORS)
+    hybrid = replace(
+        making.hybrid, mixture=rows if is_soft else (), projectors=digest_of(projectors)
+    )
     with writing(making.folder):
         alphabet = write_hybrid(making.folder, hybrid)
         genome = genome_of(alphabet, _letters(alphabet, rows, config.hybrid.discretise))

@@ -1,6 +1,7 @@
 """Checkpoints: a folder with `genome.yaml`, `model.yaml` and `model.safetensors`. Nothing in it is
 unpickled."""
 
+import hashlib
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import yaml
 from star.base import files
 from star.base.errors import UserError, shown
 from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
-from star.base.reading import expanded, is_file, is_folder
+from star.base.reading import expanded, is_file, is_folder, read_bytes
 from star.base.safe_yaml import read_yaml
 from star.genomes import (
     CacheSetting,
@@ -60,6 +61,12 @@ def save_checkpoint(
         folder / MODEL, yaml.safe_dump({"schema": SCHEMA, **config.content()}, sort_keys=False)
     )
     files.write_tensors(folder / WEIGHTS, named_weights(model), {GENOME_ID: genome.genome.id})
+
+
+def weights_digest(folder: str | Path) -> str:
+    """A hash of the file of a checkpoint's weights: 16 hexadecimal digits. Raises `UserError` where
+    it cannot be read."""
+    return hashlib.sha256(read_bytes(expanded(folder) / WEIGHTS)).hexdigest()[:16]
 
 
 def load_checkpoint(folder: str | Path) -> Checkpoint:

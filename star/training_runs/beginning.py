@@ -1,17 +1,16 @@
 """The checkpoint that a training begins from, `training.init_from`."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from star.base.errors import UserError
 from star.base.files import copy_weights, named_weights
-from star.base.reading import expanded, read_bytes
+from star.base.reading import expanded
 from star.data.subwords import kept_content
 from star.genomes import Genome
 from star.models import LanguageModel
-from star.models.checkpoint import WEIGHTS, Checkpoint, load_checkpoint
+from star.models.checkpoint import Checkpoint, load_checkpoint, weights_digest
 from star.models.hybrid import has_components
 from star.models.transfer import sources_of, transfer
 from star.training.config import IDENTITY
@@ -61,9 +60,7 @@ def beginning_settings(
     its weights; both empty where there is none."""
     given = config.training.init_from
     path = None if given is None else os.path.abspath(expanded(given))
-    digest = ""
-    if small is not None and path is not None:
-        digest = hashlib.sha256(read_bytes(Path(path) / WEIGHTS)).hexdigest()[:16]
+    digest = "" if small is None or path is None else weights_digest(path)
     return {"training": {**training, "init_from": path}, BEGINNING: digest}
 
 

@@ -20,12 +20,14 @@ class Stage:
     total: int  # steps
     done: Callable[[], int]  # steps that are finished
     save: Callable[[], None]  # what is needed to go on
+    is_last: bool = False  # whether nothing that is worth an interruption follows
 
 
 def show_steps(stage: Stage, losses: Iterator[float], console: Console) -> None:
     """Make the steps of a stage with a progress bar.
 
-    Ctrl-C or SIGTERM ends it at the next step with everything saved; raises SystemExit then.
+    Ctrl-C or SIGTERM ends it at the next step with everything saved; raises SystemExit then, unless
+    that step was the last of the last stage.
 
     Args:
         stage: what is done.
@@ -50,10 +52,8 @@ def show_steps(stage: Stage, losses: Iterator[float], console: Console) -> None:
             progress.update(task, completed=stage.done(), loss=f"{loss:.4f}", left=left)
             if interrupt.error is not None:
                 break
-    if interrupt.error is not None and stage.done() < stage.total:
+    if interrupt.error is not None and not (stage.is_last and stage.done() == stage.total):
         stage.save()
-        say(
-            console,
-            f"interrupted after step {stage.done()}; the same command goes on from there",
-        )
+        step = f"{stage.name}: interrupted after step {stage.done()}"
+        say(console, f"{step}; the same command goes on from there")
         raise SystemExit(exit_code(interrupt.error))

@@ -90,7 +90,7 @@ class Training:
 def show_progress(training: Training, log: TrainingLog, console: Console) -> None:
     """Train with a progress bar, as `show_steps`."""
     trainer, total = training.trainer, training.config.training.steps
-    stage = Stage("training", total, lambda: trainer.step, training.save)
+    stage = Stage("training", total, lambda: trainer.step, training.save, is_last=True)
     show_steps(stage, training.steps(log), console)
 
 

@@ -1,9 +1,14 @@
 """Pages that a server reserves, against numbers worked out by hand from its rule."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from star.genomes import CacheSetting, Genome, ModelConfig, cache_bytes
+from star.genomes.hybrids import ForeignComponent, ForeignSegment, write_hybrid
 from star.genomes.served import served_bytes
+from tests.mixtures import PARTS, hybrid_of
 
 MODEL = ModelConfig(width=256, window=1024)  # heads of 64; SA-3 keeps 64 + 64 channels a position
 POSITION = 2 * 2 * 64  # bytes
@@ -48,3 +53,23 @@ def test_pages_grow_until_the_state_fits() -> None:
 def test_states_alone_take_a_page_of_the_largest_each() -> None:
     assert served_bytes(Genome.from_text("51111-71111"), MODEL) == 2 * 17_920
     assert served_bytes(Genome.from_text("91111"), MODEL) == 0
+
+
+@pytest.mark.parametrize("name", list(PARTS))
+def test_a_component_of_a_hybrid_alone_is_served_as_it_is(tmp_path: Path, name: str) -> None:
+    hybrid, cache = hybrid_of(*PARTS, blocks=3), CacheSetting(100, 2)
+    alphabet, number = write_hybrid(tmp_path, hybrid), list(PARTS).index(name)
+    alone = Genome.from_genes([[alphabet.alone(number).id, 1, 1, 1, 1]] * 3, alphabet)
+    assert served_bytes(alone, hybrid.sizes, cache) == served_bytes(*PARTS[name], cache)
+
+
+def test_a_component_of_transformers_is_served_as_attention(tmp_path: Path) -> None:
+    """Of 96 elements a position in each of three layers: as much as its cache."""
+    layer = ForeignSegment(1000, 96, 1000, 96)
+    foreign = ForeignComponent("gpt", "2" * 16, "gpt2", {}, 48, 256, 3, layer, (100, 10, 0))
+    hybrid = hybrid_of("attention", blocks=3)
+    hybrid = replace(hybrid, components=(*hybrid.components, foreign))
+    alphabet, cache = write_hybrid(tmp_path, hybrid), CacheSetting(64)
+    alone = Genome.from_genes([[alphabet.alone(1).id, 1, 1, 1, 1]] * 3, alphabet)
+    assert served_bytes(alone, hybrid.sizes, cache) == cache_bytes(alone, hybrid.sizes, cache)
+    assert served_bytes(alone, hybrid.sizes, cache) == 3 * 64 * 96 * 2

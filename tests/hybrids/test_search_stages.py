@@ -117,6 +117,17 @@ def test_weights_are_rewound_bit_for_bit(tmp_path: Path, discretise: str) -> Non
     assert read.genome == genome and read.settings["model"]["width"] == 32
 
 
+def test_projectors_are_part_of_what_a_letter_stands_for(tmp_path: Path) -> None:
+    """Genomes of equal components and mixtures begin otherwise where projectors do."""
+    ids = set()
+    for steps in (0, 1):
+        one = making(tmp_path / str(steps), method="uniform", discretise="parts")
+        one.config.hybrid.projector_steps = steps
+        train_projectors(one)
+        ids.add(settle(one, find_mixture(one))[0].id)
+    assert len(ids) == 2
+
+
 def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     one = making(tmp_path / "one", method="given", mixture="[[0.5,0.5],[1,0]]")
     train_projectors(one)

@@ -4,7 +4,6 @@ The folder holds `align`, `gates` and `distil/<genome id>`, each with a log and 
 last depends on the budget, so another budget in the same folder goes on from the gates.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from rich.console import Console
 
 from star.base.errors import UserError
 from star.base.files import copy_weights
-from star.base.reading import expanded, read_bytes
+from star.base.reading import expanded
 from star.data import Corpus, open_corpus
 from star.data.subwords import kept_content
 from star.evaluation.probing import accuracy
@@ -29,7 +28,14 @@ from star.hybrids.linearise.recall import TASKS
 from star.hybrids.linearise.running import Running
 from star.hybrids.linearise.stages import Alignment, Distillation, GateTraining
 from star.models import LanguageModel, decode_tried
-from star.models.checkpoint import GENOME, MODEL, WEIGHTS, Checkpoint, load_checkpoint
+from star.models.checkpoint import (
+    GENOME,
+    MODEL,
+    WEIGHTS,
+    Checkpoint,
+    load_checkpoint,
+    weights_digest,
+)
 from star.models.language_model import LivModule
 from star.runs.claim import claimed_folder
 from star.runs.provenance import check_same_run, new_folder, write_provenance
@@ -173,9 +179,8 @@ def opened_linearisation(
     corpus = _open_corpus(config, checkpoint)
     origin = read_checkpoint_origin(config.checkpoint)
     notices = list(origin.notices(config, corpus.fingerprint)) if origin else []
-    digest = hashlib.sha256(read_bytes(expanded(config.checkpoint) / WEIGHTS)).hexdigest()[:16]
-    settings = {**asdict(config), "genome_id": plan.genome.id, DIGEST: digest}
-    settings["data_fingerprint"] = corpus.fingerprint
+    settings = {**asdict(config), "genome_id": plan.genome.id}
+    settings |= {DIGEST: weights_digest(config.checkpoint), "data_fingerprint": corpus.fingerprint}
     running = Running(
         console,
         config.checkpoint_every,

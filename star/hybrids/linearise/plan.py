@@ -23,6 +23,7 @@ from star.genomes import (
     liv_cache_bytes,
     with_operators,
 )
+from star.genomes.norms import FIXED, POST_ATTENTION
 from star.genomes.widths import fits
 
 WIDE = ("extended", "released")  # alphabets to write a new genome in, the smallest first
@@ -129,11 +130,18 @@ class Plan:
             replacement: name of the class that takes the place of attention.
 
         Raises:
-            UserError: for a class that is no replacement, a genome without attention, and a hybrid.
+            UserError: for a class that is no replacement, a genome without attention, a hybrid, and
+                norms whose places follow from where attention is.
             GenomeError: for a genome that is invalid or does not fit the sizes.
         """
         if genome.alphabet.hybrid is not None:
             raise UserError("checkpoint: is a hybrid of several; linearise its components instead")
+        norms = genome.sizes(model).norms
+        if norms == POST_ATTENTION:
+            raise UserError(
+                f"checkpoint: has model.norms={norms}, with which norms move where attention goes, "
+                f"so that its weights do not fit; expected one of {', '.join(FIXED)}"
+            )
         genome, liv_class = genome.canonical(), find_replacement(replacement, model)
         groups = tuple(_groups(genome, model))
         if not groups:

@@ -1,23 +1,18 @@
 """One training of a linearisation in its own folder: log, progress with the time that is left,
 state to go on from."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from star.base.console import say
 from star.base.files import remove_leftovers, writing
-from star.base.interrupts import deferred_interrupt, exit_code
-from star.runs.progress import TimeLeft
 from star.training import Trainer, load_state, save_state
 from star.training.log import LOG, TrainingLog
-
-STATE = "training_state.safetensors"
+from star.training_runs import Stage, show_steps
+from star.training_runs.config import STATE
 
 
 @dataclass(frozen=True)
@@ -67,40 +62,25 @@ class Running:
         if trainer.step == trainer.config.steps:
             return
         with TrainingLog(folder, trainer.step, self.loggers, self.settings) as log:
-            self._train(name, trainer, folder, log, validation_loss)
+            total = trainer.config.steps
+            stage = Stage(name, total, lambda: trainer.step, lambda: save(trainer, folder))
+            losses = self._losses(trainer, folder, log, validation_loss)
+            show_steps(stage, losses, self.console)
 
-    def _train(
+    def _losses(
         self,
-        name: str,
         trainer: Trainer,
         folder: Path,
         log: TrainingLog,
         validation_loss: Callable[[], float] | None,
-    ) -> None:
-        total, time_left = trainer.config.steps, TimeLeft()
-        columns = (
-            TextColumn(name), BarColumn(), MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"), TextColumn("{task.fields[left]}"),
-        )  # fmt: skip
-        with (
-            Progress(*columns, console=self.console) as progress,
-            deferred_interrupt() as interrupt,
-        ):
-            left = time_left.text(0)
-            task = progress.add_task("", total=total, completed=trainer.step, loss="-", left=left)
-            while trainer.step < total and interrupt.error is None:
-                start = time.monotonic()
-                loss = self._step(trainer, log, validation_loss)
-                if trainer.step % self.checkpoint_every == 0 or trainer.step == total:
-                    save(trainer, folder)
-                time_left.add(time.monotonic() - start)
-                left = time_left.text(total - trainer.step)
-                progress.update(task, completed=trainer.step, loss=f"{loss:.4f}", left=left)
-        if interrupt.error is not None:
-            save(trainer, folder)
-            step = f"{name}: interrupted after step {trainer.step}"
-            say(self.console, f"{step}; the same command goes on from there")
-            raise SystemExit(exit_code(interrupt.error))
+    ) -> Iterator[float]:
+        """Train to the last step, saving on the way; gives each step's loss."""
+        total = trainer.config.steps
+        while trainer.step < total:
+            loss = self._step(trainer, log, validation_loss)
+            if trainer.step % self.checkpoint_every == 0 or trainer.step == total:
+                save(trainer, folder)
+            yield loss
 
     def _step(
         self, trainer: Trainer, log: TrainingLog, validation_loss: Callable[[], float] | None

@@ -1,5 +1,6 @@
 """What may be replaced, what it costs, and what is kept at a budget."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from star.base.errors import UserError
-from star.genomes import CacheSetting, Genome, ModelConfig, cache_bytes, random_genome
+from star.genomes import Backbone, CacheSetting, Genome, ModelConfig, cache_bytes, random_genome
 from star.genomes.hybrids import GenomeComponent, Hybrid, hybrid_alphabet
 from star.genomes.widths import fits
 from star.hybrids.linearise import Plan
@@ -112,6 +113,15 @@ def test_a_hybrid_of_several_is_refused() -> None:
     alphabet = hybrid_alphabet("hybrid:here", Hybrid("both", components, 2), "digest")
     with pytest.raises(UserError, match="is a hybrid of several"):
         plan(Genome.from_text("11111-21111", alphabet))
+
+
+def test_norms_that_follow_from_attention_are_refused() -> None:
+    """With them norms move behind an attention that goes, and weights would not fit."""
+    sizes = replace(SIZES, norms="post_attention")
+    with pytest.raises(UserError, match="has model.norms=post_attention"):
+        Plan.make(GENOME, sizes, ALL, "GatedDelta")
+    own = Genome(GENOME.livs, GENOME.alphabet, Backbone(norms=2))  # pre, whatever the sizes say
+    assert Plan.make(own, sizes, ALL, "GatedDelta").units
 
 
 def test_replacements_are_recurrences() -> None:

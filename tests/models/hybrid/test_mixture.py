@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from star.base.files import named_weights
+from star.base.errors import UserError
+from star.base.files import named_weights, write_tensors
 from star.genomes import CacheSetting, Genome, GenomeFile, cache_bytes, parameter_count
 from star.genomes.hybrids import PROJECTORS
 from star.models import Cache, decode, load_checkpoint, save_checkpoint
 from star.models.generation import Sampling, generate
 from star.models.hybrid import HybridModel, build_projector, fitted, gate
+from star.models.hybrid.mixture import COMPONENTS, DIGEST
+from star.models.hybrid.mixture import PROJECTORS as PROJECTORS_FILE
 from tests.mixtures import PARTS, hybrid_of, mixed, written
 
 TOKENS = torch.randint(256, (2, 20), generator=torch.Generator().manual_seed(0))
@@ -158,3 +161,22 @@ def test_a_checkpoint_is_whole_wherever_it_is(tmp_path: Path) -> None:
     ]
     assert tokens[0] == tokens[1]
     assert len(tokens[0]) == 22
+
+
+def test_weights_of_another_hybrid_are_refused(tmp_path: Path) -> None:
+    """Of the same shapes: a file says whose it is, where `star.hybridize` wrote it."""
+    hybrid = replace(hybrid_of("attention", "lfm2"), projectors="b" * 16)
+    alphabet, models = written(tmp_path, hybrid)
+    genome, sizes = mixed(alphabet, "Mix-4-0", "Mix-4-0"), hybrid.sizes
+    path = tmp_path / PROJECTORS_FILE
+    with pytest.raises(UserError, match=f"{PROJECTORS_FILE}.*missing"):
+        decode(genome, sizes)
+    write_tensors(path, {"unused": torch.zeros(1)}, {DIGEST: "a" * 16})
+    with pytest.raises(UserError, match="projectors.*digest a{16}, expected b{16}"):
+        decode(genome, sizes)
+    write_tensors(path, {"unused": torch.zeros(1)}, {DIGEST: "b" * 16})
+    decode(genome, sizes)
+    own = tmp_path / COMPONENTS / "0.safetensors"
+    write_tensors(own, named_weights(models[0]), {DIGEST: "1" * 16})
+    with pytest.raises(UserError, match="0.safetensors.*digest 1{16}, expected 0{16}"):
+        decode(genome, sizes)
