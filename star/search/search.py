@@ -117,7 +117,7 @@ class Search:
         config, follows = of_hybrid(config)
         config.check()
         measured, recipe = make_recipe(config)
-        expect_pretrained(measured, config.search.space.alphabet)
+        expect_pretrained(measured, config.search.space.alphabet, recipe)
         objectives = measured.selected(config.search.objectives)
         sizes = [] if config.model.match else [config.model, config.model.when_trained()]
         problem = GenomeProblem.from_config(

@@ -19,6 +19,7 @@ from star.base.reading import expanded
 from star.data import open_corpus
 from star.data.subwords import copy_tokenizer
 from star.evaluation import Measured, Recipe
+from star.evaluation.hybrid_tokens import expect_tokens_of_hybrid
 from star.genomes import GenomeFile, check_fits
 from star.models import LanguageModel, decode_tried, save_checkpoint
 from star.models.checkpoint import EVALUATION
@@ -132,6 +133,7 @@ def opened_training(
         config.model.vocabulary,
         config.training.validation_length,
     )
+    expect_tokens_of_hybrid(genome.alphabet.name, corpus.tokenizer)
     origin = read_origin(config.genome)
     notices += origin.notices(config, corpus.fingerprint) if origin else []
     folder = expanded(config.run_dir) if config.run_dir else new_folder("train")

@@ -4,7 +4,8 @@ compare with."""
 from dataclasses import replace
 
 from star.base.errors import UserError
-from star.evaluation import Measured
+from star.evaluation import Measured, Recipe
+from star.evaluation.hybrid_tokens import expect_tokens_of_hybrid
 from star.genomes import Genome, get_alphabet
 from star.genomes.alphabets import HYBRID
 from star.search.config import ONE_SHOT, EvolveConfig
@@ -48,9 +49,9 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     return fitted, [f"of hybrid {hybrid.name} follow {follows}"]
 
 
-def expect_pretrained(measured: Measured, alphabet: str) -> None:
-    """Raise `UserError` for an objective that trains genomes from nothing, in a search over a
-    hybrid, whose components were trained before."""
+def expect_pretrained(measured: Measured, alphabet: str, recipe: Recipe) -> None:
+    """Raise `UserError` for an objective that trains genomes from nothing, or a text of other
+    tokens, in a search over a hybrid, whose components were trained before."""
     if not alphabet.startswith(HYBRID):
         return
     for name, objective in measured.objectives.items():
@@ -59,6 +60,7 @@ def expect_pretrained(measured: Measured, alphabet: str) -> None:
                 f"{name}: trains a genome from nothing on tokens of its own, which is not together "
                 f"with {KEY}={alphabet}; leave it out of objectives, also_measure and constraints"
             )
+    expect_tokens_of_hybrid(alphabet, recipe.open_corpus().tokenizer)
 
 
 def components_alone(alphabet_name: str) -> dict[str, Genome]:

@@ -12,9 +12,11 @@ import pytest
 
 from star.base.command_line import compose_config
 from star.base.errors import UserError
-from star.genomes import GenomeError
+from star.genomes import Genome, GenomeError, GenomeFile, write_genome_file
+from star.genomes.hybrids import read_hybrid
 from star.runs.columns import TIMING_COLUMNS
 from star.search import Search
+from star.training_runs import opened_training
 from tests.mixtures import hybrid_of, written
 
 QUICK = ("search.population=4", "search.generations=3", "training.steps=2", "training.length=16")
@@ -47,6 +49,25 @@ def test_sizes_follow_from_the_hybrid(hybrid: str) -> None:
 def test_what_hybrids_do_not_have(hybrid: str, setting: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid, setting]))
+
+
+def test_a_text_of_other_tokens(hybrid: str) -> None:
+    """Bytes, where the components learnt those of a tokenizer, which lies beside them."""
+    folder = Path(hybrid.partition("hybrid:")[2])
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="its components know other tokens than those of the text"):
+        Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid]))
+    alphabet = read_hybrid(str(folder))
+    genome = Genome.from_genes([[1, 1, 1, 1, 1]] * 3, alphabet)
+    write_genome_file(folder / "genome.yaml", GenomeFile("test", genome))
+    asked = [f"genome={folder / 'genome.yaml'}", "width=64", "training.length=16"]
+    config = compose_config("train", [*asked, f"run_dir={folder / 'run'}"])
+    with (
+        pytest.raises(UserError, match="its components know other tokens"),
+        opened_training(config, None),
+    ):
+        pass
+    assert not (folder / "run").exists()
 
 
 def test_no_hybrid_there(tmp_path: Path) -> None:
