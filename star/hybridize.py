@@ -39,7 +39,7 @@ from star.hybrids.stages import (
     train_projectors,
 )
 from star.hybrids.table import print_budget, print_mixture
-from star.models.hybrid.mixture import COMPONENTS, PROJECTORS
+from star.models.hybrid.mixture import COMPONENTS, PROJECTORS_FILE
 from star.runs.claim import claimed_folder
 from star.runs.extensions import use_extensions
 from star.runs.provenance import check_same_run, new_folder, write_provenance
@@ -48,7 +48,7 @@ from star.training_runs import TrainConfig, finish, opened_training
 
 MODEL = "model"  # folder of the checkpoint
 WRITTEN = (
-    *(FILE, COMPONENTS, PROJECTORS, PROJECTOR_STATE, SEARCH_STATE, SEARCH_LOG, PROGRAMMING),
+    *(FILE, COMPONENTS, PROJECTORS_FILE, PROJECTOR_STATE, SEARCH_STATE, SEARCH_LOG, PROGRAMMING),
     *(GENOME, MIXTURE, MODEL, *FILES),
 )
 # What may differ when a folder is gone on with. Components are compared by their weights; the

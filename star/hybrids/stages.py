@@ -21,7 +21,7 @@ from star.data import Corpus
 from star.genomes import Genome, GenomeFile, genome_file_text
 from star.genomes.hybrids import Hybrid, HybridAlphabet, beside, write_hybrid
 from star.models.hybrid import HybridModel
-from star.models.hybrid.mixture import DIGEST, PROJECTORS, load_components
+from star.models.hybrid.mixture import DIGEST, PROJECTORS_FILE, load_components
 from star.runs.origin import origin_settings
 from star.training import Trainer, TrainingConfig, load_state, save_state
 from star.training_runs import Stage, show_steps
@@ -96,7 +96,7 @@ def train_projectors(making: Making) -> None:
 
     Raises `Diverged`, and `UserError` for a state that cannot be read.
     """
-    path, state = making.folder / PROJECTORS, making.folder / PROJECTOR_STATE
+    path, state = making.folder / PROJECTORS_FILE, making.folder / PROJECTOR_STATE
     steps = making.config.hybrid.projector_steps
     if not path.exists():
         model = making.model()
@@ -235,7 +235,7 @@ def settle(making: Making, rows: Mix) -> tuple[Genome, Mix]:
     """
     config = making.config
     is_soft = config.hybrid.discretise == NONE
-    projectors, _ = files.read_tensors(making.folder / PROJECTORS)
+    projectors, _ = files.read_tensors(making.folder / PROJECTORS_FILE)
     hybrid = replace(
         making.hybrid, mixture=rows if is_soft else (), projectors=digest_of(projectors)
     )

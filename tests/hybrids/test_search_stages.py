@@ -28,7 +28,7 @@ from star.hybrids.stages import (
 )
 from star.models import decode
 from star.models.hybrid import HybridModel
-from star.models.hybrid.mixture import PROJECTORS
+from star.models.hybrid.mixture import PROJECTORS_FILE
 from star.training.loop import token_loss
 
 from .tiny import alike, corpus, fresh, training, uniform_model, write
@@ -77,7 +77,7 @@ def test_projectors_are_trained_and_components_stay(tmp_path: Path) -> None:
     one = making(tmp_path / "one")
     before = {name: weight.clone() for name, weight in named_weights(one.model()).items()}
     train_projectors(one)
-    left, _ = read_tensors(one.folder / PROJECTORS)
+    left, _ = read_tensors(one.folder / PROJECTORS_FILE)
     assert left.keys() == {name for name in before if name.startswith(("into.", "out."))}
     assert all(not torch.equal(weight, before[name]) for name, weight in left.items())
     after = named_weights(one.model())
@@ -92,7 +92,7 @@ def test_without_steps_projectors_are_those_that_the_seed_draws(tmp_path: Path) 
     one = replace(one, config=settings)
     drawn = named_weights(one.model())
     train_projectors(one)
-    for name, weight in read_tensors(one.folder / PROJECTORS)[0].items():
+    for name, weight in read_tensors(one.folder / PROJECTORS_FILE)[0].items():
         assert torch.equal(weight, drawn[name])
 
 
@@ -131,10 +131,10 @@ def test_projectors_are_part_of_what_a_letter_stands_for(tmp_path: Path) -> None
 def test_a_finished_stage_is_not_done_again(tmp_path: Path) -> None:
     one = making(tmp_path / "one", method="given", mixture="[[0.5,0.5],[1,0]]")
     train_projectors(one)
-    stamp = (one.folder / PROJECTORS).stat().st_mtime_ns
+    stamp = (one.folder / PROJECTORS_FILE).stat().st_mtime_ns
     settle(one, find_mixture(one))
     train_projectors(one)
-    assert (one.folder / PROJECTORS).stat().st_mtime_ns == stamp
+    assert (one.folder / PROJECTORS_FILE).stat().st_mtime_ns == stamp
     assert find_mixture(one) == ((0.5, 0.5), (1.0, 0.0))
 
 

@@ -1,14 +1,12 @@
 """A pretrained component in a hybrid: embedding, segments, final norm and head, one by one."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
 from star.base.imports import expect_installed
 from star.genomes.hybrids import Component, ForeignComponent, GenomeComponent
 
@@ -120,26 +118,13 @@ class GenomeModule(nn.Module):
         return liv.structure.state_shapes()
 
 
-def build_component(component: Component, weights: Path | None) -> Any:
-    """The module of a component, a `ComponentModule`.
-
-    Args:
-        component: what it is.
-        weights: of safetensors, with the names of the module; None leaves fresh ones.
-
-    Raises:
-        UserError: for weights that cannot be read, or are others.
-    """
+def build_component(component: Component) -> Any:
+    """The module of a component, a `ComponentModule` with fresh weights. Raises `UserError` where
+    transformers is missing for it, or its configuration cannot be used."""
     if isinstance(component, GenomeComponent):
-        module: nn.Module = GenomeModule(component)
-    else:
-        expect_installed(f"component {component.name}", "transformers")
-        from .foreign import ForeignModule
+        return GenomeModule(component)
+    expect_installed(f"component {component.name}", "transformers")
+    from .foreign import ForeignModule
 
-        assert isinstance(component, ForeignComponent)
-        module = ForeignModule(component)
-    if weights is not None:
-        found, _ = read_tensors(weights)
-        check_tensors(named_weights(module), found, weights, any_float=True)
-        copy_weights(module, found)
-    return module
+    assert isinstance(component, ForeignComponent)
+    return ForeignModule(component)

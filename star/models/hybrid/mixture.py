@@ -25,7 +25,7 @@ from .components import Shapes, State, build_component
 from .projectors import build_projector, fitted
 
 COMPONENTS = "components"  # folder of weights, <number>.safetensors
-PROJECTORS = "projectors.safetensors"  # of projectors that were trained before
+PROJECTORS_FILE = "projectors.safetensors"  # of projectors that were trained before
 DIGEST = "digest"  # of weights, in the metadata of their file
 Weights = Sequence[Sequence[float]] | torch.Tensor  # of the components in each block
 
@@ -86,7 +86,7 @@ class HybridModel(LanguageModel):
         self.hybrid = hybrid
         self.weights: Weights = weights
         self.needed = hybrid.needed(weights)
-        modules = [build_component(component, None) for component in hybrid.components]
+        modules = [build_component(component) for component in hybrid.components]
         self.components = nn.ModuleList(modules)
         self.into = self._projectors(is_out=False)
         self.out = self._projectors(is_out=True)
@@ -233,7 +233,7 @@ def load_components(model: HybridModel, folder: Path) -> None:
     if model.ends is not None:
         modules: Any = model.components
         model.ends.average([module.embedding_table() for module in modules])
-    _load_projectors(model, folder / PROJECTORS)
+    _load_projectors(model, folder / PROJECTORS_FILE)
 
 
 def _read_weights(path: Path, digest: str) -> Mapping[str, torch.Tensor]:

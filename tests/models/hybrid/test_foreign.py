@@ -33,7 +33,7 @@ def component_of(theirs: Any) -> ForeignComponent:
 
 
 def module_of(theirs: Any) -> ForeignModule:
-    module = build_component(component_of(theirs), None)
+    module = build_component(component_of(theirs))
     weights = module_weights(theirs, theirs.config.model_type)
     check_tensors(named_weights(module), weights, "theirs")  # type: ignore[arg-type]
     copy_weights(module, weights)
@@ -151,7 +151,7 @@ def test_a_configuration_keeps_what_decides_the_model_alone() -> None:
 def test_a_component_that_no_model_is_is_refused(changed: dict[str, Any], message: str) -> None:
     component = replace(component_of(foreign("gpt2")), **changed)
     with pytest.raises(UserError) as refused:
-        build_component(component, None)
+        build_component(component)
     assert message in str(refused.value) and "\n" not in str(refused.value)
 
 

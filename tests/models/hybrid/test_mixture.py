@@ -15,8 +15,7 @@ from star.genomes.hybrids import PROJECTORS
 from star.models import Cache, decode, load_checkpoint, save_checkpoint
 from star.models.generation import Sampling, generate
 from star.models.hybrid import HybridModel, build_projector, fitted, gate
-from star.models.hybrid.mixture import COMPONENTS, DIGEST
-from star.models.hybrid.mixture import PROJECTORS as PROJECTORS_FILE
+from star.models.hybrid.mixture import COMPONENTS, DIGEST, PROJECTORS_FILE
 from tests.mixtures import PARTS, hybrid_of, mixed, written
 
 TOKENS = torch.randint(256, (2, 20), generator=torch.Generator().manual_seed(0))
