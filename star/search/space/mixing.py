@@ -1,12 +1,12 @@
-"""Searches over the letters of a hybrid: what follows from it, and its components as designs to
-compare with."""
+"""Searches over the letters of a hybrid: what follows from it, and what they do not have."""
 
 from dataclasses import replace
 
 from star.base.errors import UserError
 from star.evaluation import Measured
-from star.genomes import Genome, get_alphabet
+from star.genomes import get_alphabet
 from star.genomes.alphabets import HYBRID
+from star.runs.names import letters_in_words
 from star.search.config import ONE_SHOT, EvolveConfig
 
 KEY = "search.space.alphabet"
@@ -14,7 +14,7 @@ KEY = "search.space.alphabet"
 
 def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     """The settings of a search, with the depth, width and vocabulary of the hybrid that it is over,
-    and a notice of them; as they are where it is over none.
+    and notices of them and of its letters; as they are where it is over none.
 
     Raises:
         GenomeError: for a folder that holds no hybrid.
@@ -45,7 +45,8 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     named = replace(config.search, space=replace(space, alphabet=alphabet.name))
     fitted = replace(config, depth=hybrid.blocks, width=hybrid.width, model=model, search=named)
     follows = f"depth={hybrid.blocks}, model.width={hybrid.width}, vocabulary={hybrid.vocabulary}"
-    return fitted, [f"of hybrid {hybrid.name} follow {follows}"]
+    words = letters_in_words(alphabet.name)
+    return fitted, [f"of hybrid {hybrid.name} follow {follows}", f"letters {words}"]
 
 
 def expect_pretrained(measured: Measured, alphabet: str) -> None:
@@ -59,18 +60,3 @@ def expect_pretrained(measured: Measured, alphabet: str) -> None:
                 f"{name}: trains a genome from nothing on tokens of its own, which is not together "
                 f"with {KEY}={alphabet}; leave it out of objectives, also_measure and constraints"
             )
-
-
-def components_alone(alphabet_name: str) -> dict[str, Genome]:
-    """Each component of a hybrid by itself, by its name; none of an alphabet that is no hybrid."""
-    if not alphabet_name.startswith(HYBRID):
-        return {}
-    alphabet = get_alphabet(alphabet_name)
-    hybrid = alphabet.hybrid
-    assert hybrid is not None
-    found: dict[str, Genome] = {}
-    for number, component in enumerate(hybrid.components):
-        letter = alphabet.alone(number)  # type: ignore[attr-defined]
-        name = component.name if component.name not in found else f"{component.name}_{number}"
-        found[name] = Genome.from_genes([[letter.id, 1, 1, 1, 1]] * hybrid.blocks, alphabet)
-    return found
