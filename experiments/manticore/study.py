@@ -55,13 +55,15 @@ def write_texts(folder: Path) -> None:
         ("english", dict(sorted(english.items()))),
     ):
         left = BYTES
-        for target in (folder / name, folder / f"both.new/{name}"):
+        # A document has the same name in both folders: names decide which are held out.
+        targets = (folder / name / name, folder / "both.new" / name)
+        for target in targets:
             target.mkdir(parents=True, exist_ok=True)
         for file, text in documents.items():
             if not text or left <= 0:
                 continue
             left -= len(text.encode())
-            for target in (folder / name, folder / f"both.new/{name}"):
+            for target in targets:
                 (target / file).write_text(text, encoding="utf-8")
     (folder / "both.new").rename(folder / "both")
 

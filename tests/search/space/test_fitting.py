@@ -185,6 +185,7 @@ def test_baselines_above_a_constraint_are_measured_and_not_on_the_front() -> Non
     assert not archive.failures()  # they have no constraint to keep
 
 
+@pytest.mark.slow
 def test_the_command_says_what_cannot_fit_and_what_is_above(command: Callable[..., Any]) -> None:
     limits = ("constraints.cache_bytes=64kB", "search.seeds=[transformer_pp]")
     tiny = ("training.steps=1", "search.generations=1", "search.population=3", "run_dir=run")

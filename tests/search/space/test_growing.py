@@ -76,10 +76,13 @@ def config(mode: str, generations: int = 7, **given: Any) -> EvolveConfig:
 
 
 BAYES = {"_target_": "star.search.algorithms.bayesian.Bayesian", "rounds": 2, "pool": 20}
+ALGORITHMS = (
+    pytest.param(None, id="nsga2"), pytest.param(BAYES, id="bayes", marks=pytest.mark.slow)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("mode", GROWING)
-@pytest.mark.parametrize("algorithm", [None, BAYES], ids=["nsga2", "bayes"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_search_grows_from_the_best_of_each_stage(mode: str, algorithm: Any) -> None:
     if algorithm is not None:
         pytest.importorskip("botorch")
@@ -121,7 +124,7 @@ def search_best(search: Search, depth: int) -> str:
     return min(of_depth, key=lambda e: e.evaluation.metrics["validation_loss"]).genome_id
 
 
-@pytest.mark.parametrize("algorithm", [None, BAYES], ids=["nsga2", "bayes"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_stage_without_new_genomes_goes_on_to_the_next(algorithm: Any) -> None:
     if algorithm is not None:
         pytest.importorskip("botorch")

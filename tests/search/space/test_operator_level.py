@@ -216,6 +216,7 @@ def test_new_classes_come_in_by_operator_mutation_only() -> None:
         assert set(np.unique(as_livs(pop)[:, :, 0])) == {1, 9, 150}
 
 
+@pytest.mark.slow
 def test_every_class_trains_and_has_the_parameters_that_were_counted() -> None:
     text = np.frombuffer(b"the quick brown fox jumps over the lazy dog. " * 20, dtype=np.uint8)
     training = TrainingConfig(steps=2, batch_size=2, length=12, device="cpu", validation_batches=1)
