@@ -6,6 +6,7 @@ from star.base.errors import UserError
 from star.evaluation import Measured
 from star.genomes import get_alphabet
 from star.genomes.alphabets import HYBRID
+from star.genomes.hybrids import has_components
 from star.runs.names import letters_in_words
 from star.search.config import ONE_SHOT, EvolveConfig
 
@@ -46,7 +47,11 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     fitted = replace(config, depth=hybrid.blocks, width=hybrid.width, model=model, search=named)
     follows = f"depth={hybrid.blocks}, model.width={hybrid.width}, vocabulary={hybrid.vocabulary}"
     words = letters_in_words(alphabet.name)
-    return fitted, [f"of hybrid {hybrid.name} follow {follows}", f"letters {words}"]
+    notices = [f"of hybrid {hybrid.name} follow {follows}", f"letters {words}"]
+    if not has_components(alphabet.name):
+        fresh = "holds no pretrained components: every candidate begins with fresh weights"
+        notices.append(f"{alphabet.name} {fresh}")
+    return fitted, notices
 
 
 def expect_pretrained(measured: Measured, alphabet: str) -> None:

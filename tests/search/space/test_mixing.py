@@ -14,6 +14,7 @@ import pytest
 from star.base.command_line import compose_config
 from star.base.errors import UserError
 from star.genomes import GenomeError
+from star.genomes.hybrids import write_hybrid
 from star.runs.columns import TIMING_COLUMNS
 from star.runs.names import baseline_ids, is_over_hybrid
 from star.runs.recall import recall_lines
@@ -36,6 +37,15 @@ def test_sizes_follow_from_the_hybrid(hybrid: str) -> None:
     assert list(search.baselines) == ["attention", "lfm2"]
     assert "of hybrid test follow depth=3, model.width=64, vocabulary=256" in search.notices
     assert "letters Mix-a-b: of 2 parts, a of attention, b of lfm2" in search.notices
+    assert not any("no pretrained components" in notice for notice in search.notices)
+
+
+def test_a_folder_without_weights_is_noticed(tmp_path: Path) -> None:
+    """A checkpoint of a hybrid is one."""
+    write_hybrid(tmp_path, hybrid_of("attention", "lfm2"))
+    setting = f"search.space.alphabet=hybrid:{tmp_path}"
+    search = Search.from_config(compose_config("evolve", [*EXPERIMENT, setting]))
+    assert any("no pretrained components" in notice for notice in search.notices)
 
 
 def test_tables_of_a_run_know_the_components(hybrid: str) -> None:
