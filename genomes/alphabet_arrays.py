@@ -22,6 +22,7 @@ class Tables:
         count: (highest id + 1,), how many there are.
         parts: (places, 2 ** strategies, strategies), see `_weight_parts`.
         input_free: (places,), the strategy that borrows the input-free groups alone, or 0.
+        has_weights: (places,), whether the featurizer has any; the letters of a hybrid have none.
         without_input_free: (places, strategies), for a strategy that borrows them with others, the
             strategy that borrows only the others, or 0.
     """
@@ -33,6 +34,7 @@ class Tables:
     count: Genes
     parts: Genes
     input_free: Genes
+    has_weights: Booleans
     without_input_free: Genes
 
 
@@ -84,6 +86,7 @@ def tables(alphabet: Alphabet) -> Tables:
         count=np.zeros(size, dtype=np.int64),
         parts=np.zeros((places, 2**STRATEGIES, STRATEGIES), dtype=np.int64),
         input_free=np.zeros(places, dtype=np.int64),
+        has_weights=np.zeros(places, dtype=bool),
         without_input_free=np.zeros((places, STRATEGIES), dtype=np.int64),
     )
     for place, class_id in enumerate(alphabet.ids, start=1):
@@ -95,6 +98,7 @@ def tables(alphabet: Alphabet) -> Tables:
         table.choices[class_id, : len(valid)] = valid
         table.parts[place] = _weight_parts(liv_class)
         table.input_free[place] = structure.input_free_strategy
+        table.has_weights[place] = len(liv_class.operator.groups) > 0
         for strategy, without in structure.without_input_free.items():
             table.without_input_free[place, strategy] = without
     return table

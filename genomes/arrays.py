@@ -231,7 +231,8 @@ def _canonical(genes: Genes, table: Tables) -> Genes:
     owner = _first(*_group_keys(place, feature, strategy != NOT_SHARED, table))
     strategy = np.where(_of_several(owner), strategy, NOT_SHARED)
     borrowed = np.where(owner != np.arange(depth), strategy, NOT_SHARED)
-    root = _first(*_group_keys(place, featurizer, tying != NOT_SHARED, table))
+    ties = (tying != NOT_SHARED) & table.has_weights[place]
+    root = _first(*_group_keys(place, featurizer, ties, table))
     root = _split_by_weights(root, place, borrowed, table)
     tied = _of_several(root)
     strategy, group = _fold_input_free(strategy, owner, root, place, table)

@@ -28,6 +28,7 @@ from .hybrid import Hybrid
 from .letters import HybridAlphabet, hybrid_alphabet
 
 FILE = "hybrid.yaml"
+COMPONENTS = "components"  # folder of weights, <number>.safetensors
 BESIDE = "."  # the folder in the name of an alphabet: that of the genome's own file
 SCHEMA = 1
 STAR = "star"  # the family of components that are genomes
@@ -37,10 +38,19 @@ _KEYS = {
 }
 
 
+def has_components(alphabet: str) -> bool:
+    """Whether the folder of a hybrid holds pretrained weights. alphabet: `hybrid:` and the
+    folder."""
+    return (Path(alphabet.removeprefix(HYBRID)) / COMPONENTS).is_dir()
+
+
 def read_hybrid(folder: str) -> HybridAlphabet:
     """The alphabet of the hybrid in a folder. Raises `GenomeError` where there is none."""
     if not folder:
-        raise GenomeError(f"alphabet={HYBRID}: expected the folder of a hybrid behind it")
+        raise GenomeError(
+            f"alphabet={HYBRID} names none: expected the folder of a hybrid behind it, such as "
+            f"{HYBRID}runs/hybrid"
+        )
     path = expanded(folder).resolve() / FILE
     if not is_file(path):
         what = kind_of(path) or "missing"

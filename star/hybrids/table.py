@@ -41,7 +41,7 @@ def print_mixture(
         table.add_row(str(block), letter.name, *shares, *costs)
     console.print(table, highlight=False)
     flops = flops_per_token(genome, hybrid.sizes, cache.context)
-    total = f"{parameters.non_embedding + parameters.embedding:,} parameters"
+    total = f"{parameters.non_embedding + parameters.embedding:,} parameters with embeddings"
     costs = f"{in_words(sum(nbytes), CACHE_BYTES)}, {in_words(flops, FLOPS)}"
     say(console, f"{total}, {costs}, at context {cache.context:,}")
 

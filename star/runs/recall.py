@@ -13,13 +13,16 @@ def is_at_chance(metrics: Mapping[str, float]) -> bool:
     return metrics.get(RECALL, 0.0) >= CHANCE
 
 
-def recall_lines(measured: Collection[str]) -> list[str]:
-    """What stands below a table. measured: names of what its designs were measured by."""
+def recall_lines(measured: Collection[str], can_be_asked: bool = True) -> list[str]:
+    """What stands below a table.
+
+    Args:
+        measured: names of what its designs were measured by.
+        can_be_asked: whether a search could measure recall; one over a hybrid cannot.
+    """
     if RECALL in measured:
         return [
             f"{CHANCE_MARK} recall at chance ({RECALL} of {CHANCE:g} or more): looks nothing up"
         ]
-    return [
-        "recall was not measured: these losses do not show who can look things up "
-        f"(search.also_measure=[{RECALL}])"
-    ]
+    line = "recall was not measured: these losses do not show who can look things up"
+    return [f"{line} (search.also_measure=[{RECALL}])" if can_be_asked else line]

@@ -15,7 +15,7 @@ from rich.text import Text
 from star.base.console import say
 from star.evaluation.failures import OVER_BUDGET
 from star.evaluation.objectives import LOSS, STATIC, Objective
-from star.runs.names import HEADINGS, composition
+from star.runs.names import HEADINGS, composition, is_over_hybrid
 from star.runs.recall import CHANCE_MARK, RECALL, is_at_chance, recall_lines
 from star.runs.run import Run, RunCandidate
 from star.runs.validated import VALIDATED
@@ -102,7 +102,8 @@ class ClosingTable:
 
     def _trust_lines(self) -> list[str]:
         """How far the numbers go."""
-        settings, recall = self.run.settings, recall_lines(self.run.metrics)
+        settings = self.run.settings
+        recall = recall_lines(self.run.metrics, not is_over_hybrid(settings))
         if self.run.is_validated:
             return recall
         steps = settings.get("training", {}).get("steps", 0)

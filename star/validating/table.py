@@ -108,7 +108,8 @@ class ValidationTable:
             for n, (design, row) in enumerate(zip(results.designs, results.trainings, strict=True))
             if n not in results.complete
         ]
-        return [*found, *recall_lines(results.trained)]
+        mixes = any(design.candidate.genome.alphabet.hybrid for design in results.designs)
+        return [*found, *recall_lines(results.trained, not mixes)]
 
     def _correlation(self, name: str) -> str:
         spearman, kendall, count = self.results.correlations(name)

@@ -51,7 +51,8 @@ def canonical_livs(livs: Livs, alphabet: Alphabet) -> tuple[tuple[int, ...], ...
     for liv_class, indices in by_class.items():
         operator = alphabet.by_id[liv_class].operator
         features = [(livs[group[0]][4], group) for group in _groups(indices, livs, 3, 4)]
-        ties = _weight_ties(_groups(indices, livs, 1, 2), features, operator)
+        tying = _groups(indices, livs, 1, 2) if operator.groups else []  # else there is no weight
+        ties = _weight_ties(tying, features, operator)
         if operator.structure.input_free:
             unshared = set(indices) - {index for _, members in features for index in members}
             features = _fold_input_free(ties, features, unshared, operator.structure)

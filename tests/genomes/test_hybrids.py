@@ -47,6 +47,13 @@ def test_letters_are_all_ways_to_divide(parts: int, components: int) -> None:
     assert all(sum(shares) == parts and min(shares) >= 0 for shares in found)
 
 
+@pytest.mark.parametrize("text", ["11211-11211-31211", "12211-12211-33211"])
+def test_letters_have_no_weights_to_share(tmp_path: Path, text: str) -> None:
+    alphabet = write_hybrid(tmp_path, hybrid_of("attention", "lfm2", blocks=3))
+    plain = Genome.from_text("11111-11111-31111", alphabet)
+    assert Genome.from_text(text, alphabet).canonical() == plain
+
+
 def test_a_component_alone_costs_what_it_costs(tmp_path: Path) -> None:
     hybrid = hybrid_of(*PARTS, blocks=3, parts=2)
     alphabet, cache = write_hybrid(tmp_path, hybrid), CacheSetting(512, 2, "float32")

@@ -388,13 +388,14 @@ def _commands(content: Content, candidate: RunCandidate) -> list[list[str]]:
     """What to do with a design: a word and a command each."""
     reference, genome = f"{content.run.path}/{candidate.genome_id}", candidate.genome
     steps = 10 * max(content.steps, 1)
+    experiment = "cache_frontier" if genome.alphabet.hybrid is None else "hybrid_frontier"
     arguments = {
         "train": ("train", f"genome={reference}", f"steps={steps}"),
         "describe": ("describe", f"genome={reference}", "lineage=true"),
         "draw": ("describe", f"genome={reference}", "picture=card.svg"),
         "seed a search": (
             "evolve",
-            "+experiment=cache_frontier",
+            f"+experiment={experiment}",
             f"depth={genome.depth}",
             f"search.space.alphabet={genome.alphabet.name}",
             f"search.seeds=[{genome.to_text()}]",

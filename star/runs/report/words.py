@@ -4,7 +4,8 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator
 
-from star.runs.names import BASELINE
+from star.genomes import GenomeError
+from star.runs.names import BASELINE, alphabet_of, letters_in_words
 from star.runs.recall import RECALL
 from star.runs.report.content import FRONT, TRAINED, Content, visible
 from star.runs.report.figures.trust import correlation, is_on_front, validated_names
@@ -39,12 +40,21 @@ def summary(content: Content) -> str:
     ]
     minimised = ", ".join(o.name.replace("_", " ") for o in content.minimised)
     text = f"{', '.join(parts)}: {', '.join(what)}. Objectives: {minimised or 'none'}."
+    text += _letters(content)
     if content.unknown:
         text += (
             f" Not known here: {', '.join(content.unknown)} (plugins, or a module that cannot be "
             "imported); the front is the one that the search ranked, and no hypervolume is shown."
         )
     return text
+
+
+def _letters(content: Content) -> str:
+    try:
+        words = letters_in_words(alphabet_of(content.settings))
+    except GenomeError:  # the hybrid is gone
+        return ""
+    return f" Letters {visible(words)}." if words else ""
 
 
 def trust(content: Content) -> list[str]:

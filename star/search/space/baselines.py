@@ -11,9 +11,9 @@ from star.genomes import Genome, GenomeError, at_depth, check_fits, load_genome
 from star.genomes.files import is_genome_text
 from star.runs.folder import POPULATION
 from star.runs.genome_files import genome_paths
+from star.runs.names import components_alone
 from star.runs.run import Run
 from star.search.config import EvolveConfig
-from star.search.space.mixing import components_alone
 
 KEY = "search.baselines"
 

@@ -1,13 +1,14 @@
-"""Searches over the letters of a hybrid: what follows from it, and its components as designs to
-compare with."""
+"""Searches over the letters of a hybrid: what follows from it, and what they do not have."""
 
 from dataclasses import replace
 
 from star.base.errors import UserError
 from star.evaluation import Measured, Recipe
 from star.evaluation.hybrid_tokens import expect_tokens_of_hybrid
-from star.genomes import Genome, get_alphabet
+from star.genomes import get_alphabet
 from star.genomes.alphabets import HYBRID
+from star.genomes.hybrids import has_components
+from star.runs.names import letters_in_words
 from star.search.config import ONE_SHOT, EvolveConfig
 
 KEY = "search.space.alphabet"
@@ -15,7 +16,7 @@ KEY = "search.space.alphabet"
 
 def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     """The settings of a search, with the depth, width and vocabulary of the hybrid that it is over,
-    and a notice of them; as they are where it is over none.
+    and notices of them and of its letters; as they are where it is over none.
 
     Raises:
         GenomeError: for a folder that holds no hybrid.
@@ -46,7 +47,12 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     named = replace(config.search, space=replace(space, alphabet=alphabet.name))
     fitted = replace(config, depth=hybrid.blocks, width=hybrid.width, model=model, search=named)
     follows = f"depth={hybrid.blocks}, model.width={hybrid.width}, vocabulary={hybrid.vocabulary}"
-    return fitted, [f"of hybrid {hybrid.name} follow {follows}"]
+    words = letters_in_words(alphabet.name)
+    notices = [f"of hybrid {hybrid.name} follow {follows}", f"letters {words}"]
+    if not has_components(alphabet.name):
+        fresh = "holds no pretrained components: every candidate begins with fresh weights"
+        notices.append(f"{alphabet.name} {fresh}")
+    return fitted, notices
 
 
 def expect_pretrained(measured: Measured, alphabet: str, recipe: Recipe) -> None:
@@ -61,18 +67,3 @@ def expect_pretrained(measured: Measured, alphabet: str, recipe: Recipe) -> None
                 f"with {KEY}={alphabet}; leave it out of objectives, also_measure and constraints"
             )
     expect_tokens_of_hybrid(alphabet, recipe.open_corpus().tokenizer)
-
-
-def components_alone(alphabet_name: str) -> dict[str, Genome]:
-    """Each component of a hybrid by itself, by its name; none of an alphabet that is no hybrid."""
-    if not alphabet_name.startswith(HYBRID):
-        return {}
-    alphabet = get_alphabet(alphabet_name)
-    hybrid = alphabet.hybrid
-    assert hybrid is not None
-    found: dict[str, Genome] = {}
-    for number, component in enumerate(hybrid.components):
-        letter = alphabet.alone(number)  # type: ignore[attr-defined]
-        name = component.name if component.name not in found else f"{component.name}_{number}"
-        found[name] = Genome.from_genes([[letter.id, 1, 1, 1, 1]] * hybrid.blocks, alphabet)
-    return found

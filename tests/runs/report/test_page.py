@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from star.base.errors import UserError
 from star.evaluation.result import infeasible
+from star.genomes import Genome
+from star.genomes.hybrids import write_hybrid
 from star.runs.report import page as pages
 from star.runs.report import vega
 from star.runs.report.content import Content
@@ -27,6 +30,7 @@ from star.runs.report.page import (
 )
 from star.runs.run import Run
 from star.search import Search
+from tests.mixtures import hybrid_of, mixed
 from tests.search.made_up import MadeUp, hashed
 
 Made = Callable[..., tuple[Search, Run]]
@@ -238,3 +242,16 @@ def test_only_a_page_that_is_there_is_refreshed(made: Made) -> None:
     path.unlink()
     refresh(run.path)
     assert not path.exists()
+
+
+def test_a_mixture_seeds_a_search_that_takes_it(tmp_path: Path) -> None:
+    """Recall, which `cache_frontier` asks for, is refused for hybrids."""
+    genome = mixed(write_hybrid(tmp_path, hybrid_of("attention", "lfm2")), "Mix-4-0", "Mix-3-1")
+    for one, experiment in (
+        (genome, "hybrid_frontier"),
+        (Genome.from_text("11111-91111"), "cache_frontier"),
+    ):
+        content: Any = SimpleNamespace(run=SimpleNamespace(path="run"), steps=4)
+        candidate: Any = SimpleNamespace(genome_id="a", genome=one)
+        commands = dict(pages._commands(content, candidate))
+        assert f"+experiment={experiment} " in commands["seed a search"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,8 +14,10 @@ import pytest
 from star.base.command_line import compose_config
 from star.base.errors import UserError
 from star.genomes import Genome, GenomeError, GenomeFile, write_genome_file
-from star.genomes.hybrids import read_hybrid
+from star.genomes.hybrids import read_hybrid, write_hybrid
 from star.runs.columns import TIMING_COLUMNS
+from star.runs.names import baseline_ids, is_over_hybrid
+from star.runs.recall import recall_lines
 from star.search import Search
 from star.training_runs import opened_training
 from tests.mixtures import hybrid_of, written
@@ -34,6 +37,34 @@ def test_sizes_follow_from_the_hybrid(hybrid: str) -> None:
     assert (search.config.depth, search.config.model.width) == (3, 64)
     assert list(search.baselines) == ["attention", "lfm2"]
     assert "of hybrid test follow depth=3, model.width=64, vocabulary=256" in search.notices
+    assert "letters Mix-a-b: of 2 parts, a of attention, b of lfm2" in search.notices
+    assert not any("no pretrained components" in notice for notice in search.notices)
+
+
+def test_a_folder_without_weights_is_noticed(tmp_path: Path) -> None:
+    """A checkpoint of a hybrid is one."""
+    write_hybrid(tmp_path, hybrid_of("attention", "lfm2"))
+    setting = f"search.space.alphabet=hybrid:{tmp_path}"
+    search = Search.from_config(compose_config("evolve", [*EXPERIMENT, setting]))
+    assert any("no pretrained components" in notice for notice in search.notices)
+
+
+def test_tables_of_a_run_know_the_components(hybrid: str) -> None:
+    search = Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid]))
+    expected = {name: genome.canonical().id for name, genome in search.baselines.items()}
+    assert baseline_ids(asdict(search.config), set(expected.values())) == expected
+    moved = replace(search.config.search.space, alphabet="hybrid:nowhere")
+    settings = {"depth": 3, "search": {"space": asdict(moved), "baselines": []}}
+    ids = {genome_id: genome_id for genome_id in expected.values()}
+    assert baseline_ids(settings, ids) == ids  # where the hybrid has gone
+
+
+def test_recall_is_not_advised_where_it_is_refused() -> None:
+    assert is_over_hybrid({"search": {"space": {"alphabet": "hybrid:there"}}})
+    assert not is_over_hybrid({"search": {}}) and not is_over_hybrid({})
+    assert (
+        "also_measure" in recall_lines({})[0] and "also_measure" not in recall_lines({}, False)[0]
+    )
 
 
 @pytest.mark.parametrize(
