@@ -12,8 +12,10 @@ from .components import ForeignSegment as ForeignSegment
 from .components import GenomeComponent as GenomeComponent
 from .components import segments_of as segments_of
 from .files import BESIDE as BESIDE
+from .files import COMPONENTS as COMPONENTS
 from .files import FILE as FILE
 from .files import beside as beside
+from .files import has_components as has_components
 from .files import hybrid_text as hybrid_text
 from .files import read_hybrid as read_hybrid
 from .files import write_hybrid as write_hybrid

@@ -28,6 +28,7 @@ from .hybrid import Hybrid
 from .letters import HybridAlphabet, hybrid_alphabet
 
 FILE = "hybrid.yaml"
+COMPONENTS = "components"  # folder of weights, <number>.safetensors
 BESIDE = "."  # the folder in the name of an alphabet: that of the genome's own file
 SCHEMA = 1
 STAR = "star"  # the family of components that are genomes
@@ -70,7 +71,7 @@ def _parse(text: str, source: str, name: str) -> HybridAlphabet:
         raise GenomeError(
             message if message.startswith(source) else f"{source}: {message}"
         ) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise GenomeError(f"{source}: cannot be read ({shown(repr(error))})") from None
 
 
@@ -130,6 +131,12 @@ def _content(hybrid: Hybrid) -> dict[str, Any]:
         **({"mixture": [list(row) for row in hybrid.mixture]} if hybrid.mixture else {}),
         **({"projectors": hybrid.projectors} if hybrid.projectors else {}),
     }
+
+
+def has_components(alphabet: str) -> bool:
+    """Whether the folder of a hybrid holds pretrained weights. alphabet: `hybrid:` and the
+    folder."""
+    return (expanded(alphabet.removeprefix(HYBRID)) / COMPONENTS).is_dir()
 
 
 def digest_of(hybrid: Hybrid) -> str:

@@ -15,7 +15,9 @@ from star.base.errors import UserError, shown
 from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
 from star.genomes import Genome
 from star.genomes.alphabets import HYBRID
+from star.genomes.hybrids import COMPONENTS as COMPONENTS
 from star.genomes.hybrids import FILE, Hybrid
+from star.genomes.hybrids import has_components as has_components
 from star.genomes.hybrids.hybrid import SHARED
 
 from ..cache import Memory
@@ -24,7 +26,6 @@ from ..language_model import LanguageModel
 from .components import Shapes, State, build_component
 from .projectors import build_projector, fitted
 
-COMPONENTS = "components"  # folder of weights, <number>.safetensors
 PROJECTORS_FILE = "projectors.safetensors"  # of projectors that were trained before
 DIGEST = "digest"  # of weights, in the metadata of their file
 Weights = Sequence[Sequence[float]] | torch.Tensor  # of the components in each block
@@ -261,12 +262,6 @@ def _load_projectors(model: HybridModel, path: Path) -> None:
                 raise UserError(f"{path}: {prefix}.{name} is missing; expected all projectors")
             with torch.no_grad():
                 weight.copy_(found[f"{prefix}.{name}"])
-
-
-def has_components(alphabet: str) -> bool:
-    """Whether the folder of a hybrid holds pretrained weights. alphabet: `hybrid:` and the
-    folder."""
-    return (Path(alphabet.removeprefix(HYBRID)) / COMPONENTS).is_dir()
 
 
 def decode_hybrid(genome: Genome) -> HybridModel:

@@ -8,6 +8,7 @@ from star.evaluation import Measured, Recipe
 from star.evaluation.hybrid_tokens import expect_tokens_of_hybrid
 from star.genomes import Genome, get_alphabet
 from star.genomes.alphabets import HYBRID
+from star.genomes.hybrids import has_components
 from star.search.config import ONE_SHOT, EvolveConfig
 
 KEY = "search.space.alphabet"
@@ -19,7 +20,8 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
 
     Raises:
         GenomeError: for a folder that holds no hybrid.
-        UserError: for a setting that searches of hybrids do not have.
+        UserError: for one without pretrained weights, as the checkpoint of a hybrid is, and for a
+            setting that searches of hybrids do not have.
     """
     space = config.search.space
     if not space.alphabet.startswith(HYBRID):
@@ -27,6 +29,11 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     alphabet = get_alphabet(space.alphabet)
     hybrid = alphabet.hybrid
     assert hybrid is not None
+    if not has_components(alphabet.name):
+        raise UserError(
+            f"{KEY}={space.alphabet}: holds no pretrained components, without which all weights "
+            "would be fresh; expected the run_dir of a star.hybridize, as it left it"
+        )
     refused = {
         "search.space.mode": space.mode != ONE_SHOT,
         "search.space.depths": bool(space.depths),

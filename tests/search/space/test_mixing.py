@@ -111,3 +111,9 @@ def test_a_killed_search_ends_as_one_left_alone(hybrid: str, tmp_path: Path) -> 
             for run in ("killed", "whole")
         )
         pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_hybrid_without_its_weights_is_refused(hybrid: str, tmp_path: Path) -> None:
+    (tmp_path / "hybrid" / "components").rename(tmp_path / "away")
+    with pytest.raises(UserError, match="holds no pretrained components"):
+        Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid]))
