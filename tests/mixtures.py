@@ -1,5 +1,6 @@
 """Hybrids of small random components, for tests."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from star.genomes import Genome, ModelConfig, load_genome
 from star.genomes.hybrids import GenomeComponent, Hybrid, HybridAlphabet, write_hybrid
 from star.models import LanguageModel, decode
 from star.models.hybrid.mixture import COMPONENTS
+from star.models.hybrid.own_weights import digest_of
 
 # Attention, a design with short convolutions, and one that shares features across its layers and
 # has a head of its own: of three widths and depths.
@@ -35,13 +37,15 @@ def written(folder: Path, hybrid: Hybrid) -> tuple[HybridAlphabet, list[Language
     """The folder of a hybrid whose components have random weights, and those models."""
     torch.manual_seed(0)
     (folder / COMPONENTS).mkdir(parents=True)
-    models = []
+    models, components = [], []
     for number, component in enumerate(hybrid.components):
         assert isinstance(component, GenomeComponent)
         models.append(decode(component.genome, component.sizes))
         path = folder / COMPONENTS / f"{number}.safetensors"
-        write_tensors(path, named_weights(models[-1]), {})
-    return write_hybrid(folder, hybrid), models
+        weights = named_weights(models[-1])
+        write_tensors(path, weights, {})
+        components.append(replace(component, digest=digest_of(weights)))
+    return write_hybrid(folder, replace(hybrid, components=tuple(components))), models
 
 
 def mixed(alphabet: HybridAlphabet, *names: str) -> Genome:

@@ -80,7 +80,7 @@ def _parse(text: str, source: str, name: str) -> HybridAlphabet:
         raise GenomeError(
             message if message.startswith(source) else f"{source}: {message}"
         ) from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise GenomeError(f"{source}: cannot be read ({shown(repr(error))})") from None
 
 

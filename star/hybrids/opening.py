@@ -4,14 +4,12 @@ A model of theirs that a genome is becomes one, through the mapping of `star.ado
 becomes a `ForeignComponent`, where `star.models.hybrid.foreign` has a row for its family.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from star.base.errors import UserError
 from star.base.files import named_weights, remove_leftovers, write_tensors, writing
@@ -31,7 +29,8 @@ from star.genomes.hybrids import (
 from star.hybrids.tokenizers import differences, own_tokenizer
 from star.models import load_checkpoint
 from star.models.checkpoint import GENOME
-from star.models.hybrid.mixture import COMPONENTS, DIGEST
+from star.models.hybrid.mixture import COMPONENTS
+from star.models.hybrid.own_weights import DIGEST, digest_of, holds
 
 CONFIG = "config.json"  # of a model of theirs
 
@@ -50,15 +49,6 @@ class Opened(NamedTuple):
             return None
         content = self.tokenizer.decode()
         return SubwordTokenizer(content, self.end_token, f"component {self.component.name}")
-
-
-def digest_of(weights: Mapping[str, torch.Tensor]) -> str:
-    """A hash of weights: 16 hexadecimal digits."""
-    found = hashlib.sha256()
-    for name in sorted(weights):
-        found.update(name.encode())
-        found.update(weights[name].detach().cpu().contiguous().float().numpy().tobytes())
-    return found.hexdigest()[:16]
 
 
 def opened_with(
@@ -215,18 +205,9 @@ def prepare(folder: Path, hybrid: Hybrid, opened: Sequence[Opened]) -> HybridAlp
         remove_leftovers(components, r"\d+\.safetensors")
         for number, one in enumerate(opened):
             path, digest = components / f"{number}.safetensors", one.component.digest
-            if not _holds(path, digest):
+            if not holds(path, digest):
                 write_tensors(path, one.weights, {DIGEST: digest})
         tokenizer = opened[0].read_tokenizer()
         if tokenizer is not None:
             tokenizer.save(folder)
         return write_hybrid(folder, hybrid)
-
-
-def _holds(path: Path, digest: str) -> bool:
-    """Whether weights of a digest are there."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return (file.metadata() or {}).get(DIGEST) == digest
-    except (OSError, SafetensorError):  # there is none, or it is damaged
-        return False

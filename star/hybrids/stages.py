@@ -21,7 +21,8 @@ from star.data import Corpus
 from star.genomes import Genome, GenomeFile, genome_file_text
 from star.genomes.hybrids import Hybrid, HybridAlphabet, beside, write_hybrid
 from star.models.hybrid import HybridModel
-from star.models.hybrid.mixture import DIGEST, PROJECTORS_FILE, load_components
+from star.models.hybrid.mixture import PROJECTORS_FILE, load_components
+from star.models.hybrid.own_weights import DIGEST, digest_of
 from star.runs.origin import origin_settings
 from star.training import Trainer, TrainingConfig, load_state, save_state
 from star.training_runs import Stage, show_steps
@@ -30,7 +31,6 @@ from .config import GIVEN, MAD, NONE, ONE_HOT, UNIFORM, HybridizeConfig
 from .costs import penalty
 from .discretise import found_letters, genome_of, nearest_letters, one_hot_letters
 from .mixtures import METHODS
-from .opening import digest_of
 from .programming import Programming
 from .search import MixtureSearch, SearchStep
 from .text import parts

@@ -29,7 +29,7 @@ from star.exporting.source import (
 )
 from star.genomes import Genome, ModelConfig
 from star.genomes.hybrids import GenomeComponent
-from star.hybrids.opening import Opened, digest_of, opened_with
+from star.hybrids.opening import Opened, opened_with
 from star.hybrids.tokenizers import OTHER_FILES, their_tokenizer
 from star.models import decode
 from star.models.hybrid.foreign import (
@@ -39,6 +39,7 @@ from star.models.hybrid.foreign import (
     module_weights,
     read_config,
 )
+from star.models.hybrid.own_weights import digest_of
 
 
 def open_theirs(given: str, revision: str) -> Opened:

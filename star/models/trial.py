@@ -2,7 +2,7 @@
 
 import torch
 
-from star.base.errors import plain, shown
+from star.base.errors import UserError, plain, shown
 from star.genomes import Genome, GenomeError, ModelConfig
 
 from .cache import Cache
@@ -13,7 +13,8 @@ from .structures import is_own
 def decode_tried(genome: Genome, model: ModelConfig) -> LanguageModel:
     """`decode`, and where operators are not ours, two tokens in parallel and one after the other.
 
-    Raises `GenomeError` as `decode`, and for a module of the user's that cannot be made or used.
+    Raises `GenomeError` as `decode`, and for a module of the user's that cannot be made or used;
+    `UserError` for files of a hybrid that are not what they were.
     """
     structures = {liv_class.operator.structure.name for liv_class in genome.classes()}
     theirs = sorted(filter(is_own, structures))
@@ -22,7 +23,7 @@ def decode_tried(genome: Genome, model: ModelConfig) -> LanguageModel:
     try:
         built = decode(genome, model)
         _try_out(built, model.vocabulary)
-    except GenomeError:
+    except (GenomeError, UserError):
         raise
     except Exception as error:  # whatever a user's module raises
         reason = shown(plain(f"{type(error).__name__}: {error}"))

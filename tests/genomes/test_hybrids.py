@@ -147,6 +147,7 @@ def test_vocabularies_differ() -> None:
         ("- a", "expected a mapping with the key 'schema: 1'"),
         ("schema: 2", "expected a mapping with the key 'schema: 1'"),
         ("schema: 1\nname: x", "cannot be read"),
+        ("schema: 1\nname: x\ncomponents: []\nblocks: .inf", "cannot be read"),
         ("schema: 1\nfoo: x", "unknown key 'foo'"),
         ("a: [", "hybrid.yaml"),
     ],

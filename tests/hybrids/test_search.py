@@ -90,7 +90,7 @@ def search_of(
     """Of a folder whose second component is the trained one."""
     pair = (component(FIRST, "untrained"), component(FIRST, "trained"))
     one = hybrid(components=pair, projector="identity")
-    write(folder, one, [fresh(pair[0], 3), trained(FIRST)])
+    one = write(folder, one, [fresh(pair[0], 3), trained(FIRST)]).hybrid
     model = uniform_model(one)
     load_components(model, folder)
     own, other = parts(corpus(), 12)

@@ -44,7 +44,7 @@ def making(folder: Path, hybrid: Hybrid | None = None, **changes: object) -> Mak
         hybrid=own, training=training(learning_rate=1e-2), cache=CacheSetting(context=32)
     )
     models = [fresh(c, seed) for seed, c in enumerate(one.components, start=5)]  # type: ignore[arg-type]
-    write(folder, one, models)
+    one = write(folder, one, models).hybrid
     return Making(config, folder, one, corpus(), make_console())
 
 

@@ -1,5 +1,6 @@
 """Small hybrids of fresh and of trained components, shared by the tests of the search."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from star.genomes.hybrids import GenomeComponent, Hybrid, HybridAlphabet, write_
 from star.models import LanguageModel, decode
 from star.models.hybrid import HybridModel
 from star.models.hybrid.mixture import COMPONENTS
+from star.models.hybrid.own_weights import digest_of
 from star.training import Trainer, TrainingConfig
 
 FIRST, SECOND = "31111-91111-31111-91111", "51111-91111-71111"
@@ -71,6 +73,9 @@ def trained(text: str, steps: int = 40) -> LanguageModel:
 def write(folder: Path, one: Hybrid, models: list[LanguageModel]) -> HybridAlphabet:
     """The folder of a hybrid whose components are these models."""
     (folder / COMPONENTS).mkdir(parents=True)
-    for number, model in enumerate(models):
-        write_tensors(folder / COMPONENTS / f"{number}.safetensors", named_weights(model), {})
-    return write_hybrid(folder, one)
+    components = []
+    for number, (model, own) in enumerate(zip(models, one.components, strict=True)):
+        weights = named_weights(model)
+        write_tensors(folder / COMPONENTS / f"{number}.safetensors", weights, {})
+        components.append(replace(own, digest=digest_of(weights)))  # type: ignore[type-var]
+    return write_hybrid(folder, replace(one, components=tuple(components)))

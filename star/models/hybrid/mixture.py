@@ -3,7 +3,7 @@
 Source: Manticore (arXiv 2406.00894), section 3; `star.genomes.hybrids.Hybrid` has the equation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from star.base.errors import UserError, shown
-from star.base.files import check_tensors, copy_weights, named_weights, read_tensors
+from star.base.files import check_tensors, copy_weights, named_weights
 from star.genomes import Genome
 from star.genomes.alphabets import HYBRID
 from star.genomes.hybrids import COMPONENTS as COMPONENTS
-from star.genomes.hybrids import FILE, Hybrid
+from star.genomes.hybrids import Hybrid
 from star.genomes.hybrids import has_components as has_components
 from star.genomes.hybrids.hybrid import SHARED
 
@@ -24,10 +23,10 @@ from ..cache import Memory
 from ..featurizer import INITIAL_STD
 from ..language_model import LanguageModel
 from .components import Shapes, State, build_component
+from .own_weights import read_own
 from .projectors import build_projector, fitted
 
 PROJECTORS_FILE = "projectors.safetensors"  # of projectors that were trained before
-DIGEST = "digest"  # of weights, in the metadata of their file
 Weights = Sequence[Sequence[float]] | torch.Tensor  # of the components in each block
 
 
@@ -228,7 +227,7 @@ def load_components(model: HybridModel, folder: Path) -> None:
     that is whole. Raises `UserError` for weights that are missing or others."""
     for number, module in enumerate(model.components):
         path = folder / COMPONENTS / f"{number}.safetensors"
-        found = _read_weights(path, model.hybrid.components[number].digest)
+        found = read_own(path, model.hybrid.components[number].digest)
         check_tensors(named_weights(module), found, path, any_float=True)
         copy_weights(module, found)
     if model.ends is not None:
@@ -237,31 +236,17 @@ def load_components(model: HybridModel, folder: Path) -> None:
     _load_projectors(model, folder / PROJECTORS_FILE)
 
 
-def _read_weights(path: Path, digest: str) -> Mapping[str, torch.Tensor]:
-    """Weights of a hybrid's folder. Raises `UserError` for ones that its file is not of.
-
-    digest: of that file; empty where it has none.
-    """
-    found, metadata = read_tensors(path)
-    there = metadata.get(DIGEST, digest)
-    if digest and there != digest:
-        raise UserError(
-            f"{path}: its weights have digest {shown(there)}, expected {digest} as {FILE} says; "
-            "make the hybrid anew"
-        )
-    return found
-
-
 def _load_projectors(model: HybridModel, path: Path) -> None:
     if not path.exists() and not model.hybrid.projectors:
         return
-    found = _read_weights(path, model.hybrid.projectors)
+    found = read_own(path, model.hybrid.projectors)
     for prefix, modules in (("into", model.into), ("out", model.out)):
-        for name, weight in modules.named_parameters():
-            if f"{prefix}.{name}" not in found:
-                raise UserError(f"{path}: {prefix}.{name} is missing; expected all projectors")
-            with torch.no_grad():
-                weight.copy_(found[f"{prefix}.{name}"])
+        own = {f"{prefix}.{name}": weight for name, weight in modules.named_parameters()}
+        # The file has projectors of all blocks; those of a component alone in a block are not here.
+        check_tensors(own, {n: w for n, w in found.items() if n in own}, path, any_float=True)
+        with torch.no_grad():
+            for name, weight in own.items():
+                weight.copy_(found[name])
 
 
 def decode_hybrid(genome: Genome) -> HybridModel:

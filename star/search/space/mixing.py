@@ -20,7 +20,8 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
 
     Raises:
         GenomeError: for a folder that holds no hybrid.
-        UserError: for a setting that searches of hybrids do not have.
+        UserError: for one without pretrained weights, as the checkpoint of a hybrid is, and for a
+            setting that searches of hybrids do not have.
     """
     space = config.search.space
     if not space.alphabet.startswith(HYBRID):
@@ -28,6 +29,11 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     alphabet = get_alphabet(space.alphabet)
     hybrid = alphabet.hybrid
     assert hybrid is not None
+    if not has_components(alphabet.name):
+        raise UserError(
+            f"{KEY}={space.alphabet}: holds no pretrained components, without which all weights "
+            "would be fresh; expected the run_dir of a star.hybridize, as it left it"
+        )
     refused = {
         "search.space.mode": space.mode != ONE_SHOT,
         "search.space.depths": bool(space.depths),
@@ -48,11 +54,7 @@ def of_hybrid(config: EvolveConfig) -> tuple[EvolveConfig, list[str]]:
     fitted = replace(config, depth=hybrid.blocks, width=hybrid.width, model=model, search=named)
     follows = f"depth={hybrid.blocks}, model.width={hybrid.width}, vocabulary={hybrid.vocabulary}"
     words = letters_in_words(alphabet.name)
-    notices = [f"of hybrid {hybrid.name} follow {follows}", f"letters {words}"]
-    if not has_components(alphabet.name):
-        fresh = "holds no pretrained components: every candidate begins with fresh weights"
-        notices.append(f"{alphabet.name} {fresh}")
-    return fitted, notices
+    return fitted, [f"of hybrid {hybrid.name} follow {follows}", f"letters {words}"]
 
 
 def expect_pretrained(measured: Measured, alphabet: str, recipe: Recipe) -> None:

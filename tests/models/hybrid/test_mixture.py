@@ -15,7 +15,8 @@ from star.genomes.hybrids import PROJECTORS
 from star.models import Cache, decode, load_checkpoint, save_checkpoint
 from star.models.generation import Sampling, generate
 from star.models.hybrid import HybridModel, build_projector, fitted, gate
-from star.models.hybrid.mixture import COMPONENTS, DIGEST, PROJECTORS_FILE
+from star.models.hybrid.mixture import COMPONENTS, PROJECTORS_FILE
+from star.models.hybrid.own_weights import DIGEST
 from tests.mixtures import PARTS, hybrid_of, mixed, written
 
 TOKENS = torch.randint(256, (2, 20), generator=torch.Generator().manual_seed(0))
@@ -163,19 +164,19 @@ def test_a_checkpoint_is_whole_wherever_it_is(tmp_path: Path) -> None:
 
 
 def test_weights_of_another_hybrid_are_refused(tmp_path: Path) -> None:
-    """Of the same shapes: a file says whose it is, where `star.hybridize` wrote it."""
+    """Of the same shapes, whatever their file says of itself."""
     hybrid = replace(hybrid_of("attention", "lfm2"), projectors="b" * 16)
     alphabet, models = written(tmp_path, hybrid)
     genome, sizes = mixed(alphabet, "Mix-4-0", "Mix-4-0"), hybrid.sizes
     path = tmp_path / PROJECTORS_FILE
     with pytest.raises(UserError, match=f"{PROJECTORS_FILE}.*missing"):
         decode(genome, sizes)
-    write_tensors(path, {"unused": torch.zeros(1)}, {DIGEST: "a" * 16})
-    with pytest.raises(UserError, match="projectors.*digest a{16}, expected b{16}"):
-        decode(genome, sizes)
     write_tensors(path, {"unused": torch.zeros(1)}, {DIGEST: "b" * 16})
-    decode(genome, sizes)
+    with pytest.raises(UserError, match=r"projectors.*digest \w{16}, expected b{16}"):
+        decode(genome, sizes)
     own = tmp_path / COMPONENTS / "0.safetensors"
-    write_tensors(own, named_weights(models[0]), {DIGEST: "1" * 16})
-    with pytest.raises(UserError, match="0.safetensors.*digest 1{16}, expected 0{16}"):
+    digest = alphabet.hybrid.components[0].digest
+    changed = {name: 2 * weight for name, weight in named_weights(models[0]).items()}
+    write_tensors(own, changed, {DIGEST: digest})
+    with pytest.raises(UserError, match=rf"0.safetensors.*digest \w{{16}}, expected {digest}"):
         decode(genome, sizes)

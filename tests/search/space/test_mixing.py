@@ -14,7 +14,7 @@ import pytest
 from star.base.command_line import compose_config
 from star.base.errors import UserError
 from star.genomes import Genome, GenomeError, GenomeFile, write_genome_file
-from star.genomes.hybrids import read_hybrid, write_hybrid
+from star.genomes.hybrids import read_hybrid
 from star.runs.columns import TIMING_COLUMNS
 from star.runs.names import baseline_ids, is_over_hybrid
 from star.runs.recall import recall_lines
@@ -39,14 +39,6 @@ def test_sizes_follow_from_the_hybrid(hybrid: str) -> None:
     assert "of hybrid test follow depth=3, model.width=64, vocabulary=256" in search.notices
     assert "letters Mix-a-b: of 2 parts, a of attention, b of lfm2" in search.notices
     assert not any("no pretrained components" in notice for notice in search.notices)
-
-
-def test_a_folder_without_weights_is_noticed(tmp_path: Path) -> None:
-    """A checkpoint of a hybrid is one."""
-    write_hybrid(tmp_path, hybrid_of("attention", "lfm2"))
-    setting = f"search.space.alphabet=hybrid:{tmp_path}"
-    search = Search.from_config(compose_config("evolve", [*EXPERIMENT, setting]))
-    assert any("no pretrained components" in notice for notice in search.notices)
 
 
 def test_tables_of_a_run_know_the_components(hybrid: str) -> None:
@@ -142,3 +134,9 @@ def test_a_killed_search_ends_as_one_left_alone(hybrid: str, tmp_path: Path) -> 
             for run in ("killed", "whole")
         )
         pd.testing.assert_frame_equal(found, expected)
+
+
+def test_a_hybrid_without_its_weights_is_refused(hybrid: str, tmp_path: Path) -> None:
+    (tmp_path / "hybrid" / "components").rename(tmp_path / "away")
+    with pytest.raises(UserError, match="holds no pretrained components"):
+        Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid]))
