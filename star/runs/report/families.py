@@ -37,6 +37,7 @@ BACKBONES = {
     "attention + recurrence": DELTA_RULE.colour,
     "recurrence": STATE_SPACE.colour,
     "convolution": CONVOLUTION.colour,
+    "mixture": MIXTURE.colour,
     "other": OTHER.colour,
 }
 
@@ -54,7 +55,10 @@ def liv_family(liv_class: LivClass) -> Family:
 
 
 def backbone_family(genome: Genome) -> str:
-    """A key of `BACKBONES`: whether it has softmax attention, recurrences, or convolutions only."""
+    """A key of `BACKBONES`: whether it mixes components, or has softmax attention, recurrences, or
+    convolutions only."""
+    if genome.alphabet.hybrid is not None:
+        return "mixture"
     families = {liv_family(liv_class) for liv_class in genome.classes()}
     parts = (["attention"] if ATTENTION in families else []) + (
         ["recurrence"] if families & RECURRENT else []
