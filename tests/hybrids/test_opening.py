@@ -268,7 +268,7 @@ def changed(**values: Any) -> Callable[[Path], None]:
             "layer_types has sliding_attention: expected full_attention alone",
         ),
         (
-            "llama_scaled",
+            "llama_yarn",
             changed(rope_parameters={"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}),
             "rope_parameters.rope_type=dynamic: expected default, linear, llama3, yarn",
         ),
@@ -343,7 +343,7 @@ def test_padded_vocabularies_are_cut_to_the_smallest(tmp_path: Path) -> None:
     size = tokenizer.vocabulary
     models = {
         "padded": foreign("gpt2", vocab_size=size + 19),
-        "tied": foreign("llama_scaled", vocab_size=size + 5),
+        "tied": foreign("llama_yarn", vocab_size=size + 5),
         "head": foreign("gpt_neox", vocab_size=size + 3),
     }
     for name, model in models.items():

@@ -18,7 +18,11 @@ TRANSFORMER = {
     "intermediate_size": 48, "max_position_embeddings": 64,
 }  # fmt: skip
 GPT = {"hidden_size": 32, "num_heads": 4, "num_layers": 4, "max_position_embeddings": 64}
-SCALED = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10_000.0}
+# A rotation that no genome has.
+SCALED = {
+    "rope_type": "yarn", "factor": 2.0, "rope_theta": 10_000.0,
+    "original_max_position_embeddings": 16,
+}  # fmt: skip
 # Of families that no genome is: classes, and sizes beside the vocabulary.
 FOREIGN: dict[str, tuple[str, str, dict[str, Any]]] = {
     "gpt2": ("GPT2Config", "GPT2LMHeadModel", {
@@ -29,7 +33,7 @@ FOREIGN: dict[str, tuple[str, str, dict[str, Any]]] = {
     }),
     "gpt_neox": ("GPTNeoXConfig", "GPTNeoXForCausalLM", TRANSFORMER),
     "llama_bias": ("LlamaConfig", "LlamaForCausalLM", {**TRANSFORMER, "attention_bias": True}),
-    "llama_scaled": ("LlamaConfig", "LlamaForCausalLM", {
+    "llama_yarn": ("LlamaConfig", "LlamaForCausalLM", {
         **TRANSFORMER, "rope_parameters": SCALED, "tie_word_embeddings": True,
     }),
     "mistral_gelu": ("MistralConfig", "MistralForCausalLM", {

@@ -89,7 +89,7 @@ def test_costs_are_those_of_the_module(case: str) -> None:
     assert total == sum(component.ends()) + component.parameters(range(LAYERS))
 
 
-@pytest.mark.parametrize("case", ["gpt2", "llama_scaled", "gpt_neox"])
+@pytest.mark.parametrize("case", ["gpt2", "llama_yarn", "gpt_neox"])
 def test_a_cut_vocabulary_has_fewer_rows(case: str) -> None:
     """GPT-2's has positions beside it, Llama's is the head, GPT-NeoX has a head of its own."""
     component = cut_vocabulary(component_of(foreign(case)), 200)
