@@ -12,7 +12,6 @@ from pymoo.core.population import Population
 from star.base.errors import UserError
 from star.genomes import Genome, GenomeError, ModelConfig, arrays
 from star.genomes.backbone import representatives
-from star.genomes.hybrids import GenomeComponent, Hybrid, write_hybrid
 from star.runs.columns import TIMING_COLUMNS
 from star.runs.lineage import Lineage
 from star.runs.run import Run
@@ -29,6 +28,7 @@ from star.search.variation.gene_mutation import GeneMutation
 from star.search.variation.operator_mutation import OperatorMutation
 from star.search.variation.sampling import GenomeRepair, GenomeSampling
 from star.search.variation.sharing_mutation import SharingMutation
+from tests.mixtures import hybrid_of, written
 from tests.search.made_up import MadeUp, static_costs
 
 USUAL = representatives(ModelConfig(), 8)
@@ -280,11 +280,6 @@ def test_a_table_without_them_is_refused() -> None:
 
 
 def test_a_search_over_a_hybrid_has_none(tmp_path: Path) -> None:
-    sizes = ModelConfig(width=64, vocabulary=48)
-    components = tuple(
-        GenomeComponent(f"c{n}", "0" * 16, Genome.from_text(f"{ATTENTION}-{FEED_FORWARD}"), sizes)
-        for n in range(2)
-    )
-    write_hybrid(tmp_path, Hybrid("mine", components, blocks=2))
+    written(tmp_path / "hybrid", hybrid_of("attention", "lfm2"))
     with pytest.raises(UserError, match="search.space.backbone_genes: not together with search"):
-        Search.from_config(config(space={"alphabet": f"hybrid:{tmp_path}"}), MadeUp())
+        Search.from_config(config(space={"alphabet": f"hybrid:{tmp_path / 'hybrid'}"}), MadeUp())
