@@ -37,7 +37,7 @@ COMPONENTS = {
 WIDENED = {"attention": 96}  # 1.13 MFLOPs, a little more than a hybrid of both
 LENGTH, BYTES = 256, 2_000_000  # of a window; of each text
 PRETRAINING, STEPS, SEARCH_STEPS, PROJECTOR_STEPS, BLOCKS = 600, 200, 100, 50, 4
-METHODS = ("darts", "gaea", "dash", "mad", "uniform")
+METHODS = ("darts", "gaea", "dash", "mad", "uniform")  # projectors begin as the identity
 TRAINING = (
     *(f"training.length={LENGTH}", "training.batch_size=8", "training.validation_batches=8"),
 )

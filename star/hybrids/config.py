@@ -84,7 +84,7 @@ class HybridConfig:
 
     blocks: int = 2  # that each component's layers are cut into
     parts: int = 4  # of the letters: quarters
-    projector: str = "linear"  # or identity, two_layer, skip
+    projector: str = "identity"  # linear ones that begin as that; or linear, two_layer, skip
     ends: str = "mixed"  # embedding and head: mixed, averaged, shared, or a component's number
     # darts, gaea, dash: searched on the text; mad: on synthetic tasks; uniform; given
     method: str = "darts"
