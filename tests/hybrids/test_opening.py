@@ -34,6 +34,8 @@ from star.models import Cache, LanguageModel, decode, load_checkpoint, save_chec
 from star.models.hybrid.mixture import COMPONENTS
 from tests.hybrids.their_models import ADOPTED, FOREIGN, STAR, foreign, save_ours, their_model
 
+pytestmark = pytest.mark.slow  # models of transformers, a second each
+
 TOLERANCE = 1e-5  # of logits in float32, whose sums have another order
 CONTEXT = 13
 TEXTS = [b"one tokenizer for all components, or a refusal that says which differ " * 20]

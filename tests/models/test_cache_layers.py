@@ -15,6 +15,8 @@ from star.models.hugging_face.cache_layers import LivLayer
 from star.models.hugging_face.causal_lm import CACHE, StarConfig, StarForCausalLM
 from tests.exporting.small_models import VOCABULARY, generated, ours, prompts
 
+pytestmark = pytest.mark.slow  # models of transformers, a second each
+
 # Attention over all positions and a window of 7, differential and linear attention, a long
 # convolution, a state, a short convolution, a feed-forward layer.
 MIXED = "1.1.1.1.1-19.1.1.1.1-12.1.1.1.1-18.1.1.1.1-8.1.1.1.1-5.1.1.1.1-7.1.1.1.1-9.1.1.1.1"

@@ -24,6 +24,8 @@ from star.models.hybrid.foreign import (
 )
 from tests.hybrids.their_models import FOREIGN, foreign
 
+pytestmark = pytest.mark.slow  # models of transformers, a second each
+
 LAYERS = 4
 
 
