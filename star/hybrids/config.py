@@ -16,7 +16,7 @@ from star.genomes import CacheSetting
 from star.genomes.hybrids import PROJECTORS
 from star.genomes.hybrids.hybrid import LEAST, MOST, MOST_PARTS, TOLERANCE
 from star.training import TrainingConfig
-from star.training.log import TENSORBOARD, chosen_loggers
+from star.training_runs.config import check_run
 
 from .mixtures import METHODS
 
@@ -118,7 +118,8 @@ class HybridConfig:
         if self.budget is not None:
             has_cost = self.cost is not None
             expect("hybrid.budget", self.budget, has_cost, "null, since hybrid.cost=null has none")
-            expect("hybrid.budget", self.budget, self.budget_number > 0, "more than 0")  # type: ignore[operator]
+            number = self.budget_number or 0
+            expect("hybrid.budget", self.budget, number > 0, "more than 0")
 
     @property
     def budget_number(self) -> float | None:
@@ -178,16 +179,7 @@ class HybridizeConfig:
         self.hybrid.check()
         self.cache.check()
         self.training.check()
-        rates = self.training.learning_rates
-        expected = "[], since one training has one rate; set training.learning_rate"
-        expect("training.learning_rates", rates, not rates, expected)
-        self.data.check()
-        for name in ("checkpoint_every", "validate_every"):
-            expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
-        expect_seed(self.seed)
-        expect_utf8("run_dir", self.run_dir)
-        expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
-        chosen_loggers(self.loggers, self.tensorboard)
+        check_run(self)
 
 
 def expect_mixture(rows: tuple[tuple[float, ...], ...], blocks: int, components: int) -> None:

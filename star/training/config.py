@@ -105,6 +105,11 @@ class TrainingConfig:
             expected = f"at most training.steps={self.steps}"
             self._expect("rate_steps", self.rate_steps <= self.steps, expected)
 
+    def check_one_rate(self) -> None:
+        """Raise `UserError` where there are rates to choose from, which only a search does."""
+        expected = "[], since one training has one rate; set training.learning_rate"
+        self._expect("learning_rates", not self.learning_rates, expected)
+
     def at_rate(self, learning_rate: float) -> Self:
         """The settings of one training at that peak; Muon's is the same multiple of it as here."""
         matrices = self.matrix_learning_rate * learning_rate / self.learning_rate

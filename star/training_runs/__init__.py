@@ -5,6 +5,7 @@ from .config import BEGINNING as BEGINNING
 from .config import TrainConfig as TrainConfig
 from .config import upgrade_settings as upgrade_settings
 from .progress import Stage as Stage
+from .progress import logged_step as logged_step
 from .progress import show_steps as show_steps
 from .training import Training as Training
 from .training import finish as finish

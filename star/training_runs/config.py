@@ -1,7 +1,7 @@
 """Settings of the training of one genome into a run folder, and what it leaves there."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from star.base.loggers import EVENTS, REMEMBERED
 from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8
@@ -20,6 +20,33 @@ WRITTEN = (
     *(GENOME, MODEL, WEIGHTS, hybrids.FILE, STATE, EVALUATION, LOG, EVENTS, REMEMBERED),
     *FILES,
 )
+
+
+class RunSettings(Protocol):
+    """What the settings of every command have that ends with such a training."""
+
+    seed: int
+    run_dir: str | None
+    checkpoint_every: int
+    validate_every: int
+    tensorboard: str
+    loggers: list[str]
+    training: TrainingConfig
+    data: DataConfig
+
+
+def check_run(config: RunSettings) -> None:
+    """Raise `UserError` for the first of these values that cannot be used; `training` itself is
+    checked before."""
+    config.training.check_one_rate()
+    config.data.check()
+    for name in ("checkpoint_every", "validate_every"):
+        value = getattr(config, name)
+        expect(name, value, value >= 1, "at least 1 step")
+    expect_seed(config.seed)
+    expect_utf8("run_dir", config.run_dir)
+    expect_one_of("tensorboard", config.tensorboard, TENSORBOARD)
+    chosen_loggers(config.loggers, config.tensorboard)
 
 
 @dataclass
@@ -55,16 +82,7 @@ class TrainConfig:
         self.model.check()
         self.cache.check()
         self.training.check(may_begin=True)
-        rates = self.training.learning_rates
-        expected = "[], since one training has one rate; set training.learning_rate"
-        expect("training.learning_rates", rates, not rates, expected)
-        self.data.check()
-        for name in ("checkpoint_every", "validate_every"):
-            expect(name, getattr(self, name), getattr(self, name) >= 1, "at least 1 step")
-        expect_seed(self.seed)
-        expect_utf8("run_dir", self.run_dir)
-        expect_one_of("tensorboard", self.tensorboard, TENSORBOARD)
-        chosen_loggers(self.loggers, self.tensorboard)
+        check_run(self)
 
 
 # Settings that change no number of the training: they may differ when it is resumed. The genome is

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from star.base.console import say
 from star.base.interrupts import deferred_interrupt, exit_code
 from star.runs.progress import TimeLeft
+from star.training import Trainer
+from star.training.log import TrainingLog
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,33 @@ class Stage:
     done: Callable[[], int]  # steps that are finished
     save: Callable[[], None]  # what is needed to go on
     is_last: bool = False  # whether nothing that is worth an interruption follows
+
+
+def logged_step(
+    trainer: Trainer, log: TrainingLog, every: int, validation_loss: Callable[[], float] | None
+) -> float:
+    """Make one step and write its row; returns its loss.
+
+    Args:
+        trainer: makes the step. Raises `Diverged` where it diverges.
+        log: gets the row.
+        every: steps between two measurements.
+        validation_loss: measures the held-out loss; None where it is not measured.
+    """
+    with log.timed():
+        result = trainer.advance()
+    measured = None
+    if validation_loss is not None and trainer.step % every == 0:
+        measured = validation_loss()
+    log.write(
+        step=trainer.step,
+        tokens=trainer.tokens,
+        train_loss=result.loss,
+        gradient_norm=result.gradient_norm,
+        learning_rate=result.learning_rate,
+        validation_loss=measured,
+    )
+    return result.loss
 
 
 def show_steps(stage: Stage, losses: Iterator[float], console: Console) -> None:

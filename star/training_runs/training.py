@@ -43,7 +43,7 @@ from .beginning import (
     read_beginning,
 )
 from .config import BEGINNING, FREE, STATE, STEPS, WRITTEN, TrainConfig, upgrade_settings
-from .progress import Stage, show_steps
+from .progress import Stage, logged_step, show_steps
 
 
 @dataclass
@@ -69,23 +69,13 @@ class Training:
         """Train to the last step, validating and saving on the way; gives each step's loss."""
         trainer, config = self.trainer, self.config
         while trainer.step < config.training.steps:
-            with log.timed():
-                result = trainer.advance()
-            validation_loss = None
-            if trainer.step % config.validate_every == 0:
-                quality = validate(self.model, trainer.corpus, config.training)
-                validation_loss = quality.validation_loss
-            log.write(
-                step=trainer.step,
-                tokens=trainer.tokens,
-                train_loss=result.loss,
-                gradient_norm=result.gradient_norm,
-                learning_rate=result.learning_rate,
-                validation_loss=validation_loss,
-            )
+            loss = logged_step(trainer, log, config.validate_every, self._validation_loss)
             if trainer.step % config.checkpoint_every == 0:
                 self.save()
-            yield result.loss
+            yield loss
+
+    def _validation_loss(self) -> float:
+        return validate(self.model, self.trainer.corpus, self.config.training).validation_loss
 
 
 def show_progress(training: Training, log: TrainingLog, console: Console) -> None:

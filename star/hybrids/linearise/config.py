@@ -133,9 +133,7 @@ class LineariseConfig:
         steps, wanted = self.training.steps, self.distil.steps
         expect("training.steps", steps, steps == wanted, f"distil.steps={wanted}")
         replace(self.training, steps=max(1, steps)).check()
-        rates = self.training.learning_rates
-        expected = "[], since one training has one rate; set training.learning_rate"
-        expect("training.learning_rates", rates, not rates, expected)
+        self.training.check_one_rate()
 
     def part(self, steps: int, learning_rate: float) -> TrainingConfig:
         """The settings of a part's training. learning_rate: of AdamW; Muon's is the same multiple

@@ -11,7 +11,7 @@ from rich.console import Console
 from star.base.files import remove_leftovers, writing
 from star.training import Trainer, load_state, save_state
 from star.training.log import LOG, TrainingLog
-from star.training_runs import Stage, show_steps
+from star.training_runs import Stage, logged_step, show_steps
 from star.training_runs.config import STATE
 
 
@@ -77,29 +77,10 @@ class Running:
         """Train to the last step, saving on the way; gives each step's loss."""
         total = trainer.config.steps
         while trainer.step < total:
-            loss = self._step(trainer, log, validation_loss)
+            loss = logged_step(trainer, log, self.validate_every, validation_loss)
             if trainer.step % self.checkpoint_every == 0 or trainer.step == total:
                 save(trainer, folder)
             yield loss
-
-    def _step(
-        self, trainer: Trainer, log: TrainingLog, validation_loss: Callable[[], float] | None
-    ) -> float:
-        """One step and its row; returns its loss."""
-        with log.timed():
-            result = trainer.advance()
-        measured = None
-        if validation_loss is not None and trainer.step % self.validate_every == 0:
-            measured = validation_loss()
-        log.write(
-            step=trainer.step,
-            tokens=trainer.tokens,
-            train_loss=result.loss,
-            gradient_norm=result.gradient_norm,
-            learning_rate=result.learning_rate,
-            validation_loss=measured,
-        )
-        return result.loss
 
 
 def save(trainer: Trainer, folder: Path) -> None:
