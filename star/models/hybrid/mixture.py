@@ -86,6 +86,15 @@ class HybridModel(LanguageModel):
         self.hybrid = hybrid
         self.weights: Weights = weights
         self.needed = hybrid.needed(weights)
+        # The place of each layer's memory among all, by component and layer.
+        there = (
+            (number, layer)
+            for number, segments in enumerate(hybrid.segments)
+            for block, layers in enumerate(segments)
+            if self.needed[block][number]
+            for layer in layers
+        )
+        self._places = {key: place for place, key in enumerate(there)}
         modules = [build_component(component) for component in hybrid.components]
         self.components = nn.ModuleList(modules)
         self.into = self._projectors(is_out=False)
@@ -108,7 +117,7 @@ class HybridModel(LanguageModel):
         first = self.hybrid.end_weights(self._numbers, 0)
         last = self.hybrid.end_weights(self._numbers, -1)
         for number, component in enumerate(self.components):
-            kept = [layer for owner, layer in self._remembering if owner == number]
+            kept = [layer for owner, layer in self._places if owner == number]
             begins, finishes = bool(first[number]), bool(last[number])
             component.keep(kept, begins, finishes)  # type: ignore[operator]
 
@@ -117,31 +126,18 @@ class HybridModel(LanguageModel):
         weights = self.weights
         return weights.tolist() if isinstance(weights, torch.Tensor) else weights
 
-    def _blocks_of(self, number: int) -> list[int]:
-        return [block for block, row in enumerate(self.needed) if row[number]]
-
     def _layers(self, number: int, block: int) -> range:
         return self.hybrid.segments[number][block]
-
-    @property
-    def _remembering(self) -> list[tuple[int, int]]:
-        """Component and layer of each memory, in their order."""
-        return [
-            (number, layer)
-            for number in range(len(self.components))
-            for block in self._blocks_of(number)
-            for layer in self._layers(number, block)
-        ]
 
     def memory_shapes(self, context: int) -> Shapes:
         """For each layer that is there, the buffers that generation writes once."""
         modules: Any = self.components
-        return [modules[n].memory_shapes(layer, context) for n, layer in self._remembering]
+        return [modules[n].memory_shapes(layer, context) for n, layer in self._places]
 
     def state_shapes(self) -> Shapes:
         """For each layer that is there, the running states of generation."""
         modules: Any = self.components
-        return [modules[n].state_shapes(layer) for n, layer in self._remembering]
+        return [modules[n].state_shapes(layer) for n, layer in self._places]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -155,10 +151,9 @@ class HybridModel(LanguageModel):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """tokens int64 (batch, length) to logits (batch, length, vocabulary)."""
-        return self._run(tokens, [None] * len(self._remembering))
+        return self._run(tokens, [None] * len(self._places))
 
     def _run(self, tokens: torch.Tensor, memories: Sequence[Memory | None]) -> torch.Tensor:
-        places = {key: place for place, key in enumerate(self._remembering)}
         states: list[State] = [{} for _ in self.components]
         position = memories[0].position if memories and memories[0] is not None else 0
         x = self._begin(tokens, position)
@@ -167,7 +162,7 @@ class HybridModel(LanguageModel):
             for number, there in enumerate(self.needed[block]):
                 if there:
                     layers = self._layers(number, block)
-                    own = [memories[places[number, layer]] for layer in layers]
+                    own = [memories[self._places[number, layer]] for layer in layers]
                     mixed = mixed + self._mixed(block, number, x, states[number], own)
             x = mixed
         return self._finish(x)
