@@ -1,5 +1,6 @@
 """Hybrids of small random components, for tests."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,19 +34,22 @@ def hybrid_of(*names: str, blocks: int = 2, **settings: object) -> Hybrid:
     return Hybrid("test", components, blocks, **settings)  # type: ignore[arg-type]
 
 
+def write(folder: Path, hybrid: Hybrid, models: Sequence[LanguageModel]) -> HybridAlphabet:
+    """The folder of a hybrid whose components are these models."""
+    (folder / COMPONENTS).mkdir(parents=True)
+    components = []
+    for number, (model, own) in enumerate(zip(models, hybrid.components, strict=True)):
+        weights = named_weights(model)
+        write_tensors(folder / COMPONENTS / f"{number}.safetensors", weights, {})
+        components.append(replace(own, digest=digest_of(weights)))  # type: ignore[type-var]
+    return write_hybrid(folder, replace(hybrid, components=tuple(components)))
+
+
 def written(folder: Path, hybrid: Hybrid) -> tuple[HybridAlphabet, list[LanguageModel]]:
     """The folder of a hybrid whose components have random weights, and those models."""
     torch.manual_seed(0)
-    (folder / COMPONENTS).mkdir(parents=True)
-    models, components = [], []
-    for number, component in enumerate(hybrid.components):
-        assert isinstance(component, GenomeComponent)
-        models.append(decode(component.genome, component.sizes))
-        path = folder / COMPONENTS / f"{number}.safetensors"
-        weights = named_weights(models[-1])
-        write_tensors(path, weights, {})
-        components.append(replace(component, digest=digest_of(weights)))
-    return write_hybrid(folder, replace(hybrid, components=tuple(components))), models
+    models = [decode(c.genome, c.sizes) for c in hybrid.components]  # type: ignore[attr-defined]
+    return write(folder, hybrid, models), models
 
 
 def mixed(alphabet: HybridAlphabet, *names: str) -> Genome:

@@ -25,6 +25,7 @@ from star.hybrids.text import parts, stretch_of
 from star.models.hybrid.mixture import load_components
 from star.training import Trainer
 from star.training.loop import token_loss
+from tests.mixtures import write
 
 from .tiny import (
     FIRST,
@@ -36,7 +37,6 @@ from .tiny import (
     trained,
     training,
     uniform_model,
-    write,
 )
 
 CACHE = CacheSetting(context=32)

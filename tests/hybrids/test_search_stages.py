@@ -30,8 +30,9 @@ from star.models import decode
 from star.models.hybrid import HybridModel
 from star.models.hybrid.mixture import PROJECTORS_FILE
 from star.training.loop import token_loss
+from tests.mixtures import write
 
-from .tiny import alike, corpus, fresh, training, uniform_model, write
+from .tiny import alike, corpus, fresh, training, uniform_model
 
 TOKENS = torch.randint(256, (2, 9), generator=torch.Generator().manual_seed(0))
 

@@ -1,20 +1,15 @@
 """Small hybrids of fresh and of trained components, shared by the tests of the search."""
 
-from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from star.base.files import named_weights, write_tensors
 from star.data import Corpus
 from star.genomes import Genome, ModelConfig
-from star.genomes.hybrids import GenomeComponent, Hybrid, HybridAlphabet, write_hybrid
+from star.genomes.hybrids import GenomeComponent, Hybrid
 from star.models import LanguageModel, decode
 from star.models.hybrid import HybridModel
-from star.models.hybrid.mixture import COMPONENTS
-from star.models.hybrid.own_weights import digest_of
 from star.training import Trainer, TrainingConfig
 
 FIRST, SECOND = "31111-91111-31111-91111", "51111-91111-71111"
@@ -68,14 +63,3 @@ def trained(text: str, steps: int = 40) -> LanguageModel:
     for _ in range(steps):
         trainer.advance()
     return model
-
-
-def write(folder: Path, one: Hybrid, models: list[LanguageModel]) -> HybridAlphabet:
-    """The folder of a hybrid whose components are these models."""
-    (folder / COMPONENTS).mkdir(parents=True)
-    components = []
-    for number, (model, own) in enumerate(zip(models, one.components, strict=True)):
-        weights = named_weights(model)
-        write_tensors(folder / COMPONENTS / f"{number}.safetensors", weights, {})
-        components.append(replace(own, digest=digest_of(weights)))  # type: ignore[type-var]
-    return write_hybrid(folder, replace(one, components=tuple(components)))
