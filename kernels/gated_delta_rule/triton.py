@@ -10,8 +10,10 @@ import torch
 import triton
 from torch import Tensor
 
+from ..delta_triton import chunk_size as chunk_size
+from ..delta_triton import start_dtype as start_dtype
+from ..delta_triton import supports as supports
 from ..triton_tools import chunk_blocks
-from ..triton_tools import chunk_size as rows_of
 from .triton_backward import (
     corrections_kernel,
     keys_gradient_kernel,
@@ -19,22 +21,6 @@ from .triton_backward import (
     states_gradient_kernel,
 )
 from .triton_forward import output_kernel, prepare_kernel, states_kernel
-
-
-def supports(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """Whether a chunk of keys fits into the fast memory, in a dtype that the kernels accumulate
-    exactly enough."""
-    return q.shape[-1] <= 128 and torch.float64 not in (q.dtype, k.dtype, v.dtype)
-
-
-def chunk_size(q: Tensor) -> int:
-    """Positions in a chunk."""
-    return rows_of(q.shape[2])
-
-
-def start_dtype(q: Tensor, k: Tensor, v: Tensor) -> torch.dtype:
-    """Dtype of what goes into matrix products, and so of the kept states."""
-    return v.dtype if q.dtype == k.dtype == v.dtype else torch.float32
 
 
 def _prepare(k: Tensor, v: Tensor, decay: Tensor, beta: Tensor) -> tuple[Tensor, ...]:

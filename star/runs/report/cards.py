@@ -24,7 +24,6 @@ from star.runs.report.figures.base import ROWS, tooltip
 STEP = 26  # pixels of a LIV
 WEIGHTS, FEATURES = "weights", "features"
 NAMES = [family.name for family in FAMILIES]
-TRANSPARENT = "#00000000"
 
 
 def card_rows(
