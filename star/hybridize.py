@@ -23,6 +23,7 @@ from star.genomes import Genome, GenomeError
 from star.genomes.hybrids import FILE, Hybrid
 from star.hybrids.config import GIVEN, MAD, HybridizeConfig, expect_mixture
 from star.hybrids.costs import penalty
+from star.hybrids.discretise import check_budget
 from star.hybrids.opening import Opened, open_components, prepare
 from star.hybrids.programming import FILE as PROGRAMMING
 from star.hybrids.programming import small_hybrid
@@ -84,6 +85,7 @@ def plan(config: HybridizeConfig, opened: list[Opened]) -> Hybrid:
         message = str(error)
         raise UserError(f"hybrid.{message}" if message.startswith(KEYS) else message) from None
     penalty(hybrid, own, config.cache)
+    check_budget(hybrid, own, config.cache)
     if own.method == GIVEN:
         expect_mixture(own.given_mixture(), own.blocks, len(components))
     if own.method == MAD:

@@ -117,19 +117,21 @@ def test_a_hybrid_is_trained_and_generates(folder: Path, command: Command) -> No
 
 
 @pytest.mark.parametrize(
-    ("discretise", "verdict"), [("one_hot", "within"), ("parts", "hybrid.budget=4kB")]
+    ("discretise", "weight", "verdict"),
+    [("one_hot", 20, "within"), ("parts", 1e-6, "within"), ("none", 20, "above")],
 )
 def test_a_budget_is_checked_and_said(
-    folder: Path, command: Command, discretise: str, verdict: str
+    folder: Path, command: Command, discretise: str, weight: float, verdict: str
 ) -> None:
-    budget = ("hybrid.cost=cache_bytes", "hybrid.budget=4kB", "hybrid.cost_weight=20")
+    budget = ("hybrid.cost=cache_bytes", "hybrid.budget=800", f"hybrid.cost_weight={weight}")
     fast = ("hybrid.learning_rate=1", f"hybrid.discretise={discretise}", "hybrid.search_steps=8")
     made = command("hybridize", *SMALL, *budget, *fast, "steps=1", cwd=folder)
     assert made.returncode == 0, made.stderr
     line = next(line for line in made.stdout.splitlines() if "hybrid.budget" in line)
     assert verdict in line
     log = pd.read_csv(folder / "run" / "search.csv")
-    assert log["expected_cost"].iloc[-1] < log["expected_cost"].iloc[0]
+    if weight > 1:
+        assert log["expected_cost"].iloc[-1] < log["expected_cost"].iloc[0]
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ class HybridConfig:
     projector_steps: int = 100  # of projectors alone, components frozen; 0: none
     search_steps: int = 200  # of weights, and as many of the mixture
     learning_rate: float = 0.01  # of the mixture
-    discretise: str = "none"  # one_hot: one component a block; parts: the nearest letter
+    discretise: str = "none"  # one_hot, parts: to letters, which keep the budget
     cost: str | None = None  # expected cost in the loss: cache_bytes or flops; null: none
     cost_weight: float = 1.0  # nats for as much as the dearest mixture costs, or over the budget
     budget: str | None = None  # of the cost, such as 4MB: only what is above it counts

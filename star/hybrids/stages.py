@@ -27,9 +27,9 @@ from star.runs.origin import origin_settings
 from star.training import Trainer, TrainingConfig, load_state, save_state
 from star.training_runs import Stage, show_steps
 
-from .config import GIVEN, MAD, NONE, ONE_HOT, UNIFORM, HybridizeConfig
+from .config import GIVEN, MAD, NONE, UNIFORM, HybridizeConfig
 from .costs import penalty
-from .discretise import found_letters, genome_of, nearest_letters, one_hot_letters
+from .discretise import found_letters, genome_of, limit_of, nearest_letters
 from .mixtures import METHODS
 from .programming import Programming
 from .search import MixtureSearch, SearchStep
@@ -241,7 +241,7 @@ def settle(making: Making, rows: Mix) -> tuple[Genome, Mix]:
     )
     with writing(making.folder):
         alphabet = write_hybrid(making.folder, hybrid)
-        genome = genome_of(alphabet, _letters(alphabet, rows, config.hybrid.discretise))
+        genome = genome_of(alphabet, _letters(alphabet, rows, config))
         settings = {"model": vars(hybrid.sizes), "cache": vars(config.cache)}
         settings |= {"training": vars(config.training), "data": vars(config.data)}
         content = GenomeFile(
@@ -258,10 +258,11 @@ def _plain(settings: dict[str, dict[str, object]]) -> dict[str, dict[str, object
     return {name: dict(values) for name, values in settings.items()}
 
 
-def _letters(alphabet: HybridAlphabet, rows: Mix, kind: str) -> list[int]:
+def _letters(alphabet: HybridAlphabet, rows: Mix, config: HybridizeConfig) -> list[int]:
+    kind = config.hybrid.discretise
     if kind == NONE:
         return found_letters(alphabet)
-    return one_hot_letters(alphabet, rows) if kind == ONE_HOT else nearest_letters(alphabet, rows)
+    return nearest_letters(alphabet, rows, kind, limit_of(config.hybrid, config.cache))
 
 
 def _mixture_text(genome: Genome, found: Mix, weights: Mix) -> str:

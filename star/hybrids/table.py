@@ -65,7 +65,7 @@ def print_budget(
     line = f"{in_words(cost, name)}: {keeps} hybrid.budget={config.budget}"
     if cost > budget:
         line += (
-            "; every component of weight above zero is there as a whole: hybrid.discretise=one_hot "
-            "or parts drops some, a larger hybrid.cost_weight moves the search"
+            "; every component of weight above zero is there as a whole; hybrid.discretise=one_hot "
+            "or parts drops some and keeps the budget"
         )
     say(console, line)

@@ -17,7 +17,6 @@ from star.hybrids.discretise import (
     found_letters,
     genome_of,
     nearest_letters,
-    one_hot_letters,
 )
 from star.hybrids.mixtures import METHODS
 from star.hybrids.search import MixtureSearch, mixture_gradient
@@ -160,7 +159,7 @@ def test_the_expected_cost_of_one_component_is_its_exact_one(
     alphabet = write(tmp_path / "hybrid", one, [fresh(c) for c in one.components])  # type: ignore[arg-type]
     table = cost_table(one, name, CACHE)
     for row in ([1.0, 0.0], [0.0, 1.0]):
-        genome = genome_of(alphabet, one_hot_letters(alphabet, [row, row[::-1]]))
+        genome = genome_of(alphabet, nearest_letters(alphabet, [row, row[::-1]], "one_hot"))
         exact = (
             cache_bytes(genome, one.sizes, CACHE)
             if name == "cache_bytes"
@@ -182,8 +181,8 @@ def test_letters(tmp_path: Path) -> None:
     alphabet = write(tmp_path / "hybrid", one, [fresh(c) for c in one.components])  # type: ignore[arg-type]
     for letters, expected in (
         (found_letters(alphabet), rows),
-        (one_hot_letters(alphabet, rows), ((1, 0), (0, 1))),
-        (nearest_letters(alphabet, rows), ((1, 0), (0.25, 0.75))),
+        (nearest_letters(alphabet, rows, "one_hot"), ((1, 0), (0, 1))),
+        (nearest_letters(alphabet, rows, "parts"), ((1, 0), (0.25, 0.75))),
     ):
         assert one.weights(genome_of(alphabet, letters)) == expected
 
@@ -196,7 +195,7 @@ def test_no_letter_is_nearer(weights: list[float], count: int) -> None:
     one = hybrid(components=tuple(own), parts=count)
     row = [weight / sum(weights) for weight in weights]
     alphabet = hybrid_alphabet("hybrid:x", one, "0" * 16)
-    chosen = alphabet.by_id[nearest_letters(alphabet, [row, row])[0]].weights(one, 0)  # type: ignore[attr-defined]
+    chosen = alphabet.by_id[nearest_letters(alphabet, [row, row], "parts")[0]].weights(one, 0)  # type: ignore[attr-defined]
     nearest = min(
         sum((a - b) ** 2 for a, b in zip(letter.weights(one, 0), row, strict=True))  # type: ignore[attr-defined]
         for letter in alphabet.classes
