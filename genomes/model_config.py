@@ -1,7 +1,7 @@
 """The sizes a genome is decoded at. Widths derived from them are in `widths.py`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from star.base.errors import shown
@@ -90,6 +90,28 @@ class ModelConfig:
     def given(self) -> dict[str, int]:
         """Sizes that do not follow from the model's width, by name."""
         return {name: value for name in OPTIONAL if (value := getattr(self, name)) is not None}
+
+    @classmethod
+    def from_content(cls, content: Mapping[Any, Any]) -> "ModelConfig":
+        """The sizes of `content` again. Raises `GenomeError` naming the key, its value and what was
+        expected."""
+        kinds = {
+            field.name: int if field.default is None else type(field.default)  # where given
+            for field in fields(cls)
+        }
+        for key in (*content, *cls().content()):
+            if key not in kinds:
+                raise GenomeError(
+                    f"unknown key {shown(repr(key), 60)}, expected only {', '.join(kinds)}"
+                )
+            if type(content.get(key)) is not kinds[key]:
+                raise GenomeError(
+                    f"key {key!r} is {shown(repr(content.get(key)), 60)}, expected "
+                    f"{kinds[key].__name__}"
+                )
+        config = cls(**content)
+        config.check()
+        return config
 
     def content(self) -> dict[str, Any]:
         """The sizes as recipes and checkpoints keep them: those that came later only where they are

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -32,10 +33,16 @@ COMPONENTS = "components"  # folder of weights, <number>.safetensors
 BESIDE = "."  # the folder in the name of an alphabet: that of the genome's own file
 SCHEMA = 1
 STAR = "star"  # the family of components that are genomes
-_KEYS = {
-    *("schema", "name", "blocks", "parts", "projector", "ends", "components", "mixture"),
-    "projectors",
-}
+_KINDS = {
+    "name": str, "blocks": int, "parts": int, "projector": str, "ends": str, "components": list,
+}  # fmt: skip
+_OPTIONAL = {"mixture": list, "projectors": str}
+_OF_GENOMES = {"name": str, "digest": str, "family": str, "genome": dict, "sizes": dict}
+_OF_OTHERS = {
+    "name": str, "digest": str, "family": str, "config": dict, "width": int, "vocabulary": int,
+    "layers": int, "layer": dict, "end_parameters": list,
+}  # fmt: skip
+_LAYER = {"parameters": int, "remembered": int, "products": int, "products_per_position": int}
 
 
 def has_components(alphabet: str) -> bool:
@@ -68,9 +75,7 @@ def _parse(text: str, source: str, name: str) -> HybridAlphabet:
         content = parse_yaml(text, source)
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise GenomeError(f"expected a mapping with the key 'schema: {SCHEMA}'")
-        unknown = sorted(map(str, set(content) - _KEYS))
-        if unknown:
-            raise GenomeError(f"unknown key {unknown[0]!r}, expected only {', '.join(_KEYS)}")
+        del content["schema"]
         hybrid = _hybrid(content, source)
         return hybrid_alphabet(name, hybrid, digest_of(hybrid))
     except UserError as error:
@@ -84,33 +89,65 @@ def _parse(text: str, source: str, name: str) -> HybridAlphabet:
         raise GenomeError(f"{source}: cannot be read ({shown(repr(error))})") from None
 
 
-def _hybrid(content: Mapping[str, Any], source: str) -> Hybrid:
-    mixture = tuple(tuple(float(w) for w in row) for row in content.get("mixture") or ())
-    return Hybrid(
-        str(content["name"]),
-        tuple(_component(one, f"{source}, component {n}") for n, one in _numbered(content)),
-        int(content["blocks"]),
-        int(content["parts"]),
-        str(content["projector"]),
-        str(content["ends"]),
-        mixture,
-        str(content.get("projectors", "")),
+def _typed(
+    content: object,
+    kinds: Mapping[str, type],
+    source: str,
+    optional: Mapping[str, type] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The values of a mapping. Raises `GenomeError` for a key that is missing, unknown, or has a
+    value of another kind."""
+    if not isinstance(content, dict):
+        raise GenomeError(f"{source}: is {shown(repr(content), 60)}, expected a mapping")
+    known = {**kinds, **optional}
+    for key in (*content, *kinds):
+        if key not in known:
+            given = shown(repr(key), 60)
+            raise GenomeError(f"{source}: unknown key {given}, expected only {', '.join(known)}")
+        if type(content.get(key)) is not known[key]:
+            given = shown(repr(content.get(key)), 60)
+            expected = known[key].__name__
+            raise GenomeError(f"{source}: key {key!r} is {given}, expected {expected}")
+    return content
+
+
+def _numbers(values: object, kinds: tuple[type, ...], source: str) -> list[Any]:
+    """A list of numbers. Raises `GenomeError` for anything else."""
+    if not isinstance(values, list) or any(type(value) not in kinds for value in values):
+        given, expected = shown(repr(values), 60), kinds[0].__name__
+        raise GenomeError(f"{source}: is {given}, expected a list of {expected}")
+    return values
+
+
+def _hybrid(content: object, source: str) -> Hybrid:
+    own = _typed(content, _KINDS, source, _OPTIONAL)
+    rows = own.get("mixture", [])
+    own["mixture"] = tuple(
+        tuple(map(float, _numbers(row, (float, int), f"{source}, mixture of block {block}")))
+        for block, row in enumerate(rows)
     )
+    own["components"] = tuple(
+        _component(one, f"{source}, component {number}")
+        for number, one in enumerate(own["components"])
+    )
+    return Hybrid(**own)
 
 
-def _numbered(content: Mapping[str, Any]) -> list[tuple[int, Mapping[str, Any]]]:
-    return list(enumerate(content["components"]))
-
-
-def _component(content: Mapping[str, Any], source: str) -> Component:
-    if content["family"] == STAR:
-        genome = parse_genome_file(yaml.safe_dump(dict(content["genome"])), source).genome
-        sizes = ModelConfig(**content["sizes"])
-        sizes.check()
-        return GenomeComponent(content["name"], content["digest"], genome, sizes)
-    own = {**content, "layer": ForeignSegment(**content["layer"])}
-    embedding, norm, head = content["end_parameters"]
-    return ForeignComponent(**{**own, "end_parameters": (embedding, norm, head)})
+def _component(content: object, source: str) -> Component:
+    if isinstance(content, dict) and content.get("family") == STAR:
+        own = _typed(content, _OF_GENOMES, source)
+        genome = parse_genome_file(yaml.safe_dump(own["genome"]), source).genome
+        try:
+            sizes = ModelConfig.from_content(own["sizes"])
+        except GenomeError as error:
+            raise GenomeError(f"{source}, sizes: {error}") from None
+        return GenomeComponent(own["name"], own["digest"], genome, sizes)
+    own = _typed(content, _OF_OTHERS, source)
+    layer = ForeignSegment(**_typed(own["layer"], _LAYER, f"{source}, layer"))
+    ends = _numbers(own["end_parameters"], (int,), f"{source}, end_parameters")
+    if len(ends) != 3:
+        raise GenomeError(f"{source}: end_parameters has {len(ends)} numbers, expected 3")
+    return ForeignComponent(**{**own, "layer": layer, "end_parameters": tuple(ends)})
 
 
 def _component_content(component: Component) -> dict[str, Any]:

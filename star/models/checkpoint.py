@@ -2,7 +2,7 @@
 unpickled."""
 
 import hashlib
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,23 +108,7 @@ def read_model_config(path: Path) -> ModelConfig:
         raise UserError(
             f"{path}: expected a mapping with the key 'schema: {SCHEMA}' and the model's sizes"
         )
-    expected = {
-        field.name: int if field.default is None else type(field.default)  # where they are given
-        for field in fields(ModelConfig)
-    }
-    for key in (*content, *ModelConfig().content()):
-        if key not in expected:
-            raise UserError(
-                f"{path}: unknown key {shown(repr(key), 60)}, expected only {', '.join(expected)}"
-            )
-        if type(content.get(key)) is not expected[key]:
-            raise UserError(
-                f"{path}: key {key!r} is {shown(repr(content.get(key)), 60)}, expected "
-                f"{expected[key].__name__}"
-            )
-    config = ModelConfig(**content)
     try:
-        config.check()
+        return ModelConfig.from_content(content)
     except GenomeError as error:
         raise UserError(f"{path}: {error}") from None
-    return config

@@ -1,11 +1,13 @@
 """Letters of hybrids, their costs and files."""
 
+from copy import deepcopy
 from dataclasses import replace
 from math import comb
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +25,16 @@ from star.genomes import (
     read_genome_file,
     state_bytes,
 )
-from star.genomes.hybrids import beside, compositions, read_hybrid, segments_of, write_hybrid
+from star.genomes.hybrids import (
+    ForeignComponent,
+    ForeignSegment,
+    beside,
+    compositions,
+    hybrid_text,
+    read_hybrid,
+    segments_of,
+    write_hybrid,
+)
 from tests.mixtures import PARTS, hybrid_of, mixed
 
 
@@ -146,8 +157,8 @@ def test_vocabularies_differ() -> None:
     [
         ("- a", "expected a mapping with the key 'schema: 1'"),
         ("schema: 2", "expected a mapping with the key 'schema: 1'"),
-        ("schema: 1\nname: x", "cannot be read"),
-        ("schema: 1\nname: x\ncomponents: []\nblocks: .inf", "cannot be read"),
+        ("schema: 1\nname: x", "key 'blocks' is None, expected int"),
+        ("schema: 1\nname: x\ncomponents: []\nblocks: .inf", "'blocks' is inf, expected int"),
         ("schema: 1\nfoo: x", "unknown key 'foo'"),
         ("a: [", "hybrid.yaml"),
     ],
@@ -170,3 +181,49 @@ def test_sizes_are_the_hybrids(tmp_path: Path) -> None:
     short = mixed(genome.alphabet, "Mix-4-0")  # type: ignore[arg-type]
     with pytest.raises(GenomeError, match="has 2 blocks, expected one for each"):
         parameter_count(short, hybrid.sizes)
+
+
+FOREIGN = ForeignComponent(
+    "theirs", "0" * 16, "gpt2", {"model_type": "gpt2"}, 64, 256, 4, ForeignSegment(1, 2, 3, 4),
+    (5, 6, 7),
+)  # fmt: skip
+# Of which any text may be a value, and what only the family reads.
+FREE = ("name", "config", "digest", "projectors", "family", "genome", "schema")
+
+
+def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """All keys and indices of a nested value, but what is free."""
+    inner = content.items() if isinstance(content, dict) else enumerate(content)
+    found = []
+    for key, value in inner:
+        if key in FREE:
+            continue
+        found.append((*path, key))
+        if isinstance(value, dict | list):
+            found += places(value, (*path, key))
+    return found
+
+
+def test_every_value_of_another_kind_is_named(tmp_path: Path) -> None:
+    hybrid = hybrid_of("attention", "lfm2", mixture=((0.25, 0.75), (1.0, 0.0)))
+    hybrid = replace(hybrid, components=(hybrid.components[0], FOREIGN))
+    path = tmp_path / "hybrid.yaml"
+    content = yaml.safe_load(hybrid_text(hybrid))
+    path.write_text(yaml.safe_dump(content))
+    assert read_hybrid(str(tmp_path)).hybrid == hybrid
+    tried = 0
+    for place in places(content):
+        for wrong in (None, True, 1.5, "1", [], {}, [[]]):
+            changed = deepcopy(content)
+            inside = changed
+            for key in place[:-1]:
+                inside = inside[key]
+            if type(inside[place[-1]]) is type(wrong):
+                continue
+            inside[place[-1]] = wrong
+            path.write_text(yaml.safe_dump(changed))
+            with pytest.raises(GenomeError, match=r"hybrid\.yaml") as error:
+                read_hybrid(str(tmp_path))
+            assert "\n" not in str(error.value)
+            tried += 1
+    assert tried > 150
