@@ -159,7 +159,7 @@ class ForeignComponent:
 
     name: str
     digest: str
-    family: str  # its adapter in `star.models.hybrid.foreign`
+    family: str  # its adapter in `star.models.hybrid.families`
     config: dict[str, Any]  # of transformers
     width: int
     vocabulary: int

@@ -1,7 +1,7 @@
 """Components opened from folders: our checkpoints, and models of Hugging Face transformers.
 
 A model of theirs that a genome is becomes one, through the mapping of `star.adopt`; another one
-becomes a `ForeignComponent`, where `star.models.hybrid.foreign` has a row for its family.
+becomes a `ForeignComponent`, where `star.models.hybrid.families` has a row for its family.
 """
 
 from collections.abc import Mapping, Sequence
@@ -186,7 +186,7 @@ def _cut(opened: Opened, vocabulary: int) -> Opened:
     if isinstance(component, GenomeComponent):
         cut: Any = replace(component, sizes=replace(component.sizes, vocabulary=vocabulary))
     else:
-        from star.models.hybrid.foreign import cut_vocabulary
+        from star.models.hybrid.families import cut_vocabulary
 
         assert isinstance(component, ForeignComponent)
         cut = cut_vocabulary(component, vocabulary)

@@ -32,13 +32,13 @@ from star.genomes.hybrids import GenomeComponent
 from star.hybrids.opening import Opened, opened_with
 from star.hybrids.tokenizers import OTHER_FILES, their_tokenizer
 from star.models import decode
-from star.models.hybrid.foreign import (
+from star.models.hybrid.families import (
     ADAPTERS,
-    ForeignModule,
     foreign_component,
     module_weights,
     read_config,
 )
+from star.models.hybrid.foreign import ForeignModule
 from star.models.hybrid.own_weights import digest_of
 
 

@@ -15,13 +15,13 @@ from star.base.files import check_tensors, copy_weights, named_weights
 from star.genomes.hybrids import ForeignComponent
 from star.models.cache import Memory
 from star.models.hybrid.components import build_component
-from star.models.hybrid.foreign import (
+from star.models.hybrid.families import (
     ADAPTERS,
-    ForeignModule,
     cut_vocabulary,
     foreign_component,
     module_weights,
 )
+from star.models.hybrid.foreign import ForeignModule
 from tests.hybrids.their_models import FOREIGN, foreign
 
 pytestmark = pytest.mark.slow  # models of transformers, a second each
