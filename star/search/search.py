@@ -40,7 +40,7 @@ from star.runs.folder import (
     RunFolder,
     Views,
 )
-from star.runs.genome_files import SUMS, written_genomes
+from star.runs.genome_files import SUMS
 from star.runs.names import composition
 from star.runs.origin import origin_settings
 from star.runs.progress import Progress
@@ -64,7 +64,7 @@ from star.search.space.baselines import read_baselines
 from star.search.space.fitting import Fitting
 from star.search.space.mixing import expect_pretrained, of_hybrid
 from star.search.space.problem import GenomeProblem
-from star.search.space.seeds import read_seeds
+from star.search.space.seeds import read_first_genomes
 from star.search.stopping import Stopping
 from star.search.upgrade import count_as_before, upgrade_settings
 
@@ -124,28 +124,18 @@ class Search:
             config.search, config.depth, len(objectives), sizes, config.model
         )
         budget = Budget(read_limits(config.constraints, measured), measured, recipe)
-        is_growing = config.search.space.mode != ONE_SHOT
-        fitting = Fitting(problem, budget) if budget.static and not is_growing else None
-        own = written_genomes(expanded(config.run_dir) / GENOMES) if config.run_dir else set()
-        seeds, notices = read_seeds([] if is_growing else config.search.seeds, problem, own)
+        is_whole = config.search.space.mode == ONE_SHOT  # else it grows, from genomes of its own
+        fitting = Fitting(problem, budget) if budget.static and is_whole else None
+        seeds, changed = read_first_genomes(config, problem, fitting)
+        baselines, fitted = read_baselines(config)
         notices = [
             *kept,
             *follows,
             *problem.notices(config.model.width),
-            *notices,
             *config.search.halving.notices(measured),
+            *changed,
+            *fitted,
         ]
-        if fitting is not None:
-            notices += fitting.exclude()
-            seeds, changed = fitting.fit_seeds(seeds)
-            notices += changed
-        baselines, fitted = read_baselines(config)
-        notices += fitted
-        used = config.search.population
-        if len(seeds) > used:
-            notices.append(
-                f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
-            )
         built = build_algorithm(config.search, problem, seeds, config.seed, fitting)
         prescreen, why_not = make_prescreen(config.search, problem, objectives, budget, built)
         notices += why_not

@@ -148,18 +148,24 @@ def opened_training(
             notices.append(begin_from(config, small, genome, model))
         trainer = Trainer(model, corpus, config.training, config.seed)
         if has_begun:
-            planned = read_configuration(folder)["training"].get("steps")  # more than now, perhaps
-            load_state(folder / STATE, trainer, planned if isinstance(planned, int) else None)
-            notices.append(f"going on after step {trainer.step}")
-        if trainer.step > config.training.steps:
-            raise UserError(
-                f"steps={config.training.steps}: the training in {folder} has done {trainer.step} "
-                "steps already; give at least as many, or another run_dir"
-            )
+            notices.append(resume(trainer, folder))
         write_provenance(folder, "train", settings, corpus.fingerprint, arguments)
         with writing(folder):
             copy_tokenizer(corpus.tokenizer, folder)
         yield Training(config, folder, GenomeFile(name, genome), model, trainer), notices
+
+
+def resume(trainer: Trainer, folder: Path) -> str:
+    """Set the trainer to where the training in a folder was; returns a notice. Raises `UserError`
+    for a state that cannot be used, and for one of more steps than are wanted."""
+    planned = read_configuration(folder)["training"].get("steps")  # more than now, perhaps
+    load_state(folder / STATE, trainer, planned if isinstance(planned, int) else None)
+    if trainer.step > trainer.config.steps:
+        raise UserError(
+            f"steps={trainer.config.steps}: the training in {folder} has done {trainer.step} "
+            "steps already; give at least as many, or another run_dir"
+        )
+    return f"going on after step {trainer.step}"
 
 
 def finish(training: Training, console: Console) -> None:

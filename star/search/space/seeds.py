@@ -12,9 +12,11 @@ from star.base.errors import UserError, plain, shown
 from star.base.reading import expanded, is_file, is_folder, read_bytes
 from star.genomes import WIDEST, Alphabet, Genome, GenomeError, at_depth, library_names, load_genome
 from star.genomes.files import genome_path, is_genome_text
-from star.runs.folder import PARETO, POPULATION
-from star.runs.genome_files import genome_paths
+from star.runs.folder import GENOMES, PARETO, POPULATION
+from star.runs.genome_files import genome_paths, written_genomes
 from star.runs.names import BASELINE
+from star.search.config import ONE_SHOT, EvolveConfig
+from star.search.space.fitting import Fitting
 from star.search.space.problem import GenomeProblem
 
 Bounds = tuple[int, int]  # least and most LIVs
@@ -157,3 +159,32 @@ def read_seeds(
                 continue
             seeds.setdefault(adopted.id, adopted.canonical())
     return list(seeds.values()), notices
+
+
+def read_first_genomes(
+    config: EvolveConfig, problem: GenomeProblem, fitting: Fitting | None
+) -> tuple[list[Genome], list[str]]:
+    """The seeds that a search begins with, and notices about them and about classes that it leaves
+    out; a search that grows begins with none.
+
+    Args:
+        config: its settings.
+        problem: the search space.
+        fitting: keeps genomes within the limits; None where there are none.
+
+    Raises:
+        UserError: as `read_seeds`, and where nothing is within the limits.
+    """
+    is_whole = config.search.space.mode == ONE_SHOT
+    own = written_genomes(expanded(config.run_dir) / GENOMES) if config.run_dir else set()
+    seeds, notices = read_seeds(config.search.seeds if is_whole else [], problem, own)
+    if fitting is not None:
+        notices += fitting.exclude()
+        seeds, changed = fitting.fit_seeds(seeds)
+        notices += changed
+    used = config.search.population
+    if len(seeds) > used:
+        notices.append(
+            f"search.population={used}: only the first {used} of {len(seeds)} seeds are used"
+        )
+    return seeds, notices
