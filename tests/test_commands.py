@@ -127,12 +127,14 @@ def test_mistakes_end_with_one_line_and_exit_code_2(
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_process_of_its_own_leaves_nothing(tmp_path: Path) -> None:
     result = run("evolve", *SMOKE, "ledger=/proc/ledger.sqlite", "run_dir=run", cwd=tmp_path)
     assert result.returncode == 2 and result.stdout == "" and result.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_genome_of_a_run_is_described_by_its_id(
     command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -229,6 +231,7 @@ def test_a_tilde_in_run_dir_is_the_home_folder(
     assert (tmp_path / "home" / "run" / "pareto.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_search_without_any_measurement_fails(tmp_path: Path) -> None:
     arguments = ("training.learning_rate=1e9", "search.generations=1", "executor.workers=1")
     result = run("evolve", *SMOKE, "run_dir=run", *arguments, cwd=tmp_path)

@@ -35,6 +35,7 @@ def naive_bytes(mixers: int) -> int:
     return 2 * mixers * heads * head_width(MODEL) * CONTEXT * BYTES
 
 
+@pytest.mark.slow
 def test_the_cache_table_of_the_library_designs_is_true() -> None:
     text = (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")
     rows = re.findall(

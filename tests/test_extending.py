@@ -88,6 +88,7 @@ def test_every_command_runs(line: str, folder: Path, command: Callable[..., Any]
         assert "\n sandwich " in result.stdout
 
 
+@pytest.mark.slow
 def test_the_suites_of_the_page_pass(folder: Path) -> None:
     command = [
         sys.executable,

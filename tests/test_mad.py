@@ -14,6 +14,7 @@ Command = Callable[..., Any]
 SMALL = ("steps=2", "tasks=[memorization]", "vocabulary=16", "length=8", "width=32", "batch_size=8")
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_and_shows_published_scores(
     command: Command, tmp_path: Path
 ) -> None:

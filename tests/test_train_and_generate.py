@@ -45,6 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_training_leaves_a_checkpoint_with_its_provenance(
     checkpoint: Path, command: Command
 ) -> None:
@@ -67,6 +68,7 @@ def test_training_leaves_a_checkpoint_with_its_provenance(
     assert json.loads(described.stdout)["genome"] == genome.to_text()
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_done_again_and_other_settings_are_refused(
     checkpoint: Path, command: Command
 ) -> None:
@@ -195,6 +197,7 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -226,6 +229,7 @@ def test_a_genome_file_of_ones_own_is_not_overwritten(tmp_path: Path, command: C
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_a_training_does_not_go_back(tmp_path: Path, command: Command) -> None:
     constant = (*SMALL, "training.schedule=constant", "checkpoint_every=2", "run_dir=run")
     assert command("train", *constant, "steps=4").returncode == 0
@@ -239,6 +243,7 @@ def test_a_training_does_not_go_back(tmp_path: Path, command: Command) -> None:
     assert len(pd.read_csv(tmp_path / "run" / "log.csv")) == 5
 
 
+@pytest.mark.slow
 def test_a_training_works_in_its_folder_alone(tmp_path: Path, command: Command) -> None:
     arguments = [*SMALL, "steps=2", f"run_dir={tmp_path}/run"]
     with train.opened_training(compose_config("train", arguments), None):
@@ -251,6 +256,7 @@ def test_a_training_works_in_its_folder_alone(tmp_path: Path, command: Command) 
     assert not (tmp_path / "run" / ".star.lock").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "after"),
     [
@@ -348,6 +354,7 @@ def grown(command: Command, folder: Path, *arguments: str) -> Any:
     return command("train", genome, *sizes, *beginning, *arguments, cwd=folder)
 
 
+@pytest.mark.slow
 def test_a_training_begins_from_a_smaller_model(checkpoint: Path, command: Command) -> None:
     folder = checkpoint.parent
     result = grown(command, folder, "width=64", "steps=2", "run_dir=grown")
@@ -367,6 +374,7 @@ def test_a_training_begins_from_a_smaller_model(checkpoint: Path, command: Comma
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_a_beginning_is_known_by_its_weights(checkpoint: Path, command: Command) -> None:
     """Not by the way to it; where nothing was saved yet, other weights are another training."""
     folder = checkpoint.parent

@@ -192,6 +192,7 @@ def test_a_sweep_runs_one_command_after_the_other(
     assert len(runs) == 2 and " -m " not in "".join(commands).replace("python -m", "")
 
 
+@pytest.mark.slow
 def test_completion_is_hydras() -> None:
     command = [sys.executable, "-m", "star.describe", "-sc", "install=bash"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

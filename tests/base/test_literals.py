@@ -66,6 +66,7 @@ def test_a_name_is_what_was_typed() -> None:
         assert parsed(written) == name, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "key"),
     [
@@ -79,6 +80,7 @@ def test_each_command_takes_names_as_they_are(command: str, key: str) -> None:
         assert read(command, key, f"{key}={name}") == name, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["library", "plugins", "search.seeds", "search.baselines"])
 def test_names_in_lists_are_what_was_typed(key: str) -> None:
     names = [name for name in NAMES if not set("[]{}(',") & set(name)]
@@ -87,6 +89,7 @@ def test_names_in_lists_are_what_was_typed(key: str) -> None:
     assert read("evolve", key, f"{key}=[]") == []
 
 
+@pytest.mark.slow
 def test_what_stays_hydras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAR_TEST", "here")
     assert read("evolve", "run_dir", "run_dir='a b'") == "a b"
@@ -109,6 +112,7 @@ def test_any_name_without_quotes_at_its_beginning(name: str) -> None:
         assert parsed(written) in (name, name.strip())  # blanks around a value are Hydra's
 
 
+@pytest.mark.slow
 def test_the_values_of_a_sweep_are_what_was_typed(
     command: Callable[..., Any], tmp_path: Path
 ) -> None:

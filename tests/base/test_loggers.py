@@ -101,6 +101,7 @@ def two_parts(name: str, folder: Path) -> None:
         time.sleep(1.1)  # W&B names folders by the second
 
 
+@pytest.mark.slow
 def test_mlflow_has_every_step_once_in_one_run(tmp_path: Path) -> None:
     pytest.importorskip("mlflow.store.tracking.sqlalchemy_store")
     from mlflow import MlflowClient
@@ -115,6 +116,7 @@ def test_mlflow_has_every_step_once_in_one_run(tmp_path: Path) -> None:
     assert [(one.step, one.value) for one in history] == [(n, 10.0 - n) for n in range(8)]
 
 
+@pytest.mark.slow
 def test_mlflow_goes_where_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +162,7 @@ def wandb_history(folder: Path) -> list[dict[str, float]]:
     return found
 
 
+@pytest.mark.slow
 def test_wandb_has_every_step_once_in_one_run(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     two_parts("wandb", tmp_path)
@@ -211,6 +214,7 @@ def test_a_logger_that_fails_changes_no_search(
     pd.testing.assert_frame_equal(done.front[columns], alone.front[columns])
 
 
+@pytest.mark.slow
 def test_a_training_tells_its_log(command: Command, tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     arguments = (

@@ -149,6 +149,7 @@ def refused(judge: Callable[[Any], None], config: Any, key: str) -> bool:
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", list(JUDGES))
 def test_every_number_out_of_range_is_named(verb: str) -> None:
     base = compose_config(verb, REQUIRED.get(verb, []))

@@ -103,6 +103,7 @@ def test_composers_designs_as_published() -> None:
     assert [length for _, length in runs(stretch(six, 15))] == [5, 10]
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), target=st.integers(20_000, 40_000_000))
 def test_a_size_is_met_or_the_nearest_are_named(seed: int, target: int) -> None:
     genome, model = drawn(seed, 6), ModelConfig()

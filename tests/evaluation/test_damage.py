@@ -27,6 +27,7 @@ def tables(folder: Path) -> list[pd.DataFrame]:
     return [table.drop(columns=list(TIMING_COLUMNS)) for table in read]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("statement", "warned"),
     [

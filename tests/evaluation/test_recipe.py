@@ -41,6 +41,7 @@ def test_keys_are_those_of_the_first_version() -> None:
     assert recipe_id({**content_of(counted, *former), "rung": 2}) == "7d9c41a38bff6a92"
 
 
+@pytest.mark.slow
 def test_an_objective_that_is_not_in_use_and_a_static_one_change_no_key() -> None:
     assert key_of(f"search.also_measure=['{STATIC}']") == key_of()
     assert key_of(f"search.objectives=[validation_loss,'{STATIC}']") == key_of()
@@ -75,6 +76,7 @@ def test_recipes_differ_by_everything_that_can_change_a_result() -> None:
     assert len({recipe_id(one) for one in contents}) == 6
 
 
+@pytest.mark.slow
 def test_settings_of_an_optimiser_enter_the_key_while_it_is_in_use() -> None:
     rates = ("training.matrix_learning_rate=0.01", "training.matrix_learning_rate=0.02")
     assert key_of(*rates[:1]) == key_of() == key_of("training.optimizer=adamw")

@@ -104,6 +104,7 @@ def test_half_an_upload_is_never_read_and_no_failure_of_the_candidate() -> None:
     assert read(store, "a") is None
 
 
+@pytest.mark.slow
 def test_another_process_reads_it(tmp_path: Path) -> None:
     store = StateStore(f"file://{tmp_path}/states")
     write(store, "a", b"one")

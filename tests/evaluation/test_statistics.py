@@ -133,6 +133,7 @@ def test_exact_values_are_on_the_front_or_are_not() -> None:
     assert list(front_probabilities(values[:0], values[:0])) == []
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_numbers_however_large() -> None:
     means = np.column_stack([random(60), random(60, seed=1)])
     errors = np.full_like(means, 0.2)
@@ -154,6 +155,7 @@ def test_correlations_are_scipys(ties: bool) -> None:
     assert kendall.value == pytest.approx(stats.kendalltau(one, other)[0])
 
 
+@pytest.mark.slow
 def test_their_intervals_are_bootstrap_percentiles_as_scipys() -> None:
     one = random(25)
     other = one + random(25, seed=1)

@@ -177,6 +177,7 @@ def searched(folder: Path, *overrides: str) -> tuple[Run, Trained]:
     return search.run(), executor
 
 
+@pytest.mark.slow
 def test_what_is_recorded_has_columns_and_a_resumed_run_finds_it(tmp_path: Path) -> None:
     given = ("evaluation.seeds=2", "training.learning_rates=[0.001,0.01]")
     run, _ = searched(tmp_path / "run", *given)

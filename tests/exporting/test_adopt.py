@@ -217,6 +217,7 @@ def greedy(ours: LanguageModel, prompt: torch.Tensor, count: int) -> list[int]:
     return tokens
 
 
+@pytest.mark.slow
 @cases
 def test_both_generate_the_same(case: str) -> None:
     """64 greedy tokens with and without cache, of unequal prompts together, and three beams."""
@@ -276,6 +277,7 @@ def test_a_fresh_process_elsewhere_loads_every_family(command: Command, tmp_path
         torch.testing.assert_close(found[case], logits, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=60)
 def test_a_configuration_says_what_the_genome_is(data: st.DataObject) -> None:
@@ -613,6 +615,7 @@ def test_without_a_tokenizer_no_text_is_read(
         assert f"its {vocabulary} tokens without a tokenizer.json" in result.stderr
 
 
+@pytest.mark.slow
 def test_commands_take_it(command: Command, tmp_path: Path) -> None:
     """It is described at its sizes, generates, and trainings begin from it."""
     theirs("lfm3", vocab_size=256).save_pretrained(tmp_path / "theirs")

@@ -71,6 +71,7 @@ def check_all_forms(genome: Genome, folder: Path) -> None:
         assert torch.equal(with_cache, generated(loaded, tokens, mask, use_cache=False, **how))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("genome", random_genomes(6, seed=0), ids=str)
 def test_a_genome_loads_and_generates_as_it_was(genome: Genome, tmp_path: Path) -> None:
     check_all_forms(genome, tmp_path)

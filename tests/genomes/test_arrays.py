@@ -105,6 +105,7 @@ def test_every_strategy_leaves_the_borrower_a_group_of_its_own() -> None:
         assert all(set(structure.groups) - set(borrowed) for borrowed in structure.sharing.values())
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(SEEDS, NAMES)
 def test_ids_are_those_of_the_genomes(seed: int, name: str) -> None:
@@ -178,6 +179,7 @@ def assert_same_distribution(first: list, second: list) -> None:
     assert statistic <= chi2.isf(1e-4, max(freedom, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ALPHABETS))
 @pytest.mark.parametrize("depth", [3, 8])
 def test_sampling_draws_as_one_genome_at_a_time_does(name: str, depth: int) -> None:

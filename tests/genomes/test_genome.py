@@ -202,10 +202,12 @@ def test_canonical_form_is_a_valid_fixed_point_of_the_same_architecture(seed: in
     assert canonical.id == genome.id
 
 
+@pytest.mark.slow
 def test_canonical_forms_differ_exactly_when_architectures_do() -> None:
     check_canonical_forms([3, 5, 7, 7, 8, 9], ALPHABETS["star"])
 
 
+@pytest.mark.slow
 def test_canonical_forms_of_released_operators_differ_exactly_when_architectures_do() -> None:
     """MLA's maps are weights, and the squared ReLU has one strategy alone."""
     check_canonical_forms([41, 41, 42, 40], ALPHABETS["released"], 3000)

@@ -35,6 +35,7 @@ def in_interpreter(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_smallest_case_of_every_operation() -> None:
     from star.kernels.harness.registry import OPERATIONS
 

@@ -196,6 +196,7 @@ def test_the_peers_agree() -> None:
     compare(hugging_face_slow, selective_scan_reference, given)
 
 
+@pytest.mark.slow
 def test_the_operator_is_registered_rightly() -> None:
     checks = (
         "test_schema",
@@ -248,6 +249,7 @@ def test_what_does_not_fit_is_named(name: str, change: Any, message: str) -> Non
         selective_scan(**{**given, name: change(given[name])})
 
 
+@pytest.mark.slow
 def test_peak_memory_is_a_quarter_of_the_log_step_scans_at_most() -> None:
     given = without(inputs(1, 4096, 32, 16), "skip", "gate", "state")
 

@@ -112,6 +112,7 @@ def test_a_decay_of_minus_infinity_forgets_all() -> None:
     assert torch.isfinite(grad).all() and (grad[:, :, 41].abs() < 1e-12).all()
 
 
+@pytest.mark.slow
 def test_the_custom_operator_is_sound() -> None:
     for length in (1, 40):
         inputs = draw(length, size=3, width=2, dtype=torch.float32)

@@ -44,6 +44,7 @@ def test_every_class_generates_what_the_parallel_form_computes(liv_class, parts:
     check_generation(Genome((Liv(liv_class.id), Liv(9), Liv(liv_class.id)), RELEASED), parts)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -57,6 +58,7 @@ def test_random_genomes(seed: int, depth: int, sharing: float, parts: list[int])
     check_generation(genome, parts)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
@@ -160,6 +162,7 @@ def test_misuse_is_refused() -> None:
         cache.reorder([0, 1, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc"
 )

@@ -29,12 +29,14 @@ GENOMES = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(GENOMES)
 def test_random_genomes(genome: Genome) -> None:
     check_decoding(genome)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("liv_class", EVERY.classes, ids=lambda liv_class: liv_class.code)
 def test_every_class_with_every_sharing(liv_class: LivClass) -> None:
     check_class(liv_class.id, EVERY)

@@ -47,6 +47,7 @@ def test_these_classes_remember_states() -> None:
     assert {liv_class.name for liv_class in REMEMBERING} == names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("liv_class", REMEMBERING, ids=lambda liv_class: liv_class.name)
 def test_states_are_those_of_float64_after_thousands_of_steps(liv_class: LivClass) -> None:
     model = model_of(liv_class)
@@ -74,6 +75,7 @@ def read_out(state_dtype: torch.dtype) -> float:
     return float(y.mean())
 
 
+@pytest.mark.slow
 def test_an_analytic_scan_reads_what_is_right() -> None:
     assert read_out(torch.float32) == pytest.approx(0.982, abs=0.003)  # bfloat16 of the output
     assert read_out(torch.bfloat16) < 0.5  # what the smaller states would cost

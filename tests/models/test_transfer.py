@@ -46,6 +46,7 @@ def test_a_width_of_a_whole_number_times_computes_the_same(liv_class: LivClass) 
     torch.testing.assert_close(logits(large), logits(small), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("design", ["transformer_pp", "striped_mamba", "lfm2", "gated_deltanet"])
 @pytest.mark.parametrize("grow", [fit_depth, stretch])
 def test_silent_copies_compute_the_same(design: str, grow: object) -> None:

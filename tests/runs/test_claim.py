@@ -127,6 +127,7 @@ def test_a_configuration_of_something_else_is_refused_and_kept(tmp_path: Path, t
     assert content(tmp_path) == {"config.yaml": text.encode(), "environment.json": b"mine"}
 
 
+@pytest.mark.slow
 def test_ones_own_designs_in_the_genome_folder_survive_a_search_and_its_resume(
     tmp_path: Path,
 ) -> None:
@@ -152,6 +153,7 @@ def test_ones_own_designs_in_the_genome_folder_survive_a_search_and_its_resume(
     assert copied.keys() - front
 
 
+@pytest.mark.slow
 def test_files_that_a_user_adds_to_a_run_or_edits_survive_its_resume(tmp_path: Path) -> None:
     run = made_search(tmp_path / "run", search={"generations": 2}).run()
     edited = tmp_path / "run" / "genomes" / f"{run.front['genome_id'].iloc[-1]}.yaml"
@@ -189,6 +191,7 @@ def test_the_sums_are_those_of_the_files(tmp_path: Path) -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
+@pytest.mark.slow
 def test_the_genome_files_of_a_run_of_before_there_were_sums_are_its_own(tmp_path: Path) -> None:
     made_search(tmp_path / "run", search={"generations": 2}).run()
     before = genome_names(tmp_path / "run")
@@ -199,6 +202,7 @@ def test_the_genome_files_of_a_run_of_before_there_were_sums_are_its_own(tmp_pat
     assert before - front and genome_names(tmp_path / "run") == front | {"mine.yaml"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", ["", "no sums\n", "\xff\0" * 50], ids=["empty", "text", "binary"]
 )
@@ -268,6 +272,7 @@ def test_leftovers_of_a_killed_process_are_removed(tmp_path: Path) -> None:
 # What cannot be written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 2])
 @pytest.mark.parametrize(
     "part",
@@ -298,6 +303,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_later(
     pd.testing.assert_frame_equal(made_search(tmp_path / "run").run().front, whole.front)
 
 
+@pytest.mark.slow
 def test_runs_of_one_name_share_no_training_states_of_another_recipe_or_seed(
     tmp_path: Path,
 ) -> None:

@@ -75,6 +75,7 @@ def content(folder: Path) -> dict[str, str]:
     return {path.name: path.read_text().replace(str(folder), "run") for path in files}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ledger", ["run", "shared", "elsewhere.sqlite"])
 def test_a_run_killed_between_any_two_files_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: str
@@ -122,6 +123,7 @@ def write_for_long(folder: Path) -> None:
             run.write_views(rows, [(one.row(0), genome_file(one, {})) for one in archive.front()])
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("star.runs.folder.FREE_SECONDS", float("inf"))
     writer = multiprocessing.get_context("fork").Process(target=write_for_long, args=(tmp_path,))

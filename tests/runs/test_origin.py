@@ -54,6 +54,7 @@ def row(folder: Path, genome: Path) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["file", "reference", "copied file", "file of before"])
 def test_train_and_describe_take_size_and_data_of_the_run(
     how: str, folder: Path, genome: Path, tmp_path: Path, command: Command

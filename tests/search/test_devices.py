@@ -64,6 +64,7 @@ def test_a_ledger_takes_searches_of_two_machines_that_time_nothing(
         assert len(ledger.recipes()) == 1
 
 
+@pytest.mark.slow
 def test_timing_beside_others_is_said_before_the_search() -> None:
     for workers, notices in (("3", 1), ("1", 0)):
         overrides = ["+experiment=smoke", "search.also_measure=[decode_latency,peak_memory]"]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from star.search import EvolveConfig, Search, SearchConfig
 from star.search.config import SpaceConfig
 from tests.search.made_up import MadeUp
@@ -37,6 +39,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_the_command_says_it(command: Callable[..., Any]) -> None:
     result = command("evolve", *SMALL, "search.generations=3")
     assert result.returncode == 0, result.stderr
@@ -46,6 +49,7 @@ def test_the_command_says_it(command: Callable[..., Any]) -> None:
     assert "generation 1/3  2/18 candidates" in result.stdout
 
 
+@pytest.mark.slow
 def test_the_command_says_that_one_generation_was_short(command: Callable[..., Any]) -> None:
     result = command("evolve", *SMALL, "search.generations=1")
     assert "proposed 2 of 6 designs: no other new ones were found" in result.stdout

@@ -155,6 +155,7 @@ def test_the_learning_rate_is_the_one_chosen_most_often_and_no_mean() -> None:
         assert evaluated.evaluation.metrics["learning_rate"] == expected
 
 
+@pytest.mark.slow
 def test_a_front_of_several_seeds_is_less_lucky_than_one_of_single_trainings() -> None:
     """Luck is how far the front's losses are below the true ones, against all candidates'."""
 
@@ -185,6 +186,7 @@ def test_parents_have_the_values_that_the_archive_has() -> None:
     assert any(e.seeds > 1 for e in search.archive.front())
 
 
+@pytest.mark.slow
 def test_a_search_that_is_interrupted_anywhere_ends_like_one_left_alone(tmp_path: Path) -> None:
     make(tmp_path / "whole").run()
     whole = {n: (tmp_path / "whole" / n).read_bytes() for n in ("population.csv", "pareto.csv")}

@@ -79,6 +79,7 @@ def make(given: Sequence[str], *overrides: str) -> Search:
     return Search.from_config(compose_config("evolve", ["scale=cpu", *given, *overrides]))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_to_count_its_cache_as_it_began_to(folder: Path) -> None:
     first = make(TRAINED)
     assert first.config.cache.state_dtype == "bfloat16" and "began to count" in first.notices[0]

@@ -99,6 +99,7 @@ def test_one_seed_has_means_and_a_front_but_nothing_of_spread(
     assert any("one seed tells no spread" in line for line in ValidationTable(results).lines())
 
 
+@pytest.mark.slow
 def test_who_fails_with_one_seed_is_not_judged_by_the_others(
     searched: Callable[..., Run], validation: Callable[..., Validation]
 ) -> None:

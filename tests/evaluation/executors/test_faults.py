@@ -224,6 +224,7 @@ if sys.platform == "linux":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

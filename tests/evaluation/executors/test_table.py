@@ -85,6 +85,7 @@ def sharing_patterns(liv_class: int, members: int) -> int:
     )
 
 
+@pytest.mark.slow
 def test_table_holds_every_architecture_of_its_space_once(
     table: Table, config: EvolveConfig
 ) -> None:

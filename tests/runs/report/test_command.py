@@ -20,6 +20,7 @@ Made = Callable[..., tuple[Search, Run]]
 Command = Callable[..., Result]
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run(made: Made, command: Command) -> None:
     _, run = made()
     shutil.rmtree(run.path / FIGURES, ignore_errors=True)
@@ -49,6 +50,7 @@ def test_a_run_that_goes_on_is_seen(made: Made, command: Command) -> None:
     assert 'id="live"' not in (run.path / REPORT).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -105,6 +107,7 @@ def expect_page_or_line(result: Result) -> None:
     assert result.stderr.count("\n") == (result.returncode == 2), result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("column", "value"), CELLS)
 def test_a_damaged_cell(column: str, value: str, made: Made, command: Command) -> None:
     _, run = made(generations=1)
@@ -122,6 +125,7 @@ def test_a_row_that_is_there_twice(made: Made, command: Command) -> None:
     expect_page_or_line(command("report", f"run={run.path}", "figures=false"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "value"), SETTINGS)
 def test_damaged_settings(key: str, value: str, made: Made, command: Command) -> None:
     _, run = made(generations=1)
@@ -134,6 +138,7 @@ def test_damaged_settings(key: str, value: str, made: Made, command: Command) ->
     expect_page_or_line(command("report", f"run={run.path}", "figures=false"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ENVIRONMENTS)
 def test_a_damaged_environment(text: str, made: Made, command: Command) -> None:
     _, run = made(generations=1)
@@ -142,6 +147,7 @@ def test_a_damaged_environment(text: str, made: Made, command: Command) -> None:
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["inf", "abc"])
 @pytest.mark.parametrize("column", VALIDATED)
 def test_a_damaged_validation(column: str, value: str, made: Made, command: Command) -> None:

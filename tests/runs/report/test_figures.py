@@ -31,6 +31,7 @@ def compiled(figure: Figure) -> dict[str, Any]:
     return vl_convert.vegalite_to_vega({**figure.whole(), "config": vega.configuration()})
 
 
+@pytest.mark.slow
 def test_every_figure_is_vega_lite(made: Made) -> None:
     content = Content(made()[1])
     figures = [front.front_figure(content, content.rows), *make_report([content]).figures]
@@ -133,6 +134,7 @@ def test_sharing_is_counted_by_distance(made: Made) -> None:
     assert all(row["distance"] >= 1 for row in rows)
 
 
+@pytest.mark.slow
 def test_trust_correlates_the_search_with_its_validation(made: Made) -> None:
     _, run = made()
     content = Content(run)
@@ -151,6 +153,7 @@ def test_trust_correlates_the_search_with_its_validation(made: Made) -> None:
     assert len(figure.rows) == len(chosen) and compiled(figure)["marks"]
 
 
+@pytest.mark.slow
 def test_runs_of_other_seeds_are_one_group(tmp_path: Path) -> None:
     contents = [run_of(tmp_path / f"{seed}_{size}", seed, size)
                 for seed, size in ((0, 6), (1, 6), (2, 6), (0, 8))]  # fmt: skip

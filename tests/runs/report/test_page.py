@@ -97,6 +97,7 @@ def test_a_page_needs_nothing_else(made: Made) -> None:
     assert len(text) < 1_500_000
 
 
+@pytest.mark.slow
 def test_hostile_texts_are_texts(made: Made) -> None:
     run = hostile(made)
     content = Content(run, label=HOSTILE[0])
@@ -117,6 +118,7 @@ def test_the_vega_script_ends_no_element() -> None:
     assert script.rstrip().endswith("//end of the bundle")
 
 
+@pytest.mark.slow
 def test_the_script_is_kept_and_a_half_one_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +130,7 @@ def test_the_script_is_kept_and_a_half_one_is_not_taken(
     assert vega.script.__wrapped__() == whole == kept.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_several_runs_are_on_one_page(made: Made, tmp_path: Path) -> None:
     first = made()[1]
     os.rename(first.path, tmp_path / "other")
@@ -175,6 +178,7 @@ def test_a_page_is_replaced_whole_and_no_other_file_is(made: Made, tmp_path: Pat
         check_free(path)
 
 
+@pytest.mark.slow
 def test_figures_are_files_of_their_own(made: Made, tmp_path: Path) -> None:
     report = make_report([Content(made()[1])])
     count = write_figures(report, tmp_path / "figures")
@@ -186,6 +190,7 @@ def test_figures_are_files_of_their_own(made: Made, tmp_path: Path) -> None:
         assert (tmp_path / f"figures/{name}.csv").read_text()
 
 
+@pytest.mark.slow
 def test_without_vl_convert_there_are_plain_pictures(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def unlikeness(genome: Genome) -> float:
     return float((genome.to_array() != TARGET.to_array()).sum())
 
 
+@pytest.mark.slow
 def test_every_file_of_conf_search_composes() -> None:
     names = {
         path.name.removesuffix(".yaml") for path in files("star.conf").joinpath("search").iterdir()
@@ -87,6 +88,7 @@ def test_every_file_of_conf_search_composes() -> None:
         assert f"{kind.__module__}.{kind.__name__}" == config.algorithm["_target_"]
 
 
+@pytest.mark.slow
 def test_the_last_generation_alone_is_better_than_the_first(evolve: Callable) -> None:
     """Random search, whose generations are all alike, is the control."""
 
@@ -105,6 +107,7 @@ def test_the_last_generation_alone_is_better_than_the_first(evolve: Callable) ->
     assert abs(gains.pop("random")) < 0.1 and min(gains.values()) > 0.2
 
 
+@pytest.mark.slow
 def test_selection_beats_random_search_at_equal_evaluations(evolve: Callable) -> None:
     best = {
         name: np.mean(

@@ -189,6 +189,7 @@ def test_several_objectives_are_weighed(evolve: Callable) -> None:
         assert (means[1] > means[0]) == rising
 
 
+@pytest.mark.slow
 def test_attraction_is_what_finds_better_genomes(evolve: Callable) -> None:
     def mean_best(**settings: float) -> float:
         config = SearchConfig(algorithm={**FIREFLY, **settings}, population=10, generations=8)

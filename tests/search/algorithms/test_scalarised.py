@@ -104,6 +104,7 @@ def cost(genes: np.ndarray) -> tuple[float, float]:
     return (np.inf if violation else float(genes[::5].sum() // 4)), violation
 
 
+@pytest.mark.slow
 def test_with_one_objective_it_is_pymoos_genetic_algorithm() -> None:
     def populations(build: Callable[..., GA], seed: int) -> list[np.ndarray]:
         problem = GenomeProblem(DEPTH, 1)
@@ -134,6 +135,7 @@ def test_with_one_objective_it_is_pymoos_genetic_algorithm() -> None:
                 assert np.array_equal(mine, pymoos)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["weights", "chebyshev"])
 def test_weights_choose_the_end_of_the_front(evolve: Callable, kind: str) -> None:
     designs = [Genome.from_text("-".join([liv] * DEPTH)).to_array() for liv in ("11111", "91111")]

@@ -61,6 +61,7 @@ def searched(settings: EvolveConfig, made: MadeUp | None = None) -> Search:
     return search
 
 
+@pytest.mark.slow
 def test_it_finds_more_than_random_search() -> None:
     found = []
     for algorithm in ({"_target_": TARGET, **SMALL}, RANDOM):
@@ -73,6 +74,7 @@ def test_it_finds_more_than_random_search() -> None:
     assert found[0].archive.hypervolume() > found[1].archive.hypervolume()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "own", [{"kernel": "categorical"}, {"rounds": 1}, {"most_rows": 10}], ids=str
 )
@@ -81,6 +83,7 @@ def test_its_settings(own: dict[str, Any]) -> None:
     assert len(search.archive) == 24 and len({e.genome_id for e in search.archive.all}) == 24
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -113,6 +116,7 @@ def test_depths_motifs_and_genes_of_the_backbone() -> None:
         assert (len(backbones) > 3) == ("backbone_genes" in space)
 
 
+@pytest.mark.slow
 def test_parents_are_candidates_that_were_measured(tmp_path: Path) -> None:
     run = Search.from_config(config(tmp_path / "run"), MadeUp(measure)).run()
     seen: set[str] = set()
@@ -136,6 +140,7 @@ def assert_equal(one: pd.DataFrame, other: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(one.drop(columns=TIMING), other.drop(columns=TIMING))
 
 
+@pytest.mark.slow
 def test_limits_are_learnt_from_what_breaks_them() -> None:
     limited = replace(config(generations=6), constraints={"validation_loss": 2.75})
     search = searched(limited)
@@ -147,6 +152,7 @@ def test_limits_are_learnt_from_what_breaks_them() -> None:
     assert kept[0] > kept[1]
 
 
+@pytest.mark.slow
 def test_what_a_gate_refused_teaches_too() -> None:
     """Of some candidates only the limited quantity was measured, as at a rung 0."""
 
@@ -167,6 +173,7 @@ def test_what_a_gate_refused_teaches_too() -> None:
     assert rows[0] < rows[1] == 24
 
 
+@pytest.mark.slow
 def test_static_limits_are_kept_by_what_is_proposed_while_backbones_grow() -> None:
     settings = config(generations=8)
     settings.search.space.mode, settings.search.space.stage_generations = "end_incremental", 2
@@ -175,6 +182,7 @@ def test_static_limits_are_kept_by_what_is_proposed_while_backbones_grow() -> No
     assert children and all(e.evaluation.feasible for e in children)
 
 
+@pytest.mark.slow
 def test_baselines_outside_of_the_space_are_no_rows() -> None:
     settings = replace(config(baselines=["gated_deltanet"]), depth=8)
     settings.search.space.depths = [2, 5]
@@ -204,6 +212,7 @@ def test_too_many_objectives_are_refused() -> None:
         Search.from_config(config(objectives=names), MadeUp(measure))
 
 
+@pytest.mark.slow
 def test_proposals_of_other_settings_are_not_used(tmp_path: Path) -> None:
     """One ledger, one folder name, a run of before that was deleted."""
     shared = str(tmp_path / "shared.sqlite")
@@ -229,6 +238,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seeds
 
 
+@pytest.mark.slow
 def test_a_finished_search_is_replayed_without_a_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +252,7 @@ def test_a_finished_search_is_replayed_without_a_process(
     assert made == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended", [6, 8, 17, 29])
 def test_an_interrupted_search_ends_as_one_left_alone(
     tmp_path: Path, ended: int, monkeypatch: pytest.MonkeyPatch

@@ -110,6 +110,7 @@ def test_it_waits_for_enough_rows() -> None:
     assert [r.spearman for r in rounds[:3]] == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended", [3, 12, 30, 47])
 def test_a_killed_search_goes_on_as_if_it_had_not_been(tmp_path: Path, ended: int) -> None:
     whole = Search.from_config(config(tmp_path / "whole"), executor()).run()

@@ -54,6 +54,7 @@ def searched(search: Search) -> Archive:
     return search.archive
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", LIMITS)
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -100,6 +101,7 @@ def test_classes_that_cannot_fit_are_named_beforehand_and_not_proposed() -> None
     assert not make({"cache_bytes": "4MB"}).notices
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("limits", "depths"), [("cache", []), ("parameters", [2, 4])])
 def test_what_is_said_not_to_fit_does_not_and_all_else_does(limits: str, depths: list[int]) -> None:
     """Against many random genomes of few LIVs, where sharing saves a lot."""
@@ -121,6 +123,7 @@ def test_what_is_said_not_to_fit_does_not_and_all_else_does(limits: str, depths:
     assert limits == "parameters" or seen == kept
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depths", [[], [2, 5]])
 @pytest.mark.parametrize("parameters", ["28k", "35k", "60k"])
 def test_any_valid_genome_is_changed_to_a_valid_one_that_fits(
@@ -204,6 +207,7 @@ def test_changes_to_fit_are_recorded_as_repairs() -> None:
     assert changed and search.built.repair.fitted_genomes >= len(changed)
 
 
+@pytest.mark.slow
 def test_a_search_within_constraints_is_resumed_exactly(tmp_path: Path) -> None:
     for folder, generations in (("whole", 4), ("parts", 2), ("parts", 4)):
         search = SearchConfig(

@@ -124,6 +124,7 @@ def search_best(search: Search, depth: int) -> str:
     return min(of_depth, key=lambda e: e.evaluation.metrics["validation_loss"]).genome_id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_stage_without_new_genomes_goes_on_to_the_next(algorithm: Any) -> None:
     if algorithm is not None:

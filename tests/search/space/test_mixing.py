@@ -32,6 +32,7 @@ def hybrid(tmp_path: Path) -> str:
     return f"search.space.alphabet=hybrid:{tmp_path / 'hybrid'}"
 
 
+@pytest.mark.slow
 def test_sizes_follow_from_the_hybrid(hybrid: str) -> None:
     search = Search.from_config(compose_config("evolve", [*EXPERIMENT, hybrid, "depth=9"]))
     assert (search.config.depth, search.config.model.width) == (3, 64)

@@ -137,6 +137,7 @@ def test_neighbours_of_softmax_attention() -> None:
     }
 
 
+@pytest.mark.slow
 def test_every_valid_operator_is_reached_from_every_other() -> None:
     for start in EVERY.ids:
         reached, waiting = {start}, [start]
