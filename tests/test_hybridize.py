@@ -168,8 +168,8 @@ def test_a_budget_is_checked_and_said(
             "hybrid.mixture=[[0.5,x]]: expected a row of numbers",
         ),
         (
-            ["hybrid.method=mad", "hybrid.programming.tasks=[compression]"],
-            "hybrid.programming.tasks=compression: expected one of",
+            ["hybrid.method=mad", "hybrid.programming.tasks=[expansion]"],
+            "hybrid.programming.tasks=expansion: expected one of",
         ),
         (["training.init_from=one"], "training.init_from=one: expected null"),
         (["data.tokenizer=bpe", "data.vocabulary=257"], "vocabulary"),
@@ -273,12 +273,12 @@ def test_a_making_killed_in_each_stage_ends_like_one_left_alone(
 
 @pytest.mark.slow
 def test_a_mixture_is_found_on_tasks_and_reused(folder: Path, command: Command) -> None:
-    tasks = "hybrid.programming.tasks=[memorization,noisy_recall]"
+    tasks = "hybrid.programming.tasks=[memorization,compression]"
     small = ("hybrid.programming.steps=3", "hybrid.programming.width=16", "hybrid.method=mad")
     made = command("hybridize", *SMALL, *small, tasks, cwd=folder)
     assert made.returncode == 0, made.stderr
     found = pd.read_csv(folder / "run" / "programming.csv")
-    assert set(found["task"]) == {"memorization", "noisy_recall"}
+    assert set(found["task"]) == {"memorization", "compression"}
     means = found.groupby(["block", "number"])["weight"].mean()
     table = pd.read_csv(folder / "run" / "mixture.csv")
     weights = table[["one", "two"]].to_numpy().flatten().tolist()

@@ -38,6 +38,10 @@ WIDENED = {"attention": 96}  # 1.13 MFLOPs, a little more than a hybrid of both
 LENGTH, BYTES = 256, 2_000_000  # of a window; of each text
 PRETRAINING, STEPS, SEARCH_STEPS, PROJECTOR_STEPS, BLOCKS = 600, 200, 100, 50, 4
 METHODS = ("darts", "gaea", "dash", "mad", "uniform")  # projectors begin as the identity
+# Of `mad`: all there were when this was measured. Compression came later.
+TASKS = (
+    "in_context_recall", "fuzzy_recall", "noisy_recall", "selective_copying", "memorization",
+)  # fmt: skip
 TRAINING = (
     *(f"training.length={LENGTH}", "training.batch_size=8", "training.validation_batches=8"),
 )
@@ -138,6 +142,7 @@ def hybrids(work: Path, seed: int, models: Mapping[str, Path]) -> list[dict[str,
             "hybridize", folder, f"models=[{','.join(map(str, models.values()))}]",
             f"hybrid.blocks={BLOCKS}", f"hybrid.method={method}", f"seed={seed}",
             f"hybrid.search_steps={SEARCH_STEPS}", f"hybrid.projector_steps={PROJECTOR_STEPS}",
+            f"hybrid.programming.tasks=[{','.join(TASKS)}]",
             f"steps={STEPS}", *TRAINING, *data(work, "both"),
         )  # fmt: skip
         searched = 2 * SEARCH_STEPS if method in ("darts", "gaea", "dash") else 0

@@ -11,7 +11,6 @@ from star.base.ranges import Range, expect_ranges
 from star.base.settings import expect, expect_one_of, expect_seed, expect_utf8, parse_quantity
 from star.data import DataConfig
 from star.evaluation.mad import TASKS
-from star.evaluation.mad.settings import COMPRESSION
 from star.genomes import CacheSetting
 from star.genomes.hybrids import PROJECTORS
 from star.genomes.hybrids.hybrid import LEAST, MOST, MOST_PARTS, TOLERANCE
@@ -26,8 +25,6 @@ NONE, ONE_HOT, PARTS = "none", "one_hot", "parts"
 DISCRETISATIONS = (NONE, ONE_HOT, PARTS)
 CACHE_BYTES, FLOPS = "cache_bytes", "flops"
 COSTS = (CACHE_BYTES, FLOPS)
-# Whose instances have an answer at each position; compression has a head of its own.
-PROGRAMS = tuple(task for task in TASKS if task != COMPRESSION)
 RANGES = {
     "blocks": Range(1, 10**4),
     "parts": Range(1, MOST_PARTS),
@@ -51,7 +48,7 @@ class ProgrammingConfig:
     """The small hybrids of `hybrid.method=mad`. Manticore trained 200 epochs of 800 instances, at
     5e-4 and in batches of 128."""
 
-    tasks: list[str] = field(default_factory=list)  # of MAD; []: all but compression
+    tasks: list[str] = field(default_factory=list)  # of MAD; []: all six
     seeds: list[int] = field(default_factory=lambda: [0])  # of instances and weights
     steps: int = 60  # of weights, and as many of the mixture
     batch_size: int = 32  # instances a step
@@ -65,7 +62,7 @@ class ProgrammingConfig:
         prefix = "hybrid.programming."
         expect_ranges(prefix, self, PROGRAMMING)
         for task in self.tasks:
-            expect_one_of(f"{prefix}tasks", task, PROGRAMS)
+            expect_one_of(f"{prefix}tasks", task, tuple(TASKS))
         expect(f"{prefix}seeds", self.seeds, len(self.seeds) > 0, "one seed or more")
         for seed in self.seeds:
             expect_seed(seed, f"{prefix}seeds")
@@ -75,7 +72,7 @@ class ProgrammingConfig:
     @property
     def chosen(self) -> tuple[str, ...]:
         """The tasks, in the order of published tables."""
-        return tuple(task for task in PROGRAMS if task in (self.tasks or PROGRAMS))
+        return tuple(task for task in TASKS if task in (self.tasks or TASKS))
 
 
 @dataclass

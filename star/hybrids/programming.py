@@ -13,6 +13,7 @@ from statistics import fmean
 
 import pandas as pd
 import torch
+from torch import nn
 
 from star.base import files
 from star.base.csv_files import csv_text, read_csv
@@ -22,6 +23,8 @@ from star.base.random_numbers import seeded
 from star.data.mad import Instances
 from star.data.mad.instances import TRAIN, VALIDATION
 from star.evaluation.mad import PRESETS, Setting
+from star.evaluation.mad.model import AutoEncoder
+from star.evaluation.mad.settings import COMPRESSION
 from star.evaluation.probing import answer_loss, train_on_instances
 from star.genomes import check_fits, fit_depth
 from star.genomes.hybrids import Component, GenomeComponent, Hybrid
@@ -119,28 +122,38 @@ class Program:
         """Make the steps, and give each one's loss of the weights. Raises `Diverged`."""
         training, mixture, device = self._training, self._mixture, self._training.torch_device()
         with seeded(seed, device):
-            model = HybridModel(self._hybrid, mixture.weights().tolist()).to(device)
+            mixed, model = self._models()
+        mixed.to(device)
+        model.to(device)
         text, other = (self._drawn(split, seed).to(device) for split in (TRAIN, VALIDATION))
         batches = _batches(text, training.batch_size, seed)
         held_out = _batches(other, training.batch_size, seed + MIXTURE_SEED)
         optimizer = make_optimizer(model, training)
         set_learning_rate(optimizer, learning_rate_at(0, training))
-        model.weights = mixture.weights().detach()
+        mixed.weights = mixture.weights().detach()
         steps = train_on_instances(model, batches, optimizer, training.gradient_clip)
         for step in range(1, training.steps + 1):
             loss = next(steps)
-            self._mix(model, next(held_out))
-            model.weights = mixture.weights().detach()
+            self._mix(mixed, model, next(held_out))
+            mixed.weights = mixture.weights().detach()
             set_learning_rate(optimizer, learning_rate_at(step, training))
             yield loss
 
     def _drawn(self, split: str, seed: int) -> Instances:
         return self._setting.instances(self._setting.examples, seed, split)
 
-    def _mix(self, model: HybridModel, batch: Instances) -> None:
+    def _models(self) -> tuple[HybridModel, nn.Module]:
+        """The hybrid, and what answers: the same, or for compression an auto-encoder of it."""
+        mixed = HybridModel(self._hybrid, self._mixture.weights().tolist())
+        if self._setting.task != COMPRESSION:
+            return mixed, mixed
+        mixed.drop_heads()
+        return mixed, AutoEncoder(mixed, self._hybrid.width, self._setting.vocabulary)
+
+    def _mix(self, mixed: HybridModel, model: nn.Module, batch: Instances) -> None:
         mixture = self._mixture
         losses: list[Callable[[], torch.Tensor]] = [lambda: answer_loss(model, batch)]
-        gradient, _ = mixture_gradient(model, mixture.values, mixture.weights(), losses)
+        gradient, _ = mixture_gradient(mixed, mixture.values, mixture.weights(), losses)
         mixture.update(gradient)
 
     def found(self) -> Rows:

@@ -8,7 +8,7 @@ from torch import nn
 from star.evaluation.mad.protocols import Protocol
 from star.evaluation.mad.settings import COMPRESSION, Setting
 from star.genomes import Genome, ModelConfig
-from star.models import LanguageModel, decode
+from star.models import decode
 from star.models.featurizer import INITIAL_STD
 
 
@@ -31,7 +31,10 @@ def build_model(
     is_auto_encoder = setting.task == COMPRESSION
     model = decode(genome, own)
     protocol.adapt(model, is_auto_encoder)
-    return AutoEncoder(model, setting.vocabulary) if is_auto_encoder else model
+    if not is_auto_encoder:
+        return model
+    model.head = nn.Identity()  # type: ignore[assignment]
+    return AutoEncoder(model, own.width, setting.vocabulary)
 
 
 class AutoEncoder(nn.Module):
@@ -41,10 +44,15 @@ class AutoEncoder(nn.Module):
     layers of GELU as wide as the model, each behind a norm.
     """
 
-    def __init__(self, backbone: LanguageModel, vocabulary: int) -> None:
+    def __init__(self, backbone: nn.Module, width: int, vocabulary: int) -> None:
+        """Build the head, from torch's global generator.
+
+        Args:
+            backbone: tokens int64 (batch, length) to normed vectors (batch, length, width).
+            width: even.
+            vocabulary: tokens.
+        """
         super().__init__()
-        width = backbone.embedding.embedding_dim
-        backbone.head = nn.Identity()  # type: ignore[assignment]  # the normed vectors themselves
         self.backbone = backbone
         self.decoder = nn.Sequential(
             nn.RMSNorm(width),

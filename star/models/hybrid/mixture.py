@@ -59,6 +59,12 @@ class Ends(nn.Module):
         self.embedding = nn.Embedding(hybrid.vocabulary, hybrid.width)
         nn.init.normal_(self.embedding.weight, std=INITIAL_STD)
         self.norm = nn.RMSNorm(hybrid.width, eps=hybrid.sizes.norm_eps)
+        self.head: nn.Module | None = None  # None: the embedding
+
+    def finish(self, x: torch.Tensor) -> torch.Tensor:
+        """x (batch, length, width) to logits (batch, length, vocabulary)."""
+        x = self.norm(x)
+        return F.linear(x, self.embedding.weight) if self.head is None else self.head(x)
 
     def average(self, tables: Sequence[torch.Tensor]) -> None:
         """Begin as the mean of embeddings (vocabulary, own width)."""
@@ -111,6 +117,15 @@ class HybridModel(LanguageModel):
                     pair = widths[::-1] if is_out else widths
                     found[f"{block}_{number}"] = build_projector(hybrid.projector, *pair)
         return nn.ModuleDict(found)
+
+    def drop_heads(self) -> None:
+        """From now on give normed vectors (batch, length, width) in place of logits, where all
+        components are of one width; raises ValueError for others."""
+        widths = {component.width for component in self.hybrid.components}
+        if len(widths) > 1:
+            raise ValueError(f"components of widths {sorted(widths)}, expected one width")
+        for module in (*self.components, *([self.ends] if self.ends is not None else [])):
+            module.head = nn.Identity()
 
     def trim(self) -> None:
         """Drop what has no weight: layers, embeddings, heads."""
@@ -208,7 +223,7 @@ class HybridModel(LanguageModel):
 
     def _finish(self, x: torch.Tensor) -> torch.Tensor:
         if self.ends is not None:
-            return F.linear(self.ends.norm(x), self.ends.embedding.weight)
+            return self.ends.finish(x)
         modules: Any = self.components
         return sum(  # type: ignore[return-value]
             weight * modules[number].finish(fitted(x, self.hybrid.components[number].width))

@@ -50,6 +50,23 @@ def test_averaged_ends_begin_as_the_mean(tmp_path: Path, ends: str) -> None:
     torch.testing.assert_close(found._begin(TOKENS, 0), expected)
 
 
+def test_without_heads_it_gives_normed_vectors(tmp_path: Path) -> None:
+    """What an auto-encoder reads, as in mad-lab's compression."""
+    alphabet, models = written(tmp_path, hybrid_of("lfm2", "lfm2"))
+    found = decode(mixed(alphabet, "Mix-0-4", "Mix-0-4"), alphabet.hybrid.sizes)
+    assert isinstance(found, HybridModel)
+    found.drop_heads()
+    models[1].head = torch.nn.Identity()  # type: ignore[assignment]
+    vectors = found(TOKENS)
+    assert torch.equal(vectors, models[1](TOKENS))
+    shared = HybridModel(replace(alphabet.hybrid, ends="shared"), [[0.5, 0.5]] * 2)
+    shared.drop_heads()
+    assert shared(TOKENS).shape == vectors.shape == (2, 20, 64)
+    several = hybrid_of("attention", "lfm2")
+    with pytest.raises(ValueError, match=r"widths \[32, 64\]"):
+        HybridModel(several, [[0.5, 0.5]] * 2).drop_heads()
+
+
 @pytest.mark.parametrize("projector", PROJECTORS)
 def test_the_equation(tmp_path: Path, projector: str) -> None:
     """Equation of arXiv 2406.00894, written out for one block of two components."""
