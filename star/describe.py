@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from star.base.command_line import run_command
 from star.base.console import make_console, say
@@ -54,6 +54,7 @@ class DescribeConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: CacheSetting = field(default_factory=CacheSetting)
 
+    ORIGIN_KEYS: ClassVar[tuple[str, ...]] = ("genome", "alphabet")
     origin = staticmethod(read_origin)  # of `genome`: what is taken from there unless it is given
 
 
@@ -94,7 +95,7 @@ def main(config: DescribeConfig, arguments: list[str]) -> None:
         return
     if config.picture is not None:
         check_picture(config.picture)
-    origin = read_origin(config.genome)
+    origin = read_origin(config.genome, config.alphabet)
     genome, name, notices = load_reference(config.genome, config.depth, config.alphabet)
     notices += origin.notices(config) if origin else []
     content = {**description(genome, config.model, config.cache, name), "notices": notices}

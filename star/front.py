@@ -37,7 +37,7 @@ class FrontConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     cache: CacheSetting = field(default_factory=CacheSetting)
 
-    ORIGIN_KEY: ClassVar[str] = "run"
+    ORIGIN_KEYS: ClassVar[tuple[str, ...]] = ("run",)
     origin = staticmethod(read_run_origin)  # what is taken from there unless it is given
 
 

@@ -62,6 +62,14 @@ def test_a_hybrid_is_made_and_read_by_the_other_commands(folder: Path, command: 
     assert (table["one"] + table["two"]).to_list() == pytest.approx([1, 1])
     assert not (table["one"] == 0.5).any()
     _expect_generation(folder / "run" / "model")
+    text = ("genome=11111-31111", "alphabet=hybrid:run")
+    described = command("describe", *text, cwd=folder)
+    assert "as in hybrid one-two: model.width=32" in described.stdout
+    refused = command("describe", *text, "width=64", cwd=folder)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "error: width=64: hybrid one-two has 32; set model.width=32" in refused.stderr
+    refused = command("train", "genome=11111-31111", "alphabet=hybrid:nowhere", cwd=folder)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     described = command("describe", "genome=run/genome.yaml", "format=json", cwd=folder)
     content = json.loads(described.stdout)
     assert (content["width"], content["depth"]) == (32, 2)

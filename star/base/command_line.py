@@ -173,10 +173,10 @@ def _use_origin(config: DictConfig, schema: Any, overrides: Sequence[str]) -> No
 
     Raises `UserError` for one that the command cannot have, and whatever reading them raises.
     """
-    key = getattr(schema, "ORIGIN_KEY", "genome")
-    if not hasattr(schema, "origin") or OmegaConf.is_missing(config, key):
+    keys = getattr(schema, "ORIGIN_KEYS", ("genome",))
+    if not hasattr(schema, "origin") or any(OmegaConf.is_missing(config, key) for key in keys):
         return
-    origin = schema.origin(str(config[key]))
+    origin = schema.origin(*(str(config[key]) for key in keys))
     if origin is None:
         return
     typed = {override.partition("=")[0].lstrip("+~") for override in overrides}

@@ -20,10 +20,12 @@ from star.genomes import (
     GenomeError,
     ModelConfig,
     at_depth,
+    get_alphabet,
     load_genome,
     read_genome_settings,
     with_state_dtype,
 )
+from star.genomes.alphabets import HYBRID
 from star.genomes.files import genome_path, is_genome_text, library_names, read_library
 from star.genomes.model_config import OPTIONAL
 from star.runs.folder import GENOMES
@@ -167,17 +169,23 @@ def configured(usual: Sizes, origin: Origin | None, section: str, **given: Any) 
     return cast(Sizes, OmegaConf.to_object(config))
 
 
-def read_origin(reference: str) -> Origin | None:
+def read_origin(reference: str, alphabet: str = "star") -> Origin | None:
     """The origin of what `genome=` names: a genome file, a design of the library that has sizes of
-    its own, or `<run>/<id>`; None where it has none.
+    its own, `<run>/<id>`, or a text of letters of a hybrid; None where it has none.
 
     What carries no settings, since it is not on the front or of an earlier version, has those of
     its run's `config.yaml`, with paths as they were typed.
 
+    Args:
+        reference: what `genome=` is.
+        alphabet: of a text.
+
     Raises:
-        GenomeError: for a genome file that cannot be read.
+        GenomeError: for a genome file that cannot be read, and for a folder that holds no hybrid.
         UserError: for a run whose settings cannot be read.
     """
+    if is_genome_text(reference):
+        return _hybrid_origin(alphabet) if alphabet.startswith(HYBRID) else None
     path = genome_path(reference)
     if reference in library_names():
         own = read_library(reference).settings
@@ -193,6 +201,13 @@ def read_origin(reference: str) -> Origin | None:
         return None
     source = place[0] / CONFIGURATION
     return _origin(str(source), read_configuration(place[0])) if is_file(source) else None
+
+
+def _hybrid_origin(alphabet: str) -> Origin:
+    hybrid = get_alphabet(alphabet).hybrid
+    assert hybrid is not None
+    sizes = {"model.width": hybrid.width, "model.vocabulary": hybrid.vocabulary}
+    return Origin(f"hybrid {hybrid.name}", sizes)
 
 
 def read_run_origin(folder: str) -> Origin:

@@ -72,6 +72,7 @@ class TrainConfig:
     training: TrainingConfig = field(default_factory=TrainingConfig)
     data: DataConfig = field(default_factory=DataConfig)
 
+    ORIGIN_KEYS: ClassVar[tuple[str, ...]] = ("genome", "alphabet")
     origin = staticmethod(read_origin)  # of `genome`: what is taken from there unless it is given
     CHOICES: ClassVar[tuple[str, ...]] = ("data",)
 

@@ -124,7 +124,7 @@ def opened_training(
         config.training.validation_length,
     )
     expect_tokens_of_hybrid(genome.alphabet.name, corpus.tokenizer)
-    origin = read_origin(config.genome)
+    origin = read_origin(config.genome, config.alphabet)
     notices += origin.notices(config, corpus.fingerprint) if origin else []
     folder = expanded(config.run_dir) if config.run_dir else new_folder("train")
     has_begun = (folder / STATE).exists()

@@ -77,7 +77,7 @@ class ValidateConfig:
         "executor": {name: kind for name, kind in EXECUTORS.items() if name != "table"}
     }
     CHOICES: ClassVar[tuple[str, ...]] = ("executor", "data")
-    ORIGIN_KEY: ClassVar[str] = "run"
+    ORIGIN_KEYS: ClassVar[tuple[str, ...]] = ("run",)
     origin = staticmethod(read_run_settings)
 
     def check(self) -> None:

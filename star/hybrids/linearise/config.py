@@ -111,7 +111,7 @@ class LineariseConfig:
     data: DataConfig = field(default_factory=DataConfig)
 
     origin = staticmethod(read_checkpoint_origin)  # what is taken from there unless it is given
-    ORIGIN_KEY: ClassVar[str] = "checkpoint"
+    ORIGIN_KEYS: ClassVar[tuple[str, ...]] = ("checkpoint",)
     CHOICES: ClassVar[tuple[str, ...]] = ("data",)
 
     def check(self) -> None:
