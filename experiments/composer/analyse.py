@@ -25,7 +25,10 @@ from study import (  # pyright: ignore
 from star.genomes import Genome, load_genome
 
 RECALL = "recall_error"
+MAD_ERROR = "mad_error"  # 1 - the score of `quick`
+EVALUATORS = {LOSS: "small", RECALL: "small", MAD_ERROR: "mad"}  # and the stage that has them
 PUBLISHED = "composer_6"
+Values = dict[int, pd.Series]  # by seed; by genome text
 
 
 def tables(stage: str) -> dict[int, pd.DataFrame]:
@@ -33,8 +36,25 @@ def tables(stage: str) -> dict[int, pd.DataFrame]:
     found = {}
     for path in sorted(HERE.glob(f"{stage}_*.csv")):
         frame = pd.read_csv(path).set_index("genome")
+        if "mad_score" in frame:
+            frame[MAD_ERROR] = 1 - frame["mad_score"]
         found[int(path.stem.rpartition("_")[2])] = frame[frame["status"] == "ok"]
     return found
+
+
+def evaluations() -> dict[str, Values]:
+    """What each evaluator says of the small designs, with each seed that is there."""
+    stages = {stage: tables(stage) for stage in set(EVALUATORS.values())}
+    found = {
+        name: {seed: table[name] for seed, table in stages[stage].items()}
+        for name, stage in EVALUATORS.items()
+    }
+    return {name: values for name, values in found.items() if values}
+
+
+def mean(values: Values) -> pd.Series:
+    """Over seeds."""
+    return pd.concat(list(values.values()), axis=1).mean(axis=1)
 
 
 def correlation(first: Sequence[float], second: Sequence[float]) -> str:
@@ -51,36 +71,34 @@ def correlation(first: Sequence[float], second: Sequence[float]) -> str:
     return f"{spearman(*pairs):.2f} [{found.low:.2f}, {found.high:.2f}]"
 
 
-def print_ranks(small: dict[int, pd.DataFrame]) -> None:
+def print_ranks(found: dict[str, Values]) -> None:
     """Where Composer's design stands among all 64, and who is best."""
     published = load_genome(PUBLISHED)[0].canonical().to_text()
     print("| evaluator | seed | rank of 2A+4M of 64 | its value | best | worst | best designs |")
     print("|---|---|---|---|---|---|---|")
-    for column in (LOSS, RECALL):
-        values = {str(seed): table[column] for seed, table in small.items()}
-        mean = pd.concat(list(values.values()), axis=1).mean(axis=1)
-        for seed, own in {**values, "mean": mean}.items():
+    for name, values in found.items():
+        for seed, own in {**values, "mean": mean(values)}.items():
             order = own.sort_values()
             rank = int((own < own[published]).sum()) + 1
-            best = ", ".join(word(Genome.from_text(text)) for text in order.index[:4])
+            best = ", ".join(word(Genome.from_text(str(text))) for text in order.index[:4])
             print(
-                f"| {column} | {seed} | {rank} | {own[published]:.3f} | {order.iloc[0]:.3f} "
+                f"| {name} | {seed} | {rank} | {own[published]:.3f} | {order.iloc[0]:.3f} "
                 f"| {order.iloc[-1]:.3f} | {best} |"
             )
 
 
-def print_agreement(small: dict[int, pd.DataFrame]) -> None:
+def print_agreement(found: dict[str, Values]) -> None:
     """How far seeds and evaluators agree over the 64."""
     print("\n| over all 64 | Spearman |\n|---|---|")
-    for first, second in combinations(small, 2):
-        for column in (LOSS, RECALL):
-            one, other = small[first][column].align(small[second][column], join="inner")
-            found = correlation(one.tolist(), other.tolist())
-            print(f"| {column}, seeds {first} and {second} | {found} |")
-    loss = pd.concat([table[LOSS] for table in small.values()], axis=1).mean(axis=1)
-    recall = pd.concat([table[RECALL] for table in small.values()], axis=1).mean(axis=1)
-    loss, recall = loss.align(recall, join="inner")
-    print(f"| mean {LOSS} and mean {RECALL} | {correlation(loss.tolist(), recall.tolist())} |")
+    for name, values in found.items():
+        for first, second in combinations(values, 2):
+            one, other = values[first].align(values[second], join="inner")
+            agreement = correlation(one.tolist(), other.tolist())
+            print(f"| {name}, seeds {first} and {second} | {agreement} |")
+    for first, second in combinations(found, 2):
+        one, other = mean(found[first]).align(mean(found[second]), join="inner")
+        agreement = correlation(one.tolist(), other.tolist())
+        print(f"| mean {first} and mean {second} | {agreement} |")
 
 
 def print_positions() -> None:
@@ -94,13 +112,10 @@ def print_positions() -> None:
         print(f"rule {rule}: {word(genome)}, rank {rank} of {len(losses)}")
 
 
-def print_grown(small: dict[int, pd.DataFrame], grown: dict[int, pd.DataFrame]) -> None:
+def print_grown(found: dict[str, Values], grown: dict[int, pd.DataFrame]) -> None:
     """Whether small ranks are large ranks, and the aggregates stacked and stretched."""
-    large = pd.concat([table[LOSS] for table in grown.values()], axis=1).mean(axis=1)
-    columns = {
-        name: pd.concat([table[name] for table in small.values()], axis=1).mean(axis=1)
-        for name in (LOSS, RECALL)
-    }
+    large = mean({seed: table[LOSS] for seed, table in grown.items()})
+    columns = {name: mean(values) for name, values in found.items()}
     columns["number of attentions"] = pd.Series(
         {genome.to_text(): -word(genome).count("A") for genome in space()}, dtype=float
     )
@@ -153,8 +168,7 @@ def print_incremental(small: dict[int, pd.DataFrame]) -> None:
 def print_full_depth(grown: dict[int, pd.DataFrame], finals: dict[int, pd.DataFrame]) -> None:
     """The best small design stacked, beside what a search at full depth finds for as much."""
     large, found = (
-        pd.concat([table[LOSS] for table in stage.values()], axis=1).mean(axis=1)
-        for stage in (grown, finals)
+        mean({seed: table[LOSS] for seed, table in stage.items()}) for stage in (grown, finals)
     )
     ranked = [Genome.from_text(str(text)) for text in mean_losses().index]
     deep = [METHODS["stack"](genome, LARGE).canonical().to_text() for genome in ranked]
@@ -182,13 +196,14 @@ def main() -> None:
     small, grown = tables("small"), tables("grown")
     if not small:
         raise SystemExit(f"{HERE}: no small_<seed>.csv; study.py makes them")
-    print_ranks(small)
-    print_agreement(small)
+    found = evaluations()
+    print_ranks(found)
+    print_agreement(found)
     print_positions()
     if tables("four"):
         print_incremental(small)
     if grown:
-        print_grown(small, grown)
+        print_grown(found, grown)
     if grown and tables("finals"):
         print_full_depth(grown, tables("finals"))
 

@@ -1,6 +1,7 @@
 """All 64 strings of six attentions and SwiGLUs, and some of them grown: what Composer searches.
 
     nice -n 15 python experiments/composer/study.py --work <folder> small 0 1 2
+    nice -n 15 python experiments/composer/study.py --work <folder> mad 0 1 2
     nice -n 15 python experiments/composer/study.py --work <folder> grown 0 1 2
     nice -n 15 python experiments/composer/study.py --work <folder> two 0 1 2       # and four
     nice -n 15 python experiments/composer/study.py --work <folder> deep 0          # then finals
@@ -34,6 +35,7 @@ SAMPLE = 16  # designs of the small space that are grown, evenly over its ranks
 # twice the depth, of which the best are trained as long as what is grown.
 DEEP, FINALS = 32, 4
 OBJECTIVES = ("validation_loss", "recall_error", "cache_bytes")
+MAD = ("mad_score", "cache_bytes")
 
 
 def space(depth: int = SMALL) -> list[Genome]:
@@ -88,6 +90,7 @@ def finals() -> list[Genome]:
 
 STAGES = {
     "small": (space, SMALL, STEPS), "grown": (grown, LARGE, LARGE_STEPS),
+    "mad": (space, SMALL, STEPS),  # the tasks alone, by the preset `quick`
     # a search at full depth, and what it finds
     "deep": (deep, LARGE, STEPS), "finals": (finals, LARGE, LARGE_STEPS),
     # of the incremental modes
@@ -98,11 +101,11 @@ STAGES = {
 def train(stage: str, seed: int, work: Path) -> None:
     """Train the designs of a stage with a seed, and keep their table."""
     make, depth, steps = STAGES[stage]
-    genomes = make()
+    genomes, objectives = make(), MAD if stage == "mad" else OBJECTIVES
     settings = [
         *("scale=cpu", "search=random", f"depth={depth}", f"seed={seed}", "report=false"),
         f"experiment_name=composer_{stage}", f"run_dir={work / f'{stage}_{seed}'}",
-        f"training.steps={steps}", f"search.objectives=[{','.join(OBJECTIVES)}]",
+        f"training.steps={steps}", f"search.objectives=[{','.join(objectives)}]",
         "search.generations=1", f"search.population={len(genomes)}", "search.baselines=[]",
         f"search.seeds=[{','.join(genome.to_text() for genome in genomes)}]",
     ]  # fmt: skip
