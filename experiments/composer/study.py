@@ -6,12 +6,15 @@
     nice -n 15 python experiments/composer/study.py --work <folder> two 0 1 2       # and four
     nice -n 15 python experiments/composer/study.py --work <folder> deep 0          # then finals
 
-Each stage and seed is a search of one generation in its own run folder, so that the same command
-goes on where it was. Its table is kept beside this file, `<stage>_<seed>.csv`.
+Each stage and seed is a search of one generation in its own run folder, or for `mad` a run of
+star.mad, so that the same command goes on where it was. Its table is kept beside this file,
+`<stage>_<seed>.csv`.
 """
 
 import argparse
 import shutil
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -35,7 +38,7 @@ SAMPLE = 16  # designs of the small space that are grown, evenly over its ranks
 # twice the depth, of which the best are trained as long as what is grown.
 DEEP, FINALS = 32, 4
 OBJECTIVES = ("validation_loss", "recall_error", "cache_bytes")
-MAD = ("mad_score", "cache_bytes")
+MAD = "mad"  # the tasks of MAD alone
 
 
 def space(depth: int = SMALL) -> list[Genome]:
@@ -90,7 +93,6 @@ def finals() -> list[Genome]:
 
 STAGES = {
     "small": (space, SMALL, STEPS), "grown": (grown, LARGE, LARGE_STEPS),
-    "mad": (space, SMALL, STEPS),  # the tasks alone, by the preset `quick`
     # a search at full depth, and what it finds
     "deep": (deep, LARGE, STEPS), "finals": (finals, LARGE, LARGE_STEPS),
     # of the incremental modes
@@ -101,11 +103,11 @@ STAGES = {
 def train(stage: str, seed: int, work: Path) -> None:
     """Train the designs of a stage with a seed, and keep their table."""
     make, depth, steps = STAGES[stage]
-    genomes, objectives = make(), MAD if stage == "mad" else OBJECTIVES
+    genomes = make()
     settings = [
         *("scale=cpu", "search=random", f"depth={depth}", f"seed={seed}", "report=false"),
         f"experiment_name=composer_{stage}", f"run_dir={work / f'{stage}_{seed}'}",
-        f"training.steps={steps}", f"search.objectives=[{','.join(objectives)}]",
+        f"training.steps={steps}", f"search.objectives=[{','.join(OBJECTIVES)}]",
         "search.generations=1", f"search.population={len(genomes)}", "search.baselines=[]",
         f"search.seeds=[{','.join(genome.to_text() for genome in genomes)}]",
     ]  # fmt: skip
@@ -114,15 +116,33 @@ def train(stage: str, seed: int, work: Path) -> None:
     print(f"{stage} {seed}: {len(run.population)} designs")
 
 
+def train_on_tasks(seed: int, work: Path) -> None:
+    """Train the 64 on each task of MAD by its preset `quick`, and keep their mean accuracies."""
+    texts = {genome.id: genome.to_text() for genome in space()}
+    folder = work / f"{MAD}_{seed}"
+    settings = ["preset=quick", "width=64", f"depth={SMALL}", f"seeds=[{seed}]"]
+    command = [f"genome=[{','.join(texts.values())}]", *settings, f"run_dir={folder}"]
+    subprocess.run([sys.executable, "-m", "star.mad", *command], check=True)
+    runs = pd.read_csv(folder / "runs.csv")
+    table = runs.pivot(index="genome_id", columns="task", values="test_accuracy")
+    table.insert(0, "mad_score", table.mean(axis=1))
+    table.insert(0, "genome", table.index.map(texts))
+    table.insert(1, "status", "ok")
+    table.round(6).to_csv(HERE / f"{MAD}_{seed}.csv")
+
+
 def main() -> None:
     """Train what the arguments say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--work", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("stage", choices=[*STAGES, MAD])
     parser.add_argument("seeds", type=int, nargs="+")
     arguments = parser.parse_args()
     for seed in arguments.seeds:
-        train(arguments.stage, seed, arguments.work)
+        if arguments.stage == MAD:
+            train_on_tasks(seed, arguments.work)
+        else:
+            train(arguments.stage, seed, arguments.work)
 
 
 if __name__ == "__main__":
