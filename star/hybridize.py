@@ -85,7 +85,6 @@ def plan(config: HybridizeConfig, opened: list[Opened]) -> Hybrid:
         message = str(error)
         raise UserError(f"hybrid.{message}" if message.startswith(KEYS) else message) from None
     penalty(hybrid, own, config.cache)
-    check_budget(hybrid, own, config.cache)
     if own.method == GIVEN:
         expect_mixture(own.given_mixture(), own.blocks, len(components))
     if own.method == MAD:
@@ -117,6 +116,8 @@ def main(config: HybridizeConfig, arguments: list[str]) -> None:
     corpus = open_text(config, hybrid, opened)
     folder = expanded(config.run_dir) if config.run_dir else new_folder("hybridize")
     digests = [one.component.digest for one in opened]
+    if not (folder / MIXTURE).exists():
+        check_budget(hybrid, config.hybrid, config.cache)
     settings = {**asdict(config), "components": digests, "data_fingerprint": corpus.fingerprint}
     with claimed_folder(
         folder, WRITTEN, lambda: check_same_run(folder, "a hybrid's making", settings, FREE)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,7 +65,7 @@ def test_a_hybrid_is_made_and_read_by_the_other_commands(folder: Path, command: 
     _expect_generation(folder / "run" / "model")
     text = ("genome=11111-31111", "alphabet=hybrid:run")
     described = command("describe", *text, cwd=folder)
-    assert "as in hybrid one-two: model.width=32" in described.stdout
+    assert "as in hybrid run: model.width=32" in described.stdout
     refused = command("describe", *text, "width=64", cwd=folder)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "error: width=64: hybrid one-two has 32; set model.width=32" in refused.stderr
@@ -140,6 +141,22 @@ def test_a_budget_is_checked_and_said(
     log = pd.read_csv(folder / "run" / "search.csv")
     if weight > 1:
         assert log["expected_cost"].iloc[-1] < log["expected_cost"].iloc[0]
+
+
+def test_letters_that_were_chosen_stay(folder: Path, command: Command) -> None:
+    """Also those of a version that did not keep the budget."""
+    given = ("hybrid.method=given", "hybrid.mixture=[[0.9,0.1],[0.2,0.8]]", "steps=1")
+    making = (*SMALL, *given, "hybrid.discretise=one_hot")
+    assert command("hybridize", *making, cwd=folder).returncode == 0
+    path = folder / "run" / "mixture.csv"
+    path.write_text(path.read_text().replace("Mix-0-4", "Mix-1-3"))
+    shutil.rmtree(folder / "run" / "model")
+    assert command("hybridize", *making, cwd=folder).returncode == 0
+    assert list(pd.read_csv(path)["letter"]) == ["Mix-4-0", "Mix-1-3"]
+    assert list(pd.read_csv(path)["two"]) == [0, 0.75]
+    path.write_text(path.read_text().replace("Mix-1-3", "Mix-9-9"))
+    refused = command("hybridize", *making, cwd=folder)
+    assert refused.returncode == 2 and "delete it to find it anew" in refused.stderr
 
 
 @pytest.mark.parametrize(

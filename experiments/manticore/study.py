@@ -142,7 +142,7 @@ def hybrids(work: Path, seed: int, models: Mapping[str, Path]) -> list[dict[str,
             "hybridize", folder, f"models=[{','.join(map(str, models.values()))}]",
             f"hybrid.blocks={BLOCKS}", f"hybrid.method={method}", f"seed={seed}",
             f"hybrid.search_steps={SEARCH_STEPS}", f"hybrid.projector_steps={PROJECTOR_STEPS}",
-            f"hybrid.programming.tasks=[{','.join(TASKS)}]",
+            *([f"hybrid.programming.tasks=[{','.join(TASKS)}]"] if method == "mad" else []),
             f"steps={STEPS}", *TRAINING, *data(work, "both"),
         )  # fmt: skip
         searched = 2 * SEARCH_STEPS if method in ("darts", "gaea", "dash") else 0

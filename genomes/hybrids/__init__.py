@@ -18,6 +18,7 @@ from .files import beside as beside
 from .files import has_components as has_components
 from .files import hybrid_text as hybrid_text
 from .files import read_hybrid as read_hybrid
+from .files import read_hybrid_sizes as read_hybrid_sizes
 from .files import write_hybrid as write_hybrid
 from .hybrid import Hybrid as Hybrid
 from .letters import FOUND as FOUND

@@ -69,11 +69,25 @@ def read_hybrid(folder: str) -> HybridAlphabet:
     return _parse(text, str(path), f"{HYBRID}{path.parent}")
 
 
+def read_hybrid_sizes(folder: str) -> dict[str, int]:
+    """Width and vocabulary of the hybrid in a folder, without its genomes, whose operators plugins
+    may add later; empty where they cannot be read, of which `read_hybrid` says why."""
+    try:
+        path = expanded(folder) / FILE
+        components = parse_yaml(read_text(path) if is_file(path) else "", path)["components"]
+        sizes = [component.get("sizes", component) for component in components]
+        width = max(one["width"] for one in sizes)
+        return {"width": int(width), "vocabulary": int(sizes[0]["vocabulary"])}
+    except (UserError, OSError, LookupError, TypeError, ValueError, AttributeError):
+        return {}
+
+
 @lru_cache(maxsize=64)
 def _parse(text: str, source: str, name: str) -> HybridAlphabet:
     try:
         content = parse_yaml(text, source)
-        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA or isinstance(schema, bool):
             raise GenomeError(f"expected a mapping with the key 'schema: {SCHEMA}'")
         del content["schema"]
         hybrid = _hybrid(content, source)
@@ -104,8 +118,10 @@ def _typed(
         if key not in known:
             given = shown(repr(key), 60)
             raise GenomeError(f"{source}: unknown key {given}, expected only {', '.join(known)}")
-        if type(content.get(key)) is not known[key]:
-            given = shown(repr(content.get(key)), 60)
+        if key not in content:
+            raise GenomeError(f"{source}: key {key!r} is missing")
+        if type(content[key]) is not known[key]:
+            given = shown(repr(content[key]), 60)
             expected = known[key].__name__
             raise GenomeError(f"{source}: key {key!r} is {given}, expected {expected}")
     return content
@@ -136,7 +152,9 @@ def _hybrid(content: object, source: str) -> Hybrid:
 def _component(content: object, source: str) -> Component:
     if isinstance(content, dict) and content.get("family") == STAR:
         own = _typed(content, _OF_GENOMES, source)
-        genome = parse_genome_file(yaml.safe_dump(own["genome"]), source).genome
+        if str(own["genome"].get("alphabet")).startswith(HYBRID):
+            raise GenomeError(f"{source}: is a hybrid itself, expected a genome of LIVs")
+        genome = parse_genome_file(yaml.safe_dump(own["genome"]), f"{source}, genome").genome
         try:
             sizes = ModelConfig.from_content(own["sizes"])
         except GenomeError as error:
@@ -147,6 +165,12 @@ def _component(content: object, source: str) -> Component:
     ends = _numbers(own["end_parameters"], (int,), f"{source}, end_parameters")
     if len(ends) != 3:
         raise GenomeError(f"{source}: end_parameters has {len(ends)} numbers, expected 3")
+    costs = {**vars(layer), "end_parameters": min(ends)}
+    sizes = {key: own[key] for key in ("width", "vocabulary", "layers")}
+    for least, values in ((1, sizes), (0, costs)):
+        for key, value in values.items():
+            if value < least:
+                raise GenomeError(f"{source}: {key} is {value}, expected at least {least}")
     return ForeignComponent(**{**own, "layer": layer, "end_parameters": tuple(ends)})
 
 

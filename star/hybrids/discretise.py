@@ -17,15 +17,18 @@ Rows = Sequence[Sequence[float]]  # (blocks, components)
 def limit_of(config: HybridConfig, cache: CacheSetting) -> Limit | None:
     """What the settings let a genome cost; None without a budget."""
     budget = config.budget_number
-    return None if config.cost is None or budget is None else Limit(config.cost, budget, cache)
+    if config.cost is None or budget is None:
+        return None
+    return Limit(config.cost, budget, cache, config.budget or "")
 
 
 def check_budget(hybrid: Hybrid, config: HybridConfig, cache: CacheSetting) -> None:
     """Raise `UserError` where the mixture is to be discretised and no letters keep the budget."""
     limit = limit_of(config, cache)
     if limit is not None and config.discretise != NONE:
-        alike = [[1 / len(hybrid.components)] * len(hybrid.components)] * hybrid.blocks
-        nearest_letters(hybrid_alphabet(hybrid.name, hybrid, ""), alike, config.discretise, limit)
+        alphabet = hybrid_alphabet(hybrid.name, hybrid, "")
+        rows = [[0.0] * len(hybrid.components)] * hybrid.blocks  # whatever they are
+        nearest_letters(alphabet, rows, config.discretise, limit)
 
 
 def found_letters(alphabet: HybridAlphabet) -> list[int]:
@@ -57,7 +60,7 @@ def nearest_letters(
     if letters is None:
         cheapest = _cheapest(alphabet, options, limit)
         raise UserError(
-            f"hybrid.budget={limit.most:g}: the cheapest mixture of these components costs "
+            f"hybrid.budget={limit.given}: the cheapest mixture of these components costs "
             f"{in_words(cheapest, limit.name)}; expected at least that"
         )
     return list(letters)

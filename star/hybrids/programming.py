@@ -123,7 +123,6 @@ class Program:
         training, mixture, device = self._training, self._mixture, self._training.torch_device()
         with seeded(seed, device):
             mixed, model = self._models()
-        mixed.to(device)
         model.to(device)
         text, other = (self._drawn(split, seed).to(device) for split in (TRAIN, VALIDATION))
         batches = _batches(text, training.batch_size, seed)

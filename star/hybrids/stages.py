@@ -6,6 +6,7 @@ pretrained.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -241,7 +242,7 @@ def settle(making: Making, rows: Mix) -> tuple[Genome, Mix]:
     )
     with writing(making.folder):
         alphabet = write_hybrid(making.folder, hybrid)
-        genome = genome_of(alphabet, _letters(alphabet, rows, config))
+        genome = genome_of(alphabet, _letters(alphabet, rows, making))
         settings = {"model": vars(hybrid.sizes), "cache": vars(config.cache)}
         settings |= {"training": vars(config.training), "data": vars(config.data)}
         content = GenomeFile(
@@ -258,7 +259,10 @@ def _plain(settings: dict[str, dict[str, object]]) -> dict[str, dict[str, object
     return {name: dict(values) for name, values in settings.items()}
 
 
-def _letters(alphabet: HybridAlphabet, rows: Mix, config: HybridizeConfig) -> list[int]:
+def _letters(alphabet: HybridAlphabet, rows: Mix, making: Making) -> list[int]:
+    path, config = making.folder / MIXTURE, making.config
+    if path.exists():  # an earlier version may have chosen otherwise
+        return read_letters(path, alphabet)
     kind = config.hybrid.discretise
     if kind == NONE:
         return found_letters(alphabet)
@@ -286,9 +290,23 @@ def _mixture_text(genome: Genome, found: Mix, weights: Mix) -> str:
 def read_mixture(path: Path, hybrid: Hybrid) -> Mix:
     """The mixture that was found, of `mixture.csv`. Raises `UserError` where it cannot be read."""
     columns = [f"{WAS_FOUND}{component.name}" for component in hybrid.components]
-    try:
+    with _reading(path):
         found = read_csv(path).sort_values(BLOCK)[columns].to_numpy(dtype=float)
         return tuple(map(tuple, found.reshape(hybrid.blocks, len(columns)).tolist()))
+
+
+def read_letters(path: Path, alphabet: HybridAlphabet) -> list[int]:
+    """The letters that were chosen, of `mixture.csv`; errors as `read_mixture`."""
+    ids = {letter.name: letter.id for letter in alphabet.classes}
+    with _reading(path):
+        names = read_csv(path).sort_values(BLOCK)[LETTER]
+        return [ids[name] for name in names]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, TypeError, pd.errors.ParserError) as error:
         raise UserError(
             f"{path}: not readable as a mixture ({plain(error)}); delete it to find it anew"

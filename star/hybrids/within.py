@@ -33,6 +33,7 @@ class Limit(NamedTuple):
     name: str  # cache_bytes or flops
     most: float  # bytes, or FLOPs of the last token of the context
     cache: CacheSetting
+    given: str = ""  # as it was typed
 
 
 class Choice(NamedTuple):

@@ -20,13 +20,13 @@ from star.genomes import (
     GenomeError,
     ModelConfig,
     at_depth,
-    get_alphabet,
     load_genome,
     read_genome_settings,
     with_state_dtype,
 )
 from star.genomes.alphabets import HYBRID
 from star.genomes.files import genome_path, is_genome_text, library_names, read_library
+from star.genomes.hybrids import read_hybrid_sizes
 from star.genomes.model_config import OPTIONAL
 from star.runs.folder import GENOMES
 from star.runs.provenance import CONFIGURATION, read_configuration
@@ -181,11 +181,13 @@ def read_origin(reference: str, alphabet: str = "star") -> Origin | None:
         alphabet: of a text.
 
     Raises:
-        GenomeError: for a genome file that cannot be read, and for a folder that holds no hybrid.
+        GenomeError: for a genome file that cannot be read.
         UserError: for a run whose settings cannot be read.
     """
     if is_genome_text(reference):
-        return _hybrid_origin(alphabet) if alphabet.startswith(HYBRID) else None
+        folder = alphabet.removeprefix(HYBRID)
+        sizes = read_hybrid_sizes(folder) if folder != alphabet else {}
+        return _origin(f"hybrid {folder}", {"model": sizes}) if sizes else None
     path = genome_path(reference)
     if reference in library_names():
         own = read_library(reference).settings
@@ -201,13 +203,6 @@ def read_origin(reference: str, alphabet: str = "star") -> Origin | None:
         return None
     source = place[0] / CONFIGURATION
     return _origin(str(source), read_configuration(place[0])) if is_file(source) else None
-
-
-def _hybrid_origin(alphabet: str) -> Origin:
-    hybrid = get_alphabet(alphabet).hybrid
-    assert hybrid is not None
-    sizes = {"model.width": hybrid.width, "model.vocabulary": hybrid.vocabulary}
-    return Origin(f"hybrid {hybrid.name}", sizes)
 
 
 def read_run_origin(folder: str) -> Origin:

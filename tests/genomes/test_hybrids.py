@@ -1,6 +1,5 @@
 """Letters of hybrids, their costs and files."""
 
-from copy import deepcopy
 from dataclasses import replace
 from math import comb
 from pathlib import Path
@@ -32,6 +31,7 @@ from star.genomes.hybrids import (
     compositions,
     hybrid_text,
     read_hybrid,
+    read_hybrid_sizes,
     segments_of,
     write_hybrid,
 )
@@ -157,7 +157,8 @@ def test_vocabularies_differ() -> None:
     [
         ("- a", "expected a mapping with the key 'schema: 1'"),
         ("schema: 2", "expected a mapping with the key 'schema: 1'"),
-        ("schema: 1\nname: x", "key 'blocks' is None, expected int"),
+        ("schema: true\nname: x", "expected a mapping with the key 'schema: 1'"),
+        ("schema: 1\nname: x", "key 'blocks' is missing"),
         ("schema: 1\nname: x\ncomponents: []\nblocks: .inf", "'blocks' is inf, expected int"),
         ("schema: 1\nfoo: x", "unknown key 'foo'"),
         ("a: [", "hybrid.yaml"),
@@ -183,6 +184,49 @@ def test_sizes_are_the_hybrids(tmp_path: Path) -> None:
         parameter_count(short, hybrid.sizes)
 
 
+def changed(folder: Path, place: tuple[Any, ...], value: Any) -> None:
+    """Write a hybrid of attention and a component of theirs, with another value at a place."""
+    hybrid = replace(hybrid_of("attention", "lfm2"), mixture=((0.25, 0.75), (1.0, 0.0)))
+    hybrid = replace(hybrid, components=(hybrid.components[0], FOREIGN))
+    content = yaml.safe_load(hybrid_text(hybrid))
+    inside = content
+    for key in place[:-1]:
+        inside = inside[key]
+    inside[place[-1]] = value
+    (folder / "hybrid.yaml").write_text(yaml.safe_dump(content))
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("components", 1, "width"), 0, "component 1: width is 0, expected at least 1"),
+        (("components", 1, "layer", "products"), -1, "products is -1, expected at least 0"),
+        (("components", 1, "end_parameters"), [1, 2], "has 2 numbers, expected 3"),
+        (("components", 0, "genome", "schema"), None, "component 0, genome: key 'schema'"),
+        (("components", 0, "genome", "alphabet"), "hybrid:.", "is a hybrid itself"),
+    ],
+)
+def test_values_that_no_component_has(
+    tmp_path: Path, place: tuple[Any, ...], value: Any, message: str
+) -> None:
+    changed(tmp_path, place, value)
+    with pytest.raises(GenomeError, match=message) as error:
+        read_hybrid(str(tmp_path))
+    assert "hybrid.yaml" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_sizes_are_known_without_the_operators_of_plugins(tmp_path: Path) -> None:
+    """Which a command imports after it has composed its settings."""
+    assert read_hybrid_sizes(str(tmp_path)) == {}
+    changed(tmp_path, ("components", 0, "genome", "genome"), "10000.1.1.1.1-9.1.1.1.1")
+    with pytest.raises(GenomeError, match="10000"):
+        read_hybrid(str(tmp_path))
+    assert read_hybrid_sizes(str(tmp_path)) == {"width": 64, "vocabulary": 256}
+    for wrong in ("- a", "components: []", "components: [1]", "a: ["):
+        (tmp_path / "hybrid.yaml").write_text(wrong)
+        assert read_hybrid_sizes(str(tmp_path)) == {}
+
+
 FOREIGN = ForeignComponent(
     "theirs", "0" * 16, "gpt2", {"model_type": "gpt2"}, 64, 256, 4, ForeignSegment(1, 2, 3, 4),
     (5, 6, 7),
@@ -205,23 +249,19 @@ def places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def test_every_value_of_another_kind_is_named(tmp_path: Path) -> None:
-    hybrid = hybrid_of("attention", "lfm2", mixture=((0.25, 0.75), (1.0, 0.0)))
-    hybrid = replace(hybrid, components=(hybrid.components[0], FOREIGN))
     path = tmp_path / "hybrid.yaml"
-    content = yaml.safe_load(hybrid_text(hybrid))
-    path.write_text(yaml.safe_dump(content))
-    assert read_hybrid(str(tmp_path)).hybrid == hybrid
+    changed(tmp_path, ("blocks",), 2)
+    content = yaml.safe_load(path.read_text())
+    assert read_hybrid(str(tmp_path)).hybrid.components[1] == FOREIGN
     tried = 0
     for place in places(content):
         for wrong in (None, True, 1.5, "1", [], {}, [[]]):
-            changed = deepcopy(content)
-            inside = changed
-            for key in place[:-1]:
+            inside = content
+            for key in place:
                 inside = inside[key]
-            if type(inside[place[-1]]) is type(wrong):
+            if type(inside) is type(wrong):
                 continue
-            inside[place[-1]] = wrong
-            path.write_text(yaml.safe_dump(changed))
+            changed(tmp_path, place, wrong)
             with pytest.raises(GenomeError, match=r"hybrid\.yaml") as error:
                 read_hybrid(str(tmp_path))
             assert "\n" not in str(error.value)

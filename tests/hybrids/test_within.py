@@ -121,7 +121,7 @@ def test_what_is_borrowed_counts_before_the_search() -> None:
     # A feed-forward layer, then attention that borrows: each by itself has no cache.
     keys_and_values = 2 * 16 * 32 * 2
     assert cost_table(one, "cache_bytes", CACHE).cheapest == 0
-    with pytest.raises(UserError, match=rf"^hybrid.budget=2000: .* costs {keys_and_values:,} byt"):
+    with pytest.raises(UserError, match=rf"^hybrid.budget=2kB: .* costs {keys_and_values:,} byt"):
         check_budget(one, config, CACHE)
     config.budget = str(keys_and_values)
     check_budget(one, config, CACHE)
