@@ -8,7 +8,7 @@ from torch import nn
 from star.evaluation.mad.protocols import Protocol
 from star.evaluation.mad.settings import COMPRESSION, Setting
 from star.genomes import Genome, ModelConfig
-from star.models import decode
+from star.models import LanguageModel, decode
 from star.models.featurizer import INITIAL_STD
 
 
@@ -44,7 +44,7 @@ class AutoEncoder(nn.Module):
     layers of GELU as wide as the model, each behind a norm.
     """
 
-    def __init__(self, backbone: nn.Module, width: int, vocabulary: int) -> None:
+    def __init__(self, backbone: LanguageModel, width: int, vocabulary: int) -> None:
         """Build the head, from torch's global generator.
 
         Args:
