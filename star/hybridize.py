@@ -85,6 +85,8 @@ def plan(config: HybridizeConfig, opened: list[Opened]) -> Hybrid:
         message = str(error)
         raise UserError(f"hybrid.{message}" if message.startswith(KEYS) else message) from None
     penalty(hybrid, own, config.cache)
+    for component in components:  # what cannot be counted is said before anything is trained
+        component.products(range(component.layers), config.cache.context)
     if own.method == GIVEN:
         expect_mixture(own.given_mixture(), own.blocks, len(components))
     if own.method == MAD:

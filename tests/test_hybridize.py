@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from star.base.files import read_tensors
-from star.genomes import Genome, GenomeFile, ModelConfig
+from star.genomes import Genome, GenomeError, GenomeFile, ModelConfig
+from star.genomes.hybrids import GenomeComponent
 from star.models import Cache, decode, load_checkpoint, save_checkpoint
 from star.models.hybrid import HybridModel
 
@@ -141,6 +142,19 @@ def test_a_budget_is_checked_and_said(
     log = pd.read_csv(folder / "run" / "search.csv")
     if weight > 1:
         assert log["expected_cost"].iloc[-1] < log["expected_cost"].iloc[0]
+
+
+def test_what_cannot_be_counted_is_refused_first(
+    folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def uncounted(*_: object) -> int:
+        raise GenomeError("structure 'own': its multiply-adds are not known")
+
+    monkeypatch.setattr(GenomeComponent, "products", uncounted)
+    refused = command("hybridize", *SMALL, cwd=folder)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "multiply-adds are not known" in refused.stderr
+    assert not (folder / "run").exists()
 
 
 def test_letters_that_were_chosen_stay(folder: Path, command: Command) -> None:
