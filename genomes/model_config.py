@@ -99,16 +99,8 @@ class ModelConfig:
             field.name: int if field.default is None else type(field.default)  # where given
             for field in fields(cls)
         }
-        for key in (*content, *cls().content()):
-            if key not in kinds:
-                raise GenomeError(
-                    f"unknown key {shown(repr(key), 60)}, expected only {', '.join(kinds)}"
-                )
-            if type(content.get(key)) is not kinds[key]:
-                raise GenomeError(
-                    f"key {key!r} is {shown(repr(content.get(key)), 60)}, expected "
-                    f"{kinds[key].__name__}"
-                )
+        missing = {key: None for key in cls().content() if key not in content}
+        expect_kinds("", {**content, **missing}, kinds)
         config = cls(**content)
         config.check()
         return config
@@ -122,6 +114,23 @@ class ModelConfig:
             for name, value in asdict(self).items()
             if name not in LATER or value != getattr(usual, name)
         }
+
+
+def expect_kinds(prefix: str, content: Mapping[Any, Any], kinds: Mapping[str, type]) -> None:
+    """Raise `GenomeError` for a key that is unknown, or has a value of another kind.
+
+    Args:
+        prefix: of the message, such as the file and a colon.
+        content: values by key.
+        kinds: of all keys that there may be.
+    """
+    for key, value in content.items():
+        if key not in kinds:
+            given = shown(repr(key), 60)
+            raise GenomeError(f"{prefix}unknown key {given}, expected only {', '.join(kinds)}")
+        if type(value) is not kinds[key]:
+            given, expected = shown(repr(value), 60), kinds[key].__name__
+            raise GenomeError(f"{prefix}key {key!r} is {given}, expected {expected}")
 
 
 def _expect_ranges(prefix: str, settings: object, ranges: Mapping[str, Range]) -> None:

@@ -23,7 +23,7 @@ from ..alphabets import HYBRID
 from ..errors import GenomeError
 from ..files import GenomeFile, genome_file_text, parse_genome_file
 from ..genome import Genome
-from ..model_config import ModelConfig
+from ..model_config import ModelConfig, expect_kinds
 from .components import Component, ForeignComponent, ForeignSegment, GenomeComponent
 from .hybrid import Hybrid
 from .letters import HybridAlphabet, hybrid_alphabet
@@ -113,17 +113,10 @@ def _typed(
     value of another kind."""
     if not isinstance(content, dict):
         raise GenomeError(f"{source}: is {shown(repr(content), 60)}, expected a mapping")
-    known = {**kinds, **optional}
-    for key in (*content, *kinds):
-        if key not in known:
-            given = shown(repr(key), 60)
-            raise GenomeError(f"{source}: unknown key {given}, expected only {', '.join(known)}")
+    expect_kinds(f"{source}: ", content, {**kinds, **optional})
+    for key in kinds:
         if key not in content:
             raise GenomeError(f"{source}: key {key!r} is missing")
-        if type(content[key]) is not known[key]:
-            given = shown(repr(content[key]), 60)
-            expected = known[key].__name__
-            raise GenomeError(f"{source}: key {key!r} is {given}, expected {expected}")
     return content
 
 
