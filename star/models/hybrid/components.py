@@ -53,6 +53,19 @@ class ComponentModule(Protocol):
         ...
 
 
+def finished(
+    x: torch.Tensor, norm: nn.Module | None, head: nn.Module | None, embedding: nn.Embedding | None
+) -> torch.Tensor:
+    """x (batch, length, width) through the final norm to logits (batch, length, vocabulary): of the
+    head, or without one of the embedding."""
+    assert norm is not None
+    x = norm(x)
+    if head is not None:
+        return head(x)
+    assert embedding is not None
+    return F.linear(x, embedding.weight)
+
+
 class GenomeModule(nn.Module):
     """A component that is a genome."""
 
@@ -100,12 +113,7 @@ class GenomeModule(nn.Module):
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
         """As `ComponentModule`."""
-        assert self.norm is not None
-        x = self.norm(x)
-        if self.head is not None:
-            return self.head(x)
-        assert self.embedding is not None
-        return F.linear(x, self.embedding.weight)
+        return finished(x, self.norm, self.head, self.embedding)
 
     def memory_shapes(self, layer: int, context: int) -> dict[str, tuple[int, ...]]:
         """As `ComponentModule`."""

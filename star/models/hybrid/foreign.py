@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers.cache_utils import Cache as TheirCache
 from transformers.cache_utils import DynamicLayer
 
@@ -19,7 +18,7 @@ from star.genomes.hybrids import ForeignComponent
 
 from ..cache import Memory
 from ..hugging_face.causal_lm import CACHE
-from .components import State
+from .components import State, finished
 from .families import ADAPTERS, Parts, build_theirs, heads_of
 
 
@@ -178,12 +177,7 @@ class ForeignModule(nn.Module):
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
         """As `ComponentModule`."""
-        assert self.norm is not None
-        x = self.norm(x)
-        if self.head is not None:
-            return self.head(x)
-        assert self.embedding is not None
-        return F.linear(x, self.embedding.weight)
+        return finished(x, self.norm, self.head, self.embedding)
 
     def whole(self, tokens: torch.Tensor) -> torch.Tensor:
         """tokens int64 (batch, length) to logits (batch, length, vocabulary), by itself."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from star.base.files import check_tensors, copy_weights, named_weights
 from star.genomes import Genome
@@ -22,7 +21,7 @@ from star.genomes.hybrids.hybrid import SHARED
 from ..cache import Memory
 from ..featurizer import INITIAL_STD
 from ..language_model import LanguageModel
-from .components import Shapes, State, build_component
+from .components import Shapes, State, build_component, finished
 from .own_weights import read_own
 from .projectors import build_projector, fitted
 
@@ -63,8 +62,7 @@ class Ends(nn.Module):
 
     def finish(self, x: torch.Tensor) -> torch.Tensor:
         """x (batch, length, width) to logits (batch, length, vocabulary)."""
-        x = self.norm(x)
-        return F.linear(x, self.embedding.weight) if self.head is None else self.head(x)
+        return finished(x, self.norm, self.head, self.embedding)
 
     def average(self, tables: Sequence[torch.Tensor]) -> None:
         """Begin as the mean of embeddings (vocabulary, own width)."""
